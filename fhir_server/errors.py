@@ -1,0 +1,196 @@
+"""Errors of the FHIR server.  The class carries the HTTP status and the OperationOutcome code (R4 IssueType).
+
+ConsentryError
+├── SettingsError                a setting that the server refuses to start with
+├── IntegrityError               stored bytes are not what was sealed: named, audited, never served
+│   ├── TamperedRecordError
+│   └── KeyDestroyedError        the data key is gone: the record is erased
+├── WrongKeyError                the key provider does not hold the key that sealed this store
+├── StoreFullError               the disk is full: nothing of the request was kept
+└── FhirError                    an answer to a caller
+    ├── BadRequestError (400)            MalformedError, InvalidParameterError
+    ├── UnauthorizedError (401)
+    ├── ScopeError (403)                 the token does not cover it
+    ├── NotFoundError (404)              missing and denied look the same
+    ├── MethodNotAllowedError (405)
+    ├── NotAcceptableError (406)
+    ├── ConflictError (409)
+    ├── GoneError (410)
+    ├── PreconditionFailedError (412)
+    ├── TooLargeError (413)
+    ├── UnsupportedMediaTypeError (415)
+    ├── InvalidResourceError (422)
+    ├── TooManyError (503)
+    └── StorageUnavailableError (507)
+
+Messages name elements, parameters and ids that the caller sent; they never quote a stored or received value.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One ``OperationOutcome.issue``.
+
+    Attributes:
+        code: R4 IssueType.
+        diagnostics: A plain sentence with the next step, without patient data.
+        expression: FHIRPath of the element, or empty.
+        severity: fatal, error, warning or information.
+    """
+
+    code: str
+    diagnostics: str
+    expression: str = ""
+    severity: str = "error"
+
+
+class ConsentryError(Exception):
+    """Anything this server refuses or cannot do."""
+
+
+class SettingsError(ConsentryError):
+    """A setting is missing, malformed or unsafe; the server does not start."""
+
+
+class IntegrityError(ConsentryError):
+    """Stored bytes are not those that were sealed for that place."""
+
+
+class TamperedRecordError(IntegrityError):
+    """The authentication tag does not match: bytes, place, version or owner were changed."""
+
+
+class KeyDestroyedError(IntegrityError):
+    """The data key of this record was destroyed, which is how a patient's data is erased."""
+
+
+class WrongKeyError(ConsentryError):
+    """The key provider's key is not the one that this store was sealed with; the server does not start."""
+
+
+class StoreFullError(ConsentryError):
+    """The disk is full; the unit of work was rolled back whole."""
+
+
+class FhirError(ConsentryError):
+    """An answer to a caller: status, and the issues of its OperationOutcome."""
+
+    status = 500
+    code = "exception"
+
+    def __init__(self, diagnostics: str, expression: str = "", issues: Sequence[Issue] = ()) -> None:
+        super().__init__(diagnostics)
+        self.issues = tuple(issues) or (Issue(self.code, diagnostics, expression),)
+
+
+class BadRequestError(FhirError):
+    """The request cannot be understood."""
+
+    status = 400
+    code = "invalid"
+
+
+class MalformedError(BadRequestError):
+    """The body is not JSON, or not JSON as FHIR allows it."""
+
+    code = "structure"
+
+
+class InvalidParameterError(BadRequestError):
+    """A search parameter, modifier, prefix or value that cannot be used."""
+
+    code = "value"
+
+
+class UnauthorizedError(FhirError):
+    """No access token, or one that is not valid (RFC 6750: ``invalid_token``)."""
+
+    status = 401
+    code = "login"
+
+
+class ScopeError(FhirError):
+    """The access token's scopes do not cover this interaction."""
+
+    status = 403
+    code = "forbidden"
+
+
+class NotFoundError(FhirError):
+    """There is no such resource for this caller: missing and denied look the same."""
+
+    status = 404
+    code = "not-found"
+
+
+class MethodNotAllowedError(FhirError):
+    """The interaction exists, but not for this type (an AuditEvent is never changed)."""
+
+    status = 405
+    code = "not-supported"
+
+
+class NotAcceptableError(FhirError):
+    """The caller accepts no format that the server speaks."""
+
+    status = 406
+    code = "not-supported"
+
+
+class ConflictError(FhirError):
+    """Two requests, or two entries of a transaction, want to change the same resource."""
+
+    status = 409
+    code = "conflict"
+
+
+class GoneError(FhirError):
+    """The resource was deleted."""
+
+    status = 410
+    code = "deleted"
+
+
+class PreconditionFailedError(FhirError):
+    """``If-Match`` names another version, or a condition matched more than one resource."""
+
+    status = 412
+    code = "conflict"
+
+
+class TooLargeError(FhirError):
+    """The body is larger than the setting allows."""
+
+    status = 413
+    code = "too-long"
+
+
+class UnsupportedMediaTypeError(FhirError):
+    """The body's Content-Type is not one that the server reads."""
+
+    status = 415
+    code = "not-supported"
+
+
+class InvalidResourceError(FhirError):
+    """The resource is JSON, but not a valid R4 resource."""
+
+    status = 422
+    code = "structure"
+
+
+class TooManyError(FhirError):
+    """More than the server takes at once; try again later or narrow the request."""
+
+    status = 503
+    code = "too-costly"
+
+
+class StorageUnavailableError(FhirError):
+    """The store could not write (the disk is full): nothing was kept."""
+
+    status = 507
+    code = "no-store"

@@ -1,0 +1,144 @@
+"""The seam of the store: what the rest of the server asks of any database.
+
+A ``Store`` never sees plaintext.  It gives snapshots for reading and units of work for writing; a unit becomes durable
+as a whole when its context ends without an error, and not before the context returns.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class SealedVersion:
+    """One version of one resource, as the database holds it.
+
+    Attributes:
+        rid: Place in the order of creation; the same for all versions.
+        row: 16-byte keyed hash of type and id.
+        version: ``meta.versionId``; 1 for the first, then rising by 1.
+        at: When this version was written, milliseconds since 1970 UTC.
+        deleted: Whether this version is a tombstone.
+        key_id: The data key that seals it; of a record of several patients, a name only (see ``wraps``).
+        patients: The 16-byte tokens of the patients it belongs to, sorted and joined; empty for none.
+        wraps: For a record of several patients, its own key wrapped for each of them; else empty.
+        sealed: Ciphertext; the store never sees the plaintext.
+    """
+
+    rid: int
+    row: bytes
+    type_: str
+    version: int
+    at: int
+    deleted: bool
+    key_id: bytes
+    patients: bytes
+    wraps: bytes
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which current, undeleted records of a type to give.
+
+    Attributes:
+        all_of: Each group must match by at least one of its tokens; the first group drives the query.
+        rows: Only these row keys, if not None.
+        since: Lowest ``at``, milliseconds, included.
+        until: Highest ``at``, milliseconds, included.
+        by_time: Order by ``at`` instead of by creation.
+        descending: Newest first.
+        after: Continue behind this (order value, rid); order value is ``at`` if ``by_time``, else ``rid``.
+        limit: At most this many.
+    """
+
+    type_: str
+    all_of: tuple[tuple[bytes, ...], ...] = ()
+    rows: tuple[bytes, ...] | None = None
+    since: int | None = None
+    until: int | None = None
+    by_time: bool = False
+    descending: bool = False
+    after: tuple[int, int] | None = None
+    limit: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class WrappedKey:
+    """A data key as stored; ``wrapped`` is empty after erasure."""
+
+    id: bytes
+    owner: bytes
+    wrapped: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One entry of the audit log; ``n`` is gapless from 0."""
+
+    n: int
+    rid: int
+    commitment: bytes
+    opening: bytes
+
+
+class Snapshot(Protocol):
+    """A view of the database at one instant."""
+
+    async def find(self, row: bytes, version: int | None = None) -> SealedVersion | None:
+        """The current version of a row (a tombstone too), or the named one."""
+        ...
+
+    async def history(self, rid: int) -> Sequence[SealedVersion]:
+        """All versions of a record, newest first."""
+        ...
+
+    async def select(self, selection: Selection) -> Sequence[SealedVersion]:
+        """The current versions that match, in the order asked for."""
+        ...
+
+    async def key(self, *, id_: bytes = b"", owner: bytes = b"") -> WrappedKey | None:
+        """A data key by its id, or the newest of an owner."""
+        ...
+
+    async def audit(self, *, start: int = 0, stop: int = 0, rid: int | None = None) -> Sequence[AuditRow]:
+        """Audit rows ``start <= n < stop``, or that of one AuditEvent."""
+        ...
+
+
+class Unit(Snapshot, Protocol):
+    """One transaction: all of its writes become durable together, or none does."""
+
+    async def put(self, version: SealedVersion, add: Sequence[bytes], drop: Sequence[bytes]) -> int:
+        """Write a version (``rid`` 0 for a new record) and change its tokens; return its ``rid``."""
+        ...
+
+    async def add_key(self, key: WrappedKey) -> None:
+        """Keep a new data key."""
+        ...
+
+    async def append_audit(self, rid: int, commitment: bytes, opening: bytes) -> int:
+        """Append the audit row of an AuditEvent just put; return its number, from 0."""
+        ...
+
+
+
+class Store(Protocol):
+    """A sealed store."""
+
+    def reading(self) -> AbstractAsyncContextManager[Snapshot]:
+        """A snapshot for reading."""
+        ...
+
+    def writing(self) -> AbstractAsyncContextManager[Unit]:
+        """A unit of work; units run one after another, so what one reads nobody changes before it commits.
+
+        Raises:
+            StoreFullError: The disk is full; nothing of the unit was kept.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish the open units and let go of the database."""
+        ...

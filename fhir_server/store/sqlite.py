@@ -1,0 +1,154 @@
+"""The embedded database: SQLite with one group-committing writer and a pool of snapshot readers.
+
+Statements run directly in the event loop (a point read takes microseconds, less than handing it to a thread); only
+COMMIT, which waits for the disk, runs in a thread.  While it does, finished requests queue up, and the next COMMIT makes
+all of them durable at once: that is the group commit.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import resources
+from pathlib import Path
+
+from fhir_server.errors import SettingsError, StoreFullError
+from fhir_server.store.sqlite_records import SqliteSnapshot, SqliteUnit
+
+SCHEMA_VERSION = 1
+_READERS = 8
+_PAGE_SIZE = 8192
+_CACHE_KIB = 48 * 1024
+
+
+class SqliteStore:
+    """A ``Store`` over one file.  Open it with ``SqliteStore.open``."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.connection = _connect(path, create=True)
+        _prepare(self.connection, path)
+        self._turn = asyncio.Lock()  # first come, first served: a commit queues behind the units before it
+        self._waiting: list[asyncio.Future[None]] = []
+        self._dirty = asyncio.Event()
+        self._readers: asyncio.LifoQueue[sqlite3.Connection] = asyncio.LifoQueue()
+        for _ in range(_READERS):
+            self._readers.put_nowait(_connect(path, create=False))
+        self._committer: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[SqliteSnapshot]:
+        """See ``Store.reading``."""
+        connection = await self._readers.get()
+        try:
+            connection.execute("BEGIN")
+            yield SqliteSnapshot(connection)
+        finally:
+            if connection.in_transaction:
+                connection.execute("COMMIT")
+            self._readers.put_nowait(connection)
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[SqliteUnit]:
+        """See ``Store.writing``."""
+        if self._committer is None:
+            self._committer = asyncio.create_task(self._commit_batches())
+        async with self._turn:
+            if not self.connection.in_transaction:
+                self.connection.execute("BEGIN IMMEDIATE")
+            self.connection.execute("SAVEPOINT unit")
+            try:
+                yield SqliteUnit(self.connection)
+                self.connection.execute("RELEASE unit")
+            except BaseException as error:
+                self._undo(error)
+                raise
+            durable = asyncio.get_running_loop().create_future()
+            self._waiting.append(durable)
+            self._dirty.set()
+        await durable
+
+    def _undo(self, error: BaseException) -> None:
+        """Take the unit back; if SQLite already rolled back everything, the whole batch has failed."""
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK TO unit")
+            self.connection.execute("RELEASE unit")
+        else:
+            self._fail_batch(error)
+        if is_full(error):
+            raise StoreFullError("the disk is full") from error
+
+    def _fail_batch(self, error: BaseException) -> None:
+        waiting, self._waiting = self._waiting, []
+        for durable in waiting:
+            if not durable.done():
+                durable.set_exception(StoreFullError(f"the batch was not written ({type(error).__name__})"))
+
+    async def _commit_batches(self) -> None:
+        while True:
+            await self._dirty.wait()
+            async with self._turn:
+                self._dirty.clear()
+                await self._commit()
+
+    async def _commit(self) -> None:
+        try:
+            await asyncio.to_thread(self.connection.execute, "COMMIT")
+        except sqlite3.Error as error:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            self._fail_batch(error)
+            return
+        waiting, self._waiting = self._waiting, []
+        for durable in waiting:
+            if not durable.done():
+                durable.set_result(None)
+
+    async def close(self) -> None:
+        """See ``Store.close``."""
+        async with self._turn:
+            if self._committer is not None:
+                self._committer.cancel()
+            if self.connection.in_transaction:
+                await self._commit()
+        while not self._readers.empty():
+            self._readers.get_nowait().close()
+        self.connection.close()
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that the disk is full."""
+    return isinstance(error, sqlite3.OperationalError) and "full" in str(error)
+
+
+def _connect(path: Path, *, create: bool) -> sqlite3.Connection:
+    mode = "rwc" if create else "rw"
+    try:
+        connection = sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=512,
+        )
+        connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB if create else _CACHE_KIB // 12}")
+        connection.execute("PRAGMA temp_store = MEMORY")  # no plaintext-derived order in temp files
+        connection.execute("PRAGMA busy_timeout = 10000")
+    except sqlite3.Error as error:
+        raise SettingsError(f"the database file {path.name} cannot be opened: {error}") from error
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found == 0:
+        path.chmod(0o600)
+        script = resources.files("fhir_server.store").joinpath("schema.sql").read_text()
+        connection.executescript(f"BEGIN;{script};PRAGMA user_version = {SCHEMA_VERSION};COMMIT")
+    elif found != SCHEMA_VERSION:
+        raise SettingsError(
+            f"the database has schema version {found}, this program knows {SCHEMA_VERSION}: use the newer program"
+        )
