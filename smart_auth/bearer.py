@@ -1,0 +1,196 @@
+"""Who calls: from a bearer token (RFC 6750, RFC 9068) to a Caller.
+
+A verified token is remembered by its SHA-256 until it expires, so that a repeated bearer costs a
+hash and two dictionary look-ups; whether it was revoked is asked every time (see revocation.py).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from smart_auth.errors import (
+    ExpiredTokenError,
+    MalformedTokenError,
+    NotYetValidError,
+    ScopeParseError,
+    UnknownCallerError,
+    WrongAudienceError,
+    WrongIssuerError,
+)
+from smart_auth.registry import Client, ClientRegistry, User, UserRegistry
+from smart_auth.revocation import Revocations
+from smart_auth.scopes import ScopeSet, parse_scopes
+from smart_auth.settings import SmartSettings
+from smart_auth.tokens import Claims, SigningKeys, numeric_date, verify_access_token
+
+_MOST_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls and what the token covers; what patients consent to is not in here.
+
+    Attributes:
+        subject: ``sub`` of the token: the client_id, or the person's at this issuer.
+        organization: The organization that the client is bound to.
+        user: ``fhirUser`` reference of the person; None for a backend service.
+        organizations: Of the person; for a backend service the client's own.
+        patient: The patient in context; scopes of level ``patient`` reach this one only.
+        purposes: v3-ActReason codes both client and person may use, the default first.
+        token_id: ``jti`` of the token.
+        grant_id: What all tokens of one grant share; revocation names it.
+        system: The custodian's own system.
+    """
+
+    client_id: str
+    client_name: str
+    subject: str
+    organization: str | None
+    user: str | None
+    user_name: str | None = field(repr=False)
+    organizations: tuple[str, ...]
+    patient: str | None
+    encounter: str | None
+    scopes: ScopeSet
+    purposes: tuple[str, ...]
+    token_id: str
+    grant_id: str
+    issued: datetime
+    expires: datetime
+    system: bool
+
+
+@dataclass(slots=True)
+class _Remembered:
+    caller: Caller
+    rechecked: datetime
+
+
+def subject_of(issuer: str, username: str) -> str:
+    """Return the ``sub`` of a person: stable, at this issuer only, and not the user name."""
+    return sha256(f"{issuer}|{username}".encode()).hexdigest()[:40]
+
+
+class BearerAuthenticator:
+    """Verifies access tokens."""
+
+    def __init__(
+        self,
+        settings: SmartSettings,
+        keys: SigningKeys,
+        clients: ClientRegistry,
+        users: UserRegistry,
+        revocations: Revocations,
+    ) -> None:
+        self._settings = settings
+        self._keys = keys
+        self._clients = clients
+        self._people = {subject_of(settings.issuer, user.username): user for user in users}
+        self._revocations = revocations
+        self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
+
+    async def authenticate(self, bearer: str, now: datetime) -> Caller:
+        """Return who holds ``bearer`` (the token alone, without ``Bearer``); ``now`` in UTC.
+
+        Raises:
+            BearerError: The token is refused; answer 401 with ``invalid_token``.
+        """
+        key = sha256(bearer.encode("utf-8", "surrogatepass")).digest()
+        known = self._remembered.get(key)
+        if known is None:
+            known = _Remembered(self._verify(bearer, now), now)
+            await self._revocations.require_not_revoked(known.caller.grant_id)
+            self._remember(key, known)
+            return known.caller
+        return await self._again(known, now)
+
+    def person(self, subject: str) -> User | None:
+        """Return the user of a ``sub`` claim."""
+        return self._people.get(subject)
+
+    async def _again(self, known: _Remembered, now: datetime) -> Caller:
+        caller = known.caller
+        if now >= caller.expires:
+            raise ExpiredTokenError("the token has expired")
+        if now - known.rechecked >= self._settings.revocation_recheck:
+            await self._revocations.require_not_revoked(caller.grant_id)
+            known.rechecked = now
+        self._revocations.require_not_revoked_here(caller.grant_id)
+        return caller
+
+    def _remember(self, key: bytes, known: _Remembered) -> None:
+        self._remembered[key] = known
+        if len(self._remembered) > _MOST_REMEMBERED:
+            self._remembered.popitem(last=False)
+
+    def _verify(self, bearer: str, now: datetime) -> Caller:
+        claims = verify_access_token(bearer, self._keys)
+        if claims.get("iss") != self._settings.issuer:
+            raise WrongIssuerError("the token is of another issuer")
+        if claims.get("aud") != self._settings.fhir_base:
+            raise WrongAudienceError("the token is for another audience")
+        if now.timestamp() >= numeric_date(claims, "exp"):
+            raise ExpiredTokenError("the token has expired")
+        if now.timestamp() < numeric_date(claims, "nbf"):
+            raise NotYetValidError("the token is not valid yet")
+        return self._caller(claims)
+
+    def _caller(self, claims: Claims) -> Caller:
+        client = self._clients.find(_text(claims, "client_id"))
+        if client is None:
+            raise UnknownCallerError("the token's client is not registered")
+        subject = _text(claims, "sub")
+        person = None if subject == client.client_id else self.person(subject)
+        if person is None and subject != client.client_id:
+            raise UnknownCallerError("the token's user is not registered")
+        return Caller(
+            client_id=client.client_id,
+            client_name=client.name,
+            subject=subject,
+            organization=client.organization,
+            user=person.fhir_user if person else None,
+            user_name=person.name if person else None,
+            organizations=_organizations(client, person),
+            patient=_optional_text(claims, "patient"),
+            encounter=_optional_text(claims, "encounter"),
+            scopes=_scopes(claims),
+            purposes=_purposes(client, person),
+            token_id=_text(claims, "jti"),
+            grant_id=_text(claims, "grant"),
+            issued=datetime.fromtimestamp(numeric_date(claims, "iat"), UTC),
+            expires=datetime.fromtimestamp(numeric_date(claims, "exp"), UTC),
+            system=client.system,
+        )
+
+
+def _organizations(client: Client, person: User | None) -> tuple[str, ...]:
+    if person is not None:
+        return person.organizations
+    return (client.organization,) if client.organization else ()
+
+
+def _purposes(client: Client, person: User | None) -> tuple[str, ...]:
+    if person is None:
+        return client.purposes
+    return tuple(purpose for purpose in client.purposes if purpose in person.purposes)
+
+
+def _scopes(claims: Claims) -> ScopeSet:
+    try:
+        return parse_scopes(_text(claims, "scope"))
+    except ScopeParseError as error:
+        raise MalformedTokenError("the claim scope cannot be read") from error
+
+
+def _text(claims: Claims, name: str) -> str:
+    value = claims.get(name)
+    if not isinstance(value, str):
+        raise MalformedTokenError(f"the claim {name} must be a text")
+    return value
+
+
+def _optional_text(claims: Claims, name: str) -> str | None:
+    return None if claims.get(name) is None else _text(claims, name)

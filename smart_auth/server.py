@@ -1,0 +1,115 @@
+"""The authorization server as ``fhir_server`` sees it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from datetime import datetime
+
+from smart_auth import discovery
+from smart_auth.authlib_bridge import TokenEndpoints
+from smart_auth.bearer import BearerAuthenticator, Caller
+from smart_auth.errors import ConfigurationError
+from smart_auth.exchange import HttpRequest, HttpResponse
+from smart_auth.introspection import TokenFinder
+from smart_auth.issuing import Issuer, RandomBytes
+from smart_auth.registry import ASYMMETRIC, Client, ClientRegistry, UserRegistry
+from smart_auth.revocation import Revocations
+from smart_auth.scopes import ScopeSet, parse_scopes
+from smart_auth.settings import SmartSettings
+from smart_auth.store import GrantStore
+from smart_auth.tokens import SigningKeys
+from smart_auth.vault import Vault
+
+SYSTEM_CLIENT = "consentry-system"
+
+
+class SmartServer:
+    """SMART App Launch 2.2 authorization server; see each method for its endpoint."""
+
+    def __init__(
+        self,
+        settings: SmartSettings,
+        keys: SigningKeys,
+        clients: ClientRegistry,
+        users: UserRegistry,
+        store: GrantStore,
+        clock: Callable[[], datetime],
+        random_bytes: RandomBytes = secrets.token_bytes,
+    ) -> None:
+        """Put the room together; ``clock`` gives the time in UTC, zone-aware.
+
+        Raises:
+            ConfigurationError: A client is registered under the system's own name.
+        """
+        self._settings = settings
+        self._keys = keys
+        self._system = _system_client(settings)
+        clients = clients.including(self._system)
+        revocations = Revocations(store, settings.refresh_lifetime, clock)
+        vault = Vault(store, settings, revocations, random_bytes)
+        self._issuer = Issuer(settings, keys, random_bytes)
+        self._bearer = BearerAuthenticator(settings, keys, clients, users, revocations)
+        finder = TokenFinder(settings, self._bearer, users, vault, clock)
+        self._endpoints = TokenEndpoints(clients, users, vault, self._issuer, finder, clock)
+
+    def smart_configuration(self) -> dict[str, object]:
+        """Return ``[fhir_base]/.well-known/smart-configuration``."""
+        return discovery.smart_configuration(self._settings)
+
+    def openid_configuration(self) -> dict[str, object]:
+        """Return ``[issuer]/.well-known/openid-configuration``."""
+        return discovery.openid_configuration(self._settings)
+
+    def smart_style(self) -> dict[str, object]:
+        """Return ``[issuer]/smart-style.json``."""
+        return discovery.smart_style()
+
+    def jwks(self) -> dict[str, object]:
+        """Return ``[issuer]/jwks``."""
+        return self._keys.public_jwks()
+
+    async def token(self, request: HttpRequest) -> HttpResponse:
+        """Answer ``POST [issuer]/token``."""
+        return await self._endpoints.token(request)
+
+    async def introspect(self, request: HttpRequest) -> HttpResponse:
+        """Answer ``POST [issuer]/introspect``."""
+        return await self._endpoints.introspect(request)
+
+    async def revoke(self, request: HttpRequest) -> HttpResponse:
+        """Answer ``POST [issuer]/revoke``."""
+        return await self._endpoints.revoke(request)
+
+    async def authenticate(self, bearer: str, now: datetime) -> Caller:
+        """Return who holds the bearer token.
+
+        Raises:
+            BearerError: Answer 401 with ``WWW-Authenticate: Bearer error="invalid_token"``.
+        """
+        return await self._bearer.authenticate(bearer, now)
+
+    def system_token(self, scope: str, now: datetime) -> str:
+        """Return an access token for the custodian's own system, signed here.
+
+        Raises:
+            ScopeParseError: ``scope`` does not follow the grammar.
+            ConfigurationError: It holds no scope of level ``system``.
+        """
+        scopes = ScopeSet(parse_scopes(scope).at_levels("system").resources)
+        if not scopes:
+            raise ConfigurationError("a system token needs scopes of level system")
+        return str(self._issuer.backend_answer(self._system, scopes, now)["access_token"])
+
+
+def _system_client(settings: SmartSettings) -> Client:
+    """Return the custodian's own client: it has no keys, so it cannot ask the token endpoint."""
+    return Client(
+        client_id=SYSTEM_CLIENT,
+        name="Consentry",
+        kind=ASYMMETRIC,
+        grant_types=(),
+        organization=settings.custodian or None,
+        purposes=settings.system_purposes,
+        system=True,
+    )

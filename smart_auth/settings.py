@@ -1,0 +1,92 @@
+"""Settings of the authorization server; unsafe ones refuse to start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from smart_auth.errors import ConfigurationError
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class SmartSettings:
+    """Where the server stands and how long its grants live.
+
+    Attributes:
+        issuer: Base URL of the endpoints below, and ``iss`` of every token; no trailing slash.
+        fhir_base: Base URL of the FHIR API: audience of access tokens; no trailing slash.
+        custodian: Reference of the organization that runs this server (``Organization/x``).
+        system_purposes: v3-ActReason codes of the custodian's own system, the default first.
+        backend_token_lifetime: Of client_credentials; SMART Backend Services: at most 5 min.
+        app_token_lifetime: Of tokens that a person granted; at most 1 h.
+        refresh_lifetime: Of an unused refresh token; 3 months or more (ONC g10).
+        session_lifetime: Of a sign-in; also of ``online_access`` refresh tokens.
+        code_lifetime: Of an authorization code; at most 10 min (RFC 6749, 4.1.2).
+        launch_lifetime: Of an EHR launch handle.
+        page_lifetime: How long a person may look at the sign-in and authorize pages.
+        revocation_recheck: How soon a revocation made by another process holds here.
+    """
+
+    issuer: str
+    fhir_base: str
+    custodian: str = ""
+    system_purposes: tuple[str, ...] = ("TREAT", "HOPERAT")
+    backend_token_lifetime: timedelta = timedelta(minutes=5)
+    app_token_lifetime: timedelta = timedelta(minutes=30)
+    refresh_lifetime: timedelta = timedelta(days=100)
+    session_lifetime: timedelta = timedelta(hours=8)
+    code_lifetime: timedelta = timedelta(seconds=60)
+    launch_lifetime: timedelta = timedelta(minutes=5)
+    page_lifetime: timedelta = timedelta(minutes=15)
+    revocation_recheck: timedelta = timedelta(seconds=5)
+
+    def __post_init__(self) -> None:
+        """Refuse what would be unsafe.
+
+        Raises:
+            ConfigurationError: The message names the setting.
+        """
+        _require_safe_url("issuer", self.issuer)
+        _require_safe_url("fhir_base", self.fhir_base)
+        _require_at_most("backend_token_lifetime", self.backend_token_lifetime, minutes=5)
+        _require_at_most("app_token_lifetime", self.app_token_lifetime, minutes=60)
+        _require_at_most("code_lifetime", self.code_lifetime, minutes=10)
+        _require_at_most("launch_lifetime", self.launch_lifetime, minutes=5)
+        if self.refresh_lifetime < timedelta(days=90):
+            raise ConfigurationError("refresh_lifetime must be 90 days or more (ONC g10)")
+
+    @property
+    def authorization_endpoint(self) -> str:
+        """RFC 6749, 3.1."""
+        return f"{self.issuer}/authorize"
+
+    @property
+    def token_endpoint(self) -> str:
+        """RFC 6749, 3.2; also the audience of client assertions."""
+        return f"{self.issuer}/token"
+
+    @property
+    def secure(self) -> bool:
+        """Whether the endpoints are on https, so that cookies can be ``Secure``."""
+        return self.issuer.startswith("https:")
+
+    @property
+    def style_url(self) -> str:
+        """SMART "smart_style_url"."""
+        return f"{self.issuer}/smart-style.json"
+
+
+def _require_safe_url(name: str, url: str) -> None:
+    parts = urlsplit(url)
+    if url.endswith("/") or parts.query or parts.fragment or not parts.hostname:
+        raise ConfigurationError(f"{name} must be an absolute URL without trailing slash or query")
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+        raise ConfigurationError(f"{name} must be https (plain http only on loopback)")
+
+
+def _require_at_most(name: str, lifetime: timedelta, minutes: int) -> None:
+    if not timedelta(0) < lifetime <= timedelta(minutes=minutes):
+        raise ConfigurationError(f"{name} must be more than 0 and at most {minutes} minutes")

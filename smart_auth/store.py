@@ -1,0 +1,189 @@
+"""What this room keeps, and the seam to where it is kept.
+
+Keys given to the store are SHA-256 digests, so codes, refresh tokens, sessions and launch handles
+are never stored in clear.  Stored form of a value (our own): ``0x01 | JSON object in UTF-8``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Protocol
+
+_VERSION = b"\x01"
+
+
+class GrantStore(Protocol):
+    """A small store of short-lived secrets; ``fhir_server`` implements it.
+
+    ``kind`` is a word of ours (``code``, ``refresh`` ...), ``key`` 64 hexadecimal digits.  After
+    ``expires`` (UTC) an entry is as if it had never been.
+    """
+
+    async def put(self, kind: str, key: str, value: bytes, expires: datetime) -> None:
+        """Insert or replace; durable when it returns."""
+        ...
+
+    async def add(self, kind: str, key: str, value: bytes, expires: datetime) -> None:
+        """Insert; of callers at the same moment exactly one succeeds.
+
+        Raises:
+            AlreadyThereError: The key is there and has not expired.
+        """
+        ...
+
+    async def find(self, kind: str, key: str) -> bytes | None:
+        """Return the value, or None when absent or expired."""
+        ...
+
+    async def take(self, kind: str, key: str) -> bytes | None:
+        """Return and delete the value as one step: of callers at the same moment one gets it."""
+        ...
+
+    async def drop(self, kind: str, key: str) -> None:
+        """Delete; nothing happens when it is not there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a person granted to a client, once; its tokens all carry ``grant_id``.
+
+    Attributes:
+        scope: Granted scopes, as text.
+        auth_time: When the person signed in, seconds since the epoch.
+        patient: Relative reference, ``Patient/1``; so is ``encounter``.
+        fhir_context: Text of a JSON array (SMART "fhirContext").
+        online_until: For ``online_access``: when the session ends, seconds; else None.
+    """
+
+    grant_id: str
+    client_id: str
+    username: str
+    scope: str
+    auth_time: int
+    patient: str | None = None
+    encounter: str | None = None
+    need_patient_banner: bool = True
+    intent: str | None = None
+    fhir_context: str = "[]"
+    online_until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedCode:
+    """What an authorization code stands for."""
+
+    grant: Grant
+    redirect_uri: str
+    code_challenge: str
+    nonce: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One sign-in of one person in one browser; times in seconds since the epoch."""
+
+    username: str
+    auth_time: int
+    ends: int
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What an EHR launch handle stands for (SMART "EHR Launch")."""
+
+    client_id: str
+    username: str
+    patient: str | None = None
+    encounter: str | None = None
+    need_patient_banner: bool = True
+    intent: str | None = None
+    fhir_context: str = "[]"
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationRequest:
+    """A validated authorization request (RFC 6749, 4.1.1; RFC 7636; SMART "Obtain code").
+
+    Attributes:
+        scope: What is asked and the client may have, as text.
+        launch: EHR launch handle.
+        max_age: Oldest acceptable sign-in in seconds; 0 asks for a new one.
+    """
+
+    client_id: str
+    redirect_uri: str
+    scope: str
+    code_challenge: str = field(repr=False)
+    state: str | None = field(repr=False)
+    nonce: str | None = field(repr=False)
+    launch: str | None = field(repr=False)
+    max_age: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An authorization request while a person looks at our pages.
+
+    Attributes:
+        session: Digest of the session cookie that it is bound to.
+        asked_at: Seconds since the epoch.
+        patient: The patient picked so far.
+        offered: Patients that the picker page offered; nothing else can be picked.
+    """
+
+    request: AuthorizationRequest
+    session: str = field(repr=False)
+    asked_at: int
+    patient: str | None = None
+    patient_label: str | None = None
+    offered: tuple[tuple[str, str], ...] = ()
+
+
+def digest(secret: str) -> str:
+    """Return the store key of a secret: SHA-256 in hexadecimal."""
+    return sha256(secret.encode()).hexdigest()
+
+
+def pack(record: Grant | IssuedCode | Session | Launch | Pending) -> bytes:
+    """Return the stored form of a record."""
+    return _VERSION + json.dumps(asdict(record)).encode()
+
+
+def unpack_grant(stored: bytes) -> Grant:
+    """Read a Grant that ``pack`` made."""
+    return Grant(**_members(stored))
+
+
+def unpack_code(stored: bytes) -> IssuedCode:
+    """Read an IssuedCode that ``pack`` made."""
+    members = _members(stored)
+    return IssuedCode(**{**members, "grant": Grant(**members["grant"])})
+
+
+def unpack_session(stored: bytes) -> Session:
+    """Read a Session that ``pack`` made."""
+    return Session(**_members(stored))
+
+
+def unpack_launch(stored: bytes) -> Launch:
+    """Read a Launch that ``pack`` made."""
+    return Launch(**_members(stored))
+
+
+def unpack_pending(stored: bytes) -> Pending:
+    """Read a Pending that ``pack`` made."""
+    members = _members(stored)
+    request = AuthorizationRequest(**members["request"])
+    offered = tuple((reference, label) for reference, label in members["offered"])
+    return Pending(**{**members, "request": request, "offered": offered})
+
+
+def _members(stored: bytes) -> dict[str, Any]:
+    if stored[:1] != _VERSION:
+        raise ValueError("unknown version of a stored record")
+    members: dict[str, Any] = json.loads(stored[1:])
+    return members
