@@ -1,0 +1,31 @@
+"""What patients allow: pure functions, dictionaries and times in, verdicts out.
+
+Implements consent.md (R4 Consent.provision, with the R5/R6 notes where R4 is silent).  The caller
+compiles a ``Policy`` from the Consents of one patient, narrows it to one requester, and asks the
+``Verdict`` about each record.  Not here: selecting the Consents, labelling records, redacting.
+"""
+
+from .decision import AccessRequest, Basis, Coding, Config, DecidedBy, Decision, Kind
+from .elements import Problem
+from .policy import Policy, Verdict, compile_policy, decide, join_subjects
+from .review import review
+from .templates import TEMPLATES, load_template
+
+__all__ = [
+    "TEMPLATES",
+    "AccessRequest",
+    "Basis",
+    "Coding",
+    "Config",
+    "DecidedBy",
+    "Decision",
+    "Kind",
+    "Policy",
+    "Problem",
+    "Verdict",
+    "compile_policy",
+    "decide",
+    "join_subjects",
+    "load_template",
+    "review",
+]
