@@ -1,0 +1,273 @@
+"""The anchorer: takes new leaves, signs a checkpoint, publishes it on the chain, keeps the proof.
+
+Off the request path: leaves are durable before it sees them, and a chain that is down only makes it
+wait.  The order of one anchor is fixed, so that a crash between any two steps anchors nothing
+twice:
+
+1. ask the contract for its size and root, and find that root in our own tree;
+2. sign the checkpoint and the transaction; 3. journal both; 4. send; 5. find it mined; 6. journal.
+
+After a restart a journalled transaction is looked for first, and the same bytes are sent again if
+the chain does not know them.  Not here yet: fee bumps, reorganisations after the confirmations.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from anchoring import checkpoint as note
+from anchoring import receipt
+from anchoring.chain import Chain, ChainIdentity, Head, Mined, check_identity
+from anchoring.checkpoint import Checkpoint, LogSeeds
+from anchoring.commitment import COMMITMENT_BYTES, commit
+from anchoring.errors import (
+    AnchorRevertedError,
+    CommitmentError,
+    HistoryError,
+    NonceTakenError,
+    NotYetAnchoredError,
+)
+from anchoring.journal import (
+    Anchored,
+    AnchorJournal,
+    Pending,
+    decode_anchor,
+    decode_pending,
+    encode_anchor,
+    encode_pending,
+)
+from anchoring.merkle import Tree, leaf_hash
+
+_CHUNK = 4096  # commitments read at once: some 10 ms of hashing between two turns of the event loop
+
+
+class LeafSource(Protocol):
+    """The durable log of commitments, gapless from 0, which only ever grows."""
+
+    async def commitments(self, start: int, stop: int) -> list[bytes]:
+        """Give the 32-byte commitments of events ``start`` to ``stop - 1``; fewer at the end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Cadence:
+    """When to anchor: whichever comes first.
+
+    Attributes:
+        events: Anchor when so many events wait; 1 anchors each at once.
+        interval: Anchor when an event has been waiting so long.
+    """
+
+    events: int = 1024
+    interval: timedelta = timedelta(seconds=60)
+
+
+class Anchorer:
+    """Anchors one log on one chain; one at a time per log.  Made by ``open_anchorer``."""
+
+    def __init__(
+        self,
+        leaves: LeafSource,
+        journal: AnchorJournal,
+        chain: Chain,
+        seeds: LogSeeds,
+        cadence: Cadence,
+        identity: ChainIdentity,
+    ) -> None:
+        """Keep the parts; ``open_anchorer`` checks them."""
+        self._leaves = leaves
+        self._journal = journal
+        self._chain = chain
+        self._seeds = seeds
+        self._cadence = cadence
+        self._log = note.log_id(seeds.origin)
+        self._log_keys = seeds.public_keys()
+        self._tree = Tree()
+        self._anchored_size = 0
+        self._identity = identity
+        self._pending: Pending | None = None
+        self._waiting_since: datetime | None = None
+        self._overdue = False
+        self._one_run = asyncio.Lock()
+
+    @property
+    def lag(self) -> int:
+        """How many events are in the log that no anchor covers yet, as far as was seen."""
+        return self._tree.size - self._anchored_size
+
+    async def resume(self) -> None:
+        """Build the tree, check it and the chain against the last anchor, find work under way.
+
+        Raises:
+            WrongChainError: That anchor is on another chain or contract.  Do not start.
+            HistoryError: The log is shorter than, or differs from, what was anchored.
+        """
+        record = await self._journal.last_anchor()
+        last = decode_anchor(record) if record else None
+        await self._grow()
+        if last is not None:
+            check_identity(self._identity, last.chain)
+            self._check_past(last.made.size, last.made.root)
+            self._anchored_size = last.made.size
+        pending = await self._journal.load_pending()
+        self._pending = decode_pending(pending) if pending else None
+        self._overdue = self.lag > 0  # how long they have been waiting is not known
+
+    async def run_once(self, now: datetime) -> Anchored | None:
+        """Do what is due at ``now`` (UTC): finish the anchor under way, or make the next.
+
+        Returns:
+            The newest anchor that became final in this run; None if there is none, whether because
+            nothing is due or because the chain has not confirmed yet.
+
+        Raises:
+            ChainUnavailableError: Nothing is lost; call again later.
+            WrongChainError: The chain was changed under us.  Stop.
+            HistoryError: The contract's root is not in this log.  Stop: somebody must look.
+        """
+        async with self._one_run:
+            settled = await self._settle()
+            if self._pending is not None:
+                return None
+            await self._grow()
+            if not self._is_due(now):
+                return settled
+            return await self._anchor(now) or settled
+
+    async def prove(self, index: int, event: bytes, k: bytes) -> bytes:
+        """Make the receipt for one event; JSON.
+
+        Args:
+            index: The event's position in the log.
+            event: The AuditEvent's stored bytes.
+            k: Its commitment's key.
+
+        Raises:
+            NotYetAnchoredError: No anchor covers it yet.
+            CommitmentError: Event and key are not those that the log committed to.
+        """
+        record = await self._journal.anchor_covering(index)
+        if record is None:
+            raise NotYetAnchoredError(f"no anchor covers event {index} yet")
+        anchored = decode_anchor(record)
+        if self._tree.leaf(index) != leaf_hash(commit(event, k)):
+            raise CommitmentError(f"event {index} is not what the log committed to")
+        path = self._tree.inclusion_path(index, anchored.made.size)
+        entry = receipt.Entry(index, event, k)
+        return receipt.build(entry, path, anchored, self._log_keys).encode()
+
+    async def _grow(self) -> None:
+        """Append the log's new leaves to the tree."""
+        while True:
+            start = self._tree.size
+            new = await self._leaves.commitments(start, start + _CHUNK)
+            if any(len(commitment) != COMMITMENT_BYTES for commitment in new):
+                raise HistoryError(f"a commitment from {start} on has a wrong length")
+            self._tree.extend(map(leaf_hash, new))
+            if len(new) < _CHUNK:
+                return
+            await asyncio.sleep(0)
+
+    def _is_due(self, now: datetime) -> bool:
+        if self.lag <= 0:
+            self._waiting_since, self._overdue = None, False
+            return False
+        self._waiting_since = self._waiting_since or now
+        waited = now - self._waiting_since
+        return self._overdue or self.lag >= self._cadence.events or waited >= self._cadence.interval
+
+    async def _anchor(self, now: datetime) -> Anchored | None:
+        """Make, journal and publish the next anchor."""
+        await self._check_chain()
+        head = await asyncio.to_thread(self._chain.head, self._log)
+        self._check_head(head)
+        size = self._tree.size
+        if head.size == size:  # anchored before, by a journal that is lost
+            self._anchored_size = size
+            return None
+        root = self._tree.root(size)
+        signed_note = note.sign(Checkpoint(self._seeds.origin, size, root), self._seeds, now)
+        proof = self._tree.consistency_path(head.size, size)
+        signed = await asyncio.to_thread(self._chain.prepare, self._log, size, root, proof)
+        pending = Pending(size, root, signed_note, signed.raw, signed.hash_)
+        await self._journal.save_pending(encode_pending(pending))
+        self._pending = pending
+        return await self._settle()
+
+    async def _settle(self) -> Anchored | None:
+        """Bring the journalled transaction to its end: anchored, given up, or still waiting."""
+        if self._pending is None:
+            return None
+        try:
+            mined = await asyncio.to_thread(self._publish, self._pending)
+        except (AnchorRevertedError, NonceTakenError):
+            self._pending = None  # it can never take effect; the next one asks the contract anew
+            return None
+        if mined is None:
+            return None
+        return await self._save(self._pending, mined)
+
+    def _publish(self, pending: Pending) -> Mined | None:
+        """Look for the transaction, send it if it is unknown, look again; runs in a thread."""
+        mined = self._chain.find(pending.hash_)
+        if mined is None:
+            self._chain.send(pending.transaction)
+            mined = self._chain.find(pending.hash_)
+        return mined
+
+    async def _save(self, pending: Pending, mined: Mined) -> Anchored:
+        if (mined.log, mined.size, mined.root) != (self._log, pending.size, pending.root):
+            raise HistoryError("the contract logged another checkpoint than was sent")
+        anchored = Anchored(pending, mined.block, mined.block_hash, self._identity)
+        await self._journal.save_anchor(pending.size, encode_anchor(anchored))
+        self._pending, self._waiting_since, self._overdue = None, None, False
+        self._anchored_size = max(self._anchored_size, pending.size)
+        return anchored
+
+    async def _check_chain(self) -> None:
+        check_identity(await asyncio.to_thread(self._chain.identity), self._identity)
+
+    def _check_head(self, head: Head) -> None:
+        if head.size:
+            self._check_past(head.size, head.root)
+        elif self._anchored_size:
+            raise HistoryError("the contract has forgotten this log")
+
+    def _check_past(self, size: int, root: bytes) -> None:
+        """Refuse an anchored state that is not a past of this tree."""
+        if size > self._tree.size:
+            raise HistoryError(f"the log has {self._tree.size} events, but {size} were anchored")
+        if self._tree.root(size) != root:
+            raise HistoryError(f"the first {size} events are not those that were anchored")
+
+
+async def open_anchorer(
+    leaves: LeafSource,
+    journal: AnchorJournal,
+    chain: Chain,
+    seeds: LogSeeds,
+    cadence: Cadence | None = None,
+    expected: ChainIdentity | None = None,
+) -> Anchorer:
+    """Give an anchorer that has checked its chain and built its tree.
+
+    Args:
+        leaves: The log.
+        journal: Where its records are durable.
+        chain: Where to publish.
+        seeds: The log's name and signing keys.
+        cadence: When to anchor.
+        expected: The chain that the settings ask for; None trusts the one that was used first.
+
+    Raises:
+        WrongChainError: Another chain or contract.  Do not start.
+        HistoryError: The log is not a continuation of what was anchored.  Do not start.
+        ChainUnavailableError: Try again later.
+    """
+    found = await asyncio.to_thread(chain.identity)
+    if expected is not None:
+        check_identity(found, expected)
+    anchorer = Anchorer(leaves, journal, chain, seeds, cadence or Cadence(), found)
+    await anchorer.resume()
+    return anchorer

@@ -1,0 +1,119 @@
+"""What can go wrong in this room.
+
+AnchoringError
+├── MerkleError                 a tree was asked for what it does not have
+├── ChainError                  the chain could not do its part
+│   ├── ChainUnavailableError   no answer: nothing is lost, try again later
+│   ├── WrongChainError         another chain, genesis or contract than expected: stop
+│   ├── AnchorRevertedError     the contract refused the transaction
+│   ├── NonceTakenError         another transaction took the nonce: this one can never be mined
+│   └── UnknownTransactionError the chain or the bytes hold no such anchor transaction
+├── HistoryError                the store and the chain contradict each other: stop and look
+├── NotYetAnchoredError         the event is in the log, but no checkpoint covers it yet
+├── AuditFailure                the whole-log recomputation found the first wrong thing
+└── VerificationError           a proof was refused; ``step`` names which one
+    ├── MalformedReceiptError   step ``receipt``
+    ├── CommitmentError         step ``commitment``
+    ├── InclusionError          step ``inclusion``
+    ├── ConsistencyError        step ``consistency``
+    ├── CheckpointError         step ``checkpoint``
+    └── AnchorError             step ``anchor``
+
+Messages carry sizes, indexes and hashes, never an event.
+"""
+
+
+class AnchoringError(Exception):
+    """Anything that this room refuses."""
+
+
+class MerkleError(AnchoringError):
+    """An index or a size lies outside the tree."""
+
+
+class ChainError(AnchoringError):
+    """The chain could not do its part."""
+
+
+class ChainUnavailableError(ChainError):
+    """The chain gave no answer; nothing is lost, and the same call may be repeated later."""
+
+
+class WrongChainError(ChainError):
+    """Chain id, genesis hash, contract or its code is not the expected one: do not start."""
+
+
+class AnchorRevertedError(ChainError):
+    """The contract refused the transaction, which is in a block and did nothing."""
+
+
+class NonceTakenError(ChainError):
+    """Another transaction of the account took the nonce, so this one can never be mined."""
+
+
+class UnknownTransactionError(ChainError):
+    """These bytes are no anchor transaction."""
+
+
+class HistoryError(AnchoringError):
+    """What the chain holds is not a past state of this log: rewritten, forked or restored."""
+
+
+class NotYetAnchoredError(AnchoringError):
+    """No anchored checkpoint covers the event yet; ask again later."""
+
+
+class AuditFailure(AnchoringError):  # noqa: N818  (a finding about the log, not a fault of ours)
+    """The recomputation of the whole log found the first wrong thing.
+
+    Attributes:
+        index: Log index of the first wrong event, or the tree size of the wrong checkpoint.
+    """
+
+    def __init__(self, index: int, message: str) -> None:
+        super().__init__(message)
+        self.index = index
+
+
+class VerificationError(AnchoringError):
+    """A proof was refused.
+
+    Attributes:
+        step: Which step of the verification failed.
+    """
+
+    step = "receipt"
+
+
+class MalformedReceiptError(VerificationError):
+    """The receipt is not in the one form that is understood, or too large."""
+
+
+class CommitmentError(VerificationError):
+    """The event is not the one that was committed to."""
+
+    step = "commitment"
+
+
+class InclusionError(VerificationError):
+    """The leaf is not in the tree with this root at this index."""
+
+    step = "inclusion"
+
+
+class ConsistencyError(VerificationError):
+    """The newer tree is not the older one with leaves appended."""
+
+    step = "consistency"
+
+
+class CheckpointError(VerificationError):
+    """The signed note is malformed, or a signature that must be there does not verify."""
+
+    step = "checkpoint"
+
+
+class AnchorError(VerificationError):
+    """The chain, or the anchor transaction, does not say what the receipt says."""
+
+    step = "anchor"
