@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from smart_auth.errors import InvalidRequestError, OAuthError, TemporarilyUnavailableError
+
+_CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -64,8 +67,8 @@ def single_parameters(pairs: Pairs) -> dict[str, str]:
 
 
 def has_control_character(text: str) -> bool:
-    """Tell whether ``text`` holds U+0000 to U+001F or U+007F, which no OAuth parameter may."""
-    return any(character < " " or character == "\x7f" for character in text)
+    """Tell whether ``text`` holds a C0 control, U+007F or a lone surrogate: never in OAuth."""
+    return _CONTROL.search(text) is not None
 
 
 def json_response(status: int, body: Mapping[str, object], more: Pairs = ()) -> HttpResponse:

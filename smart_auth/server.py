@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from smart_auth import discovery
 from smart_auth.authlib_bridge import TokenEndpoints
+from smart_auth.authorize import Authorization
 from smart_auth.bearer import BearerAuthenticator, Caller
 from smart_auth.errors import ConfigurationError
 from smart_auth.exchange import HttpRequest, HttpResponse
 from smart_auth.introspection import TokenFinder
 from smart_auth.issuing import Issuer, RandomBytes
+from smart_auth.launch import NoPatients, PatientDirectory, prepare_launch
 from smart_auth.registry import ASYMMETRIC, Client, ClientRegistry, UserRegistry
 from smart_auth.revocation import Revocations
 from smart_auth.scopes import ScopeSet, parse_scopes
 from smart_auth.settings import SmartSettings
-from smart_auth.store import GrantStore
+from smart_auth.signing_in import Entrance
+from smart_auth.store import GrantStore, Launch
 from smart_auth.tokens import SigningKeys
 from smart_auth.vault import Vault
 
@@ -35,6 +39,7 @@ class SmartServer:
         users: UserRegistry,
         store: GrantStore,
         clock: Callable[[], datetime],
+        patients: PatientDirectory | None = None,
         random_bytes: RandomBytes = secrets.token_bytes,
     ) -> None:
         """Put the room together; ``clock`` gives the time in UTC, zone-aware.
@@ -52,6 +57,10 @@ class SmartServer:
         self._bearer = BearerAuthenticator(settings, keys, clients, users, revocations)
         finder = TokenFinder(settings, self._bearer, users, vault, clock)
         self._endpoints = TokenEndpoints(clients, users, vault, self._issuer, finder, clock)
+        self._authorization = Authorization(
+            settings, clients, users, vault, Entrance.of(users), patients or NoPatients(), clock
+        )
+        self._clients, self._users, self._vault, self._clock = clients, users, vault, clock
 
     def smart_configuration(self) -> dict[str, object]:
         """Return ``[fhir_base]/.well-known/smart-configuration``."""
@@ -68,6 +77,46 @@ class SmartServer:
     def jwks(self) -> dict[str, object]:
         """Return ``[issuer]/jwks``."""
         return self._keys.public_jwks()
+
+    async def authorize(self, request: HttpRequest) -> HttpResponse:
+        """Answer ``GET`` and ``POST [issuer]/authorize``, our own pages' forms included."""
+        return await self._authorization.answer(request)
+
+    async def create_launch(
+        self,
+        client_id: str,
+        username: str,
+        patient: str | None = None,
+        encounter: str | None = None,
+        *,
+        patient_label: str | None = None,
+        need_patient_banner: bool = True,
+        intent: str | None = None,
+        fhir_context: Sequence[Mapping[str, object]] = (),
+    ) -> str:
+        """Return a launch handle: for this client and user, once, within ``launch_lifetime``.
+
+        ``patient`` and ``encounter`` are relative references; ``fhir_context`` holds what is open
+        besides (SMART "fhirContext").
+
+        Raises:
+            LaunchError: Client, user or a reference is not acceptable.
+        """
+        launch = prepare_launch(
+            self._clients,
+            self._users,
+            Launch(
+                client_id=client_id,
+                username=username,
+                patient=patient,
+                encounter=encounter,
+                patient_label=patient_label,
+                need_patient_banner=need_patient_banner,
+                intent=intent,
+                fhir_context=json.dumps([dict(entry) for entry in fhir_context]),
+            ),
+        )
+        return await self._vault.issue_launch(launch, self._clock())
 
     async def token(self, request: HttpRequest) -> HttpResponse:
         """Answer ``POST [issuer]/token``."""

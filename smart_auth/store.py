@@ -99,6 +99,7 @@ class Launch:
     username: str
     patient: str | None = None
     encounter: str | None = None
+    patient_label: str | None = field(default=None, repr=False)
     need_patient_banner: bool = True
     intent: str | None = None
     fhir_context: str = "[]"
@@ -131,6 +132,7 @@ class Pending:
     Attributes:
         session: Digest of the session cookie that it is bound to.
         asked_at: Seconds since the epoch.
+        launch: What its EHR launch handle stands for.
         patient: The patient picked so far.
         offered: Patients that the picker page offered; nothing else can be picked.
     """
@@ -138,9 +140,10 @@ class Pending:
     request: AuthorizationRequest
     session: str = field(repr=False)
     asked_at: int
+    launch: Launch | None = None
     patient: str | None = None
-    patient_label: str | None = None
-    offered: tuple[tuple[str, str], ...] = ()
+    patient_label: str | None = field(default=None, repr=False)
+    offered: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 def digest(secret: str) -> str:
@@ -178,8 +181,9 @@ def unpack_pending(stored: bytes) -> Pending:
     """Read a Pending that ``pack`` made."""
     members = _members(stored)
     request = AuthorizationRequest(**members["request"])
+    launch = None if members["launch"] is None else Launch(**members["launch"])
     offered = tuple((reference, label) for reference, label in members["offered"])
-    return Pending(**{**members, "request": request, "offered": offered})
+    return Pending(**{**members, "request": request, "launch": launch, "offered": offered})
 
 
 def _members(stored: bytes) -> dict[str, Any]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 
-from smart_auth.errors import AlreadyThereError
-from smart_auth.exchange import HttpRequest, HttpResponse
+from smart_auth.errors import AlreadyThereError, BearerError
+from smart_auth.exchange import HttpRequest, HttpResponse, Pairs
 from smart_auth.passwords import HashCost, hash_password
 from smart_auth.registry import ClientRegistry, User, UserRegistry
 from smart_auth.server import SmartServer
@@ -115,6 +119,51 @@ class House:
             filled["client_assertion"] = self.assertion(f"backend-{alg}", alg)
         return await self.post_token(**filled)
 
+    def browser(self) -> Browser:
+        return Browser(self.server)
+
+    async def code(self, username: str = "anna", **changed: str) -> str:
+        """Go through all pages and return the code."""
+        browser = await self.browser().get(asking(**changed))
+        await browser.sign_in(username)
+        if 'name="search"' in browser.text:
+            await browser.submit("patient", patient="Patient/2")
+        await browser.allow()
+        return browser.answer["code"]
+
+    async def redeem(self, code: str, **changed: str) -> Answer:
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": REDIRECT,
+            "client_id": "phone",
+            "code_verifier": VERIFIER,
+        }
+        return await self.post_token(**{n: v for n, v in (form | changed).items() if v != "-"})
+
+    async def refresh(self, token: str, **more: str) -> Answer:
+        return await self.post_token(
+            grant_type="refresh_token", refresh_token=token, **({"client_id": "phone"} | more)
+        )
+
+    async def post(self, endpoint: str, headers: Mapping[str, str], **form: str) -> Answer:
+        call = {"introspect": self.server.introspect, "revoke": self.server.revoke}[endpoint]
+        request = HttpRequest("POST", f"{ISSUER}/{endpoint}", "/x", headers, (), pairs(form))
+        return Answer(await call(request))
+
+    async def refused(self, bearer: str) -> str:
+        """Return the name of the error with which a bearer token is refused."""
+        try:
+            await self.server.authenticate(bearer, self.clock.now)
+        except BearerError as error:
+            return type(error).__name__
+        return ""
+
+
+def basic(client_id: str = "web", secret: str = SECRET) -> dict[str, str]:
+    text = f"{quote(client_id)}:{quote(secret)}".encode()
+    return {"authorization": "Basic " + base64.b64encode(text).decode()}
+
 
 class Answer:
     """A response with its JSON read."""
@@ -127,6 +176,85 @@ class Answer:
     @property
     def error(self) -> tuple[int, str]:
         return self.status, self.body.get("error", "")
+
+
+@dataclass
+class Browser:
+    """A browser: keeps cookies, fills in the forms of the page it shows, follows no redirect."""
+
+    server: SmartServer
+    cookies: dict[str, str] = field(default_factory=dict)
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    text: str = ""
+
+    async def get(self, parameters: Pairs) -> Browser:
+        return await self._send("GET", parameters, ())
+
+    async def post(self, parameters: Pairs) -> Browser:
+        return await self._send("POST", (), parameters)
+
+    async def submit(self, step: str, *more: tuple[str, str], **fields: str) -> Browser:
+        fixed = {"step": step, "request": self.hidden("request"), "csrf": self.hidden("csrf")}
+        return await self.post((*pairs(fixed | fields), *more))
+
+    async def sign_in(self, username: str = "anna", password: str = PASSWORD) -> Browser:
+        return await self.submit("sign-in", username=username, password=password)
+
+    async def allow(self, *scopes: str) -> Browser:
+        picked = scopes or tuple(self.ticked())
+        ticked = [("scope", scope) for scope in picked]
+        return await self.submit("decide", *ticked, decision="allow")
+
+    def hidden(self, name: str) -> str:
+        found = re.search(rf'name="{name}" value="([^"]*)"', self.text)
+        return html.unescape(found[1]) if found else ""
+
+    def ticked(self) -> list[str]:
+        found = re.findall(r'name="scope" value="([^"]*)" checked', self.text)
+        return [html.unescape(each) for each in found]
+
+    @property
+    def answer(self) -> dict[str, str]:
+        """The parameters that the redirect carries to the app."""
+        location = self.headers["Location"]
+        assert location.startswith(f"{REDIRECT}?")
+        return dict(parse_qsl(urlsplit(location).query, keep_blank_values=True))
+
+    @property
+    def error(self) -> str:
+        return self.answer.get("error", "")
+
+    async def _send(self, method: str, query: Pairs, form: Pairs) -> Browser:
+        url = f"{ISSUER}/authorize"
+        request = HttpRequest(method, url, "/auth/authorize", {}, query, form, dict(self.cookies))
+        response = await self.server.authorize(request)
+        self.status, self.text = response.status, response.body.decode()
+        self.headers = dict(response.headers)
+        name, _, value = self.headers.get("Set-Cookie", "").partition(";")[0].partition("=")
+        if name:
+            self.cookies[name] = value
+        return self
+
+
+# RFC 7636, appendix B
+VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+
+
+def asking(without: str = "", **changed: str) -> Pairs:
+    """A good authorization request, changed here and there."""
+    good = {
+        "response_type": "code",
+        "client_id": "phone",
+        "redirect_uri": REDIRECT,
+        "scope": "openid fhirUser launch/patient offline_access patient/*.rs",
+        "state": "af0ifjsldkj",
+        "aud": FHIR,
+        "code_challenge": CHALLENGE,
+        "code_challenge_method": "S256",
+    }
+    return tuple((n, v) for n, v in (good | changed).items() if n != without)
 
 
 def pairs(parameters: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -158,6 +286,7 @@ def house(clock: Clock, keys: SigningKeys, client_keys: Any) -> House:
         UserRegistry.from_mappings(user_mappings()),
         store,
         clock,
+        Patients(),
     )
     return House(server, store, clock, keys, client_keys)
 

@@ -1,0 +1,147 @@
+"""The pages a person sees: plain HTML without script; the only importer of jinja2.
+
+Every page carries a Content-Security-Policy that permits its own style and forms, nothing else.
+``form-action`` must name the client's redirect origin too, because browsers apply it to the
+redirect that answers the form (CSP 3, 6.4.1).
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from smart_auth.exchange import HttpResponse, Pairs
+from smart_auth.wording import Choice
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_STYLE = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
+_STYLE_HASH = base64.b64encode(sha256(_STYLE.encode()).digest()).decode()
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PageForm:
+    """What every form of a page sends back.
+
+    Attributes:
+        action: URL that the form is sent to.
+        handle: Of the pending request; form field ``request``.
+        csrf: Bound to the session cookie and the handle; form field ``csrf``.
+        redirect_uri: Where the answer will go: its origin is let through ``form-action``.
+    """
+
+    action: str
+    handle: str = field(repr=False)
+    csrf: str = field(repr=False)
+    redirect_uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizeView:
+    """What the authorize page says, all of it plain text."""
+
+    client_name: str
+    user_name: str
+    patient_label: str | None
+    choices: tuple[Choice, ...]
+    facts: tuple[str, ...]
+    duration: str
+
+
+def sign_in_page(
+    form: PageForm, client_name: str, problem: str | None, status: int, more: Pairs
+) -> HttpResponse:
+    """Return the sign-in page: fields ``username`` and ``password``, ``step`` = ``sign-in``."""
+    values = {"title": "Sign in", "form": form, "client_name": client_name, "problem": problem}
+    return _page("sign_in.html", values, status, (*_policy(form.redirect_uri), *more))
+
+
+def patient_page(
+    form: PageForm,
+    client_name: str,
+    user_name: str,
+    search: str,
+    offered: tuple[tuple[str, str], ...],
+    more: Pairs,
+) -> HttpResponse:
+    """Return the patient picker: fields ``search`` or ``patient``, ``step`` = ``patient``."""
+    values = {
+        "title": "Choose a patient",
+        "form": form,
+        "client_name": client_name,
+        "user_name": user_name,
+        "search": search,
+        "offered": offered,
+    }
+    return _page("patient.html", values, 200, (*_policy(form.redirect_uri), *more))
+
+
+def authorize_page(form: PageForm, view: AuthorizeView, more: Pairs) -> HttpResponse:
+    """Return the authorize page: ``decision`` = allow or deny, ``scope`` repeated."""
+    values = {
+        "title": f"Allow {view.client_name}?",
+        "form": form,
+        "host": urlsplit(form.redirect_uri).hostname,
+        "client_name": view.client_name,
+        "user_name": view.user_name,
+        "patient_label": view.patient_label,
+        "choices": view.choices,
+        "facts": view.facts,
+        "duration": view.duration,
+    }
+    return _page("authorize.html", values, 200, (*_policy(form.redirect_uri), *more))
+
+
+def problem_page(problem: str, status: int, retry_after: int | None = None) -> HttpResponse:
+    """Return a page that says what is wrong and goes nowhere."""
+    wait: Pairs = () if retry_after is None else (("Retry-After", str(retry_after)),)
+    values = {"title": "This cannot go on", "problem": problem}
+    return _page("problem.html", values, status, (*_policy(None), *wait))
+
+
+def redirect(location: str, more: Pairs = ()) -> HttpResponse:
+    """Return a 303 (RFC 9700, 4.12: never 307) that no cache keeps and no referrer follows."""
+    headers = (("Location", location), ("Cache-Control", "no-store"), ("Pragma", "no-cache"))
+    return HttpResponse(303, (*headers, ("Referrer-Policy", "no-referrer"), *more))
+
+
+def _page(template: str, values: Mapping[str, object], status: int, more: Pairs) -> HttpResponse:
+    text = _ENVIRONMENT.get_template(template).render(
+        **values,
+        style=Markup(_STYLE),  # noqa: S704 (our own file)
+    )
+    headers = (
+        ("Content-Type", "text/html; charset=utf-8"),
+        ("Cache-Control", "no-store"),
+        ("Pragma", "no-cache"),
+        ("Referrer-Policy", "no-referrer"),
+        ("X-Content-Type-Options", "nosniff"),
+        ("X-Frame-Options", "DENY"),
+    )
+    return HttpResponse(status, (*headers, *more), text.encode())
+
+
+def _policy(redirect_uri: str | None) -> Pairs:
+    targets = "'none'" if redirect_uri is None else f"'self' {_origin(redirect_uri)}"
+    policy = (
+        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action {targets}; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    )
+    return (("Content-Security-Policy", policy),)
+
+
+def _origin(redirect_uri: str) -> str:
+    """Return the CSP source of a redirect URI; registration keeps spaces and ``;`` out of it."""
+    parts = urlsplit(redirect_uri)
+    if parts.scheme in ("http", "https"):
+        return f"{parts.scheme}://{parts.netloc}"
+    return f"{parts.scheme}:"
