@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import html
 import json
 import re
@@ -235,6 +236,18 @@ class Browser:
         if name:
             self.cookies[name] = value
         return self
+
+
+def with_mac(alg: str, header: dict[str, Any], claims: dict[str, Any], secret: bytes) -> str:
+    """Forge a JWT with a MAC under ``secret``; by hand, since joserfc refuses public keys."""
+    parts = [{"alg": alg, **header}, claims]
+    signed = ".".join(base64url(json.dumps(part).encode()) for part in parts)
+    mac = hmac.digest(secret, signed.encode(), f"sha{alg[2:]}")
+    return f"{signed}.{base64url(mac)}"
+
+
+def base64url(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).decode().rstrip("=")
 
 
 # RFC 7636, appendix B
