@@ -51,7 +51,7 @@ class Issuer:
         return self._body(sign_access_token(claims, self.keys), lifetime, scopes)
 
     def granted_answer(
-        self, client: Client, person: User, grant: Grant, scopes: ScopeSet, now: datetime
+        self, client: Client, grant: Grant, scopes: ScopeSet, now: datetime
     ) -> TokenBody:
         """Return the answer to a code or refresh token, its launch context included."""
         lifetime = self.settings.app_token_lifetime
@@ -64,7 +64,6 @@ class Issuer:
         body = self._body(sign_access_token(claims, self.keys), lifetime, scopes)
         body.update({name: _id_of(reference) for name, reference in present.items()})
         body.update(self._launch_members(grant))
-        body.update(self._person_members(person, scopes))
         return body
 
     def id_token(
@@ -127,11 +126,6 @@ class Issuer:
         if context:
             members["fhirContext"] = context
         return members
-
-    def _person_members(self, person: User, scopes: ScopeSet) -> dict[str, object]:
-        if "openid" in scopes and "fhirUser" in scopes:
-            return {"fhirUser": self._fhir_user(person)}
-        return {}
 
     def _fhir_user(self, person: User) -> str:
         return f"{self.settings.fhir_base}/{person.fhir_user}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations
 from urllib.parse import unquote
@@ -84,6 +84,12 @@ class ScopeSet:
         ``patient`` only within the compartment of the patient in context.  They add up (OR).
         """
         return tuple(scope for scope in self.resources if scope.covers(type_, letter))
+
+    def includes(self, other: ScopeSet) -> bool:
+        """Tell whether every word and every permission of ``other`` is in this set."""
+        each = [replace(scope, letters=x) for scope in other.resources for x in scope.letters]
+        held = all(any(mine.includes(single) for mine in self.resources) for single in each)
+        return held and set(other.words) <= set(self.words)
 
     def __contains__(self, word: object) -> bool:
         return word in self.words

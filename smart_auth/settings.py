@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from smart_auth.errors import ConfigurationError
 
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_LOOPBACK = ("localhost", "127.0.0.1")  # what Authlib accepts without https
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,146 @@
+"""Clients and users from plain mappings: every refusal names the field, none shows a secret."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from smart_auth.errors import ConfigurationError
+from smart_auth.registry import ClientRegistry, UserRegistry
+from smart_auth.tokens import generate_client_key, public_jwks
+from tests.smart_auth.conftest import CHEAP, REDIRECT, client_mappings, hash_password
+
+HASH = hash_password("x", CHEAP)
+APP = {
+    "client_id": "app",
+    "name": "App",
+    "kind": "public",
+    "redirect_uris": [REDIRECT],
+    "scope": "patient/*.rs",
+}
+USER = {"username": "a", "name": "A", "fhir_user": "Patient/1", "password_hash": HASH}
+
+
+def without(good: dict[str, Any], changed: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in (good | changed).items() if value is not None}
+
+
+def test_the_good_ones_of_these_tests_are_accepted(client_keys: Any) -> None:
+    clients = ClientRegistry.from_mappings([APP, *client_mappings(client_keys)])
+    assert clients.find("app") is not None
+    assert clients.find("nobody") is None
+    assert UserRegistry.from_mappings([USER]).find("a") is not None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("client_id", ""),
+        ("client_id", 5),
+        ("client_id", "a\nb"),
+        ("name", None),
+        ("kind", "confidential"),
+        ("kind", None),
+        ("kind", ["public"]),
+        ("redirect_uris", None),
+        ("redirect_uris", []),
+        ("redirect_uris", REDIRECT),
+        ("redirect_uris", ["/callback"]),
+        ("redirect_uris", ["javascript:alert(1)"]),
+        ("redirect_uris", ["data:text/html,x"]),
+        ("redirect_uris", ["http://app.example.org/callback"]),
+        ("redirect_uris", ["https://app.example.org/callback#x"]),
+        ("redirect_uris", ["https://user@app.example.org/callback"]),
+        ("redirect_uris", ["https://app.example.org/a b"]),
+        ("redirect_uris", ["https://app.example.org;script-src/"]),
+        ("redirect_uris", ["https:///callback"]),
+        ("redirect_uris", ["https://äpp.example.org/callback"]),
+        ("jwks", {"keys": []}),
+        ("secret_hash", HASH),
+        ("grant_types", ["password"]),
+        ("grant_types", ["client_credentials"]),
+        ("scope", None),
+        ("scope", "patient/*.sr"),
+        ("organization", "acme"),
+        ("organization", "https://evil.example/Organization/1"),
+        ("purposes", "TREAT"),
+        ("jwks_uri", "https://app.example.org/jwks"),
+        ("redirect_url", REDIRECT),
+    ],
+)
+def test_a_wrong_client_is_refused_by_the_name_of_its_field(field: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=field):
+        ClientRegistry.from_mappings([without(APP, {field: value})])
+
+
+@pytest.mark.parametrize(
+    "secret_hash", [None, "secret in clear", "5ebe2294ecd0e0f08eab7690d2a6ee69"]
+)
+def test_a_client_secret_must_be_an_argon2_hash(secret_hash: str | None) -> None:
+    changed = {"kind": "confidential-symmetric", "secret_hash": secret_hash}
+    with pytest.raises(ConfigurationError, match="secret_hash") as refused:
+        ClientRegistry.from_mappings([without(APP, changed)])
+    assert not secret_hash or secret_hash not in str(refused.value)
+
+
+def weak_keys() -> list[Any]:
+    ec, rsa = generate_client_key("ES384"), generate_client_key("RS384")
+    return [
+        None,
+        {},
+        {"keys": []},
+        {"keys": "x"},
+        {"keys": ["x"]},
+        {"keys": [{"kty": "EC"}]},
+        {"keys": [{"kty": "oct", "k": "c2VjcmV0"}]},
+        {"keys": [ec]},
+        {"keys": [rsa]},
+        {"keys": [{**public_jwks(ec)["keys"][0], "use": "enc"}]},  # type: ignore[index]
+        {"keys": [{**public_jwks(rsa)["keys"][0], "alg": "RS256"}]},  # type: ignore[index]
+    ]
+
+
+@pytest.mark.parametrize("jwks", weak_keys())
+def test_wrong_private_or_unfit_keys_are_refused(jwks: Any) -> None:
+    changed = {"kind": "confidential-asymmetric", "jwks": jwks}
+    with pytest.raises(ConfigurationError, match="jwks") as refused:
+        ClientRegistry.from_mappings([without(APP, changed)])
+    assert "'d'" not in str(refused.value)
+
+
+def test_a_name_cannot_be_registered_twice() -> None:
+    with pytest.raises(ConfigurationError, match="app"):
+        ClientRegistry.from_mappings([APP, APP])
+    with pytest.raises(ConfigurationError, match="username"):
+        UserRegistry.from_mappings([USER, USER])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("username", ""),
+        ("name", None),
+        ("password_hash", None),
+        ("password_hash", "in clear"),
+        ("fhir_user", None),
+        ("fhir_user", "Organization/1"),
+        ("fhir_user", "anna"),
+        ("organizations", ["clinic"]),
+        ("organizations", "Organization/1"),
+        ("purposes", [5]),
+        ("patient", "Practitioner/1"),
+        ("email", "a@example.org"),
+    ],
+)
+def test_a_wrong_user_is_refused_by_the_name_of_its_field(field: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=field) as refused:
+        UserRegistry.from_mappings([without(USER, {field: value})])
+    assert "in clear" not in str(refused.value)
+
+
+def test_no_repr_shows_a_secret() -> None:
+    changed = {"kind": "confidential-symmetric", "secret_hash": HASH}
+    clients = ClientRegistry.from_mappings([APP | changed])
+    users = UserRegistry.from_mappings([USER])
+    assert HASH not in repr(clients.find("app")) + repr(users.find("a"))
