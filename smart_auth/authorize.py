@@ -281,6 +281,7 @@ class Authorization:
             username=present.person.username,
             scope=str(scopes),
             auth_time=present.auth_time,
+            granted_at=self.clock().timestamp(),
             patient=pending.patient,
             encounter=launch.encounter,
             need_patient_banner=launch.need_patient_banner,

@@ -21,7 +21,7 @@ from smart_auth.errors import (
     WrongIssuerError,
 )
 from smart_auth.registry import Client, ClientRegistry, User, UserRegistry
-from smart_auth.revocation import Revocations
+from smart_auth.revocation import Revocations, Standing
 from smart_auth.scopes import ScopeSet, parse_scopes
 from smart_auth.settings import SmartSettings
 from smart_auth.tokens import Claims, SigningKeys, numeric_date, verify_access_token
@@ -62,10 +62,16 @@ class Caller:
     expires: datetime
     system: bool
 
+    @property
+    def standing(self) -> Standing:
+        """Return what this caller's token is revoked by."""
+        return Standing(self.grant_id, self.subject, self.client_id, self.issued)
+
 
 @dataclass(slots=True)
 class _Remembered:
     caller: Caller
+    standing: Standing
     rechecked: datetime
 
 
@@ -101,10 +107,11 @@ class BearerAuthenticator:
         key = sha256(bearer.encode("utf-8", "surrogatepass")).digest()
         known = self._remembered.get(key)
         if known is None:
-            known = _Remembered(self._verify(bearer, now), now)
-            await self._revocations.require_not_revoked(known.caller.grant_id)
+            caller = self._verify(bearer, now)
+            known = _Remembered(caller, caller.standing, now)
+            await self._revocations.require_not_revoked(known.standing)
             self._remember(key, known)
-            return known.caller
+            return caller
         return await self._again(known, now)
 
     def person(self, subject: str) -> User | None:
@@ -116,9 +123,9 @@ class BearerAuthenticator:
         if now >= caller.expires:
             raise ExpiredTokenError("the token has expired")
         if now - known.rechecked >= self._settings.revocation_recheck:
-            await self._revocations.require_not_revoked(caller.grant_id)
+            await self._revocations.require_not_revoked(known.standing)
             known.rechecked = now
-        self._revocations.require_not_revoked_here(caller.grant_id)
+        self._revocations.require_not_revoked_here(known.standing)
         return caller
 
     def _remember(self, key: bytes, known: _Remembered) -> None:

@@ -1,27 +1,51 @@
-"""Which grants are revoked (RFC 7009): asked on every request, so it must be quick.
+"""What is revoked (RFC 7009): asked on every request, so it must be quick.
 
-Two places know: a set in this process, asked every time, and the store, asked when a token is seen
-first and then every ``revocation_recheck``.  What this process revokes therefore holds for its very
-next request, what another process revokes within ``revocation_recheck``, and both survive a
-restart.  A grant revoked here is forgotten from the set when all its access tokens have expired;
-in the store it stays as long as a refresh token could live.
+Either one grant with all its tokens, or all that one subject gave to one client up to now: that is
+what a person means who takes an app's access away.
+
+Two places know: this process, asked every time, and the store, asked when a token is seen first
+and then every ``revocation_recheck``.  What this process revokes therefore holds for its very next
+request, what another process revokes within ``revocation_recheck``, and both survive a restart.
+This process forgets a revocation when all access tokens of then have expired; in the store it
+stays as long as a refresh token could live.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from smart_auth.errors import RevokedTokenError
 from smart_auth.store import GrantStore, digest
 
-_KIND = "revoked"
+_GRANT, _PAIR = "revoked", "revoked-pair"
 _LONGEST_ACCESS = timedelta(hours=1, minutes=5)
 _SWEEP_AT = 10_000
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a token or grant is revoked by.
+
+    Attributes:
+        subject: ``sub``: a person, or for a backend service its client_id.
+        issued: When token or grant was made, UTC.
+    """
+
+    grant_id: str
+    subject: str
+    client_id: str
+    issued: datetime
+
+    @property
+    def pair(self) -> str:
+        """Name the subject and client together."""
+        return f"{self.subject}\n{self.client_id}"
+
+
 class Revocations:
-    """The revoked grants."""
+    """The revoked grants, and the moments up to which pairs of subject and client are revoked."""
 
     def __init__(
         self, store: GrantStore, refresh_lifetime: timedelta, clock: Callable[[], datetime]
@@ -29,35 +53,55 @@ class Revocations:
         self._store = store
         self._keep = refresh_lifetime + _LONGEST_ACCESS
         self._clock = clock
-        self._here: dict[str, datetime] = {}
+        self._grants: dict[str, datetime] = {}
+        self._pairs: dict[str, datetime] = {}
 
     async def revoke(self, grant_id: str) -> None:
         """Revoke a grant with all its access and refresh tokens; durable when it returns."""
         now = self._clock()
-        self._sweep(now)
-        self._here[grant_id] = now + _LONGEST_ACCESS
-        await self._store.put(_KIND, digest(grant_id), b"\x01", now + self._keep)
+        self._grants = _swept(self._grants, now)
+        self._grants[grant_id] = now
+        await self._store.put(_GRANT, digest(grant_id), b"\x01", now + self._keep)
 
-    def require_not_revoked_here(self, grant_id: str) -> None:
+    async def revoke_pair(self, subject: str, client_id: str) -> None:
+        """Revoke all that ``subject`` gave to the client up to now; durable when it returns."""
+        now = self._clock()
+        pair = Standing("", subject, client_id, now).pair
+        self._pairs = _swept(self._pairs, now)
+        self._pairs[pair] = now
+        stored = str(now.timestamp()).encode()
+        await self._store.put(_PAIR, digest(pair), stored, now + self._keep)
+
+    def require_not_revoked_here(self, standing: Standing) -> None:
         """Return when this process knows of no revocation.
 
         Raises:
-            RevokedTokenError: The grant was revoked.
+            RevokedTokenError: The grant, or all of this subject and client, was revoked.
         """
-        if grant_id in self._here:
+        until = self._pairs.get(standing.pair)
+        if standing.grant_id in self._grants or (until is not None and standing.issued <= until):
             raise RevokedTokenError("the grant was revoked")
 
-    async def require_not_revoked(self, grant_id: str) -> None:
+    async def require_not_revoked(self, standing: Standing) -> None:
         """Return when neither this process nor the store knows of a revocation.
 
         Raises:
-            RevokedTokenError: The grant was revoked.
+            RevokedTokenError: The grant, or all of this subject and client, was revoked.
         """
-        self.require_not_revoked_here(grant_id)
-        if await self._store.find(_KIND, digest(grant_id)) is not None:
+        self.require_not_revoked_here(standing)
+        if await self._store.find(_GRANT, digest(standing.grant_id)) is not None:
             raise RevokedTokenError("the grant was revoked")
-        self.require_not_revoked_here(grant_id)  # it may have been while we waited
+        stored = await self._store.find(_PAIR, digest(standing.pair))
+        if stored is not None and standing.issued <= _moment(stored):
+            raise RevokedTokenError("the grant was revoked")
+        self.require_not_revoked_here(standing)  # it may have been while we waited
 
-    def _sweep(self, now: datetime) -> None:
-        if len(self._here) >= _SWEEP_AT:
-            self._here = {grant: until for grant, until in self._here.items() if until > now}
+
+def _moment(stored: bytes) -> datetime:
+    return datetime.fromtimestamp(float(stored), UTC)
+
+
+def _swept(revoked: dict[str, datetime], now: datetime) -> dict[str, datetime]:
+    if len(revoked) < _SWEEP_AT:
+        return revoked
+    return {name: at for name, at in revoked.items() if at + _LONGEST_ACCESS > now}

@@ -10,7 +10,7 @@ from datetime import datetime
 from smart_auth import discovery
 from smart_auth.authlib_bridge import TokenEndpoints
 from smart_auth.authorize import Authorization
-from smart_auth.bearer import BearerAuthenticator, Caller
+from smart_auth.bearer import BearerAuthenticator, Caller, subject_of
 from smart_auth.errors import ConfigurationError
 from smart_auth.exchange import HttpRequest, HttpResponse
 from smart_auth.introspection import TokenFinder
@@ -129,6 +129,18 @@ class SmartServer:
     async def revoke(self, request: HttpRequest) -> HttpResponse:
         """Answer ``POST [issuer]/revoke``."""
         return await self._endpoints.revoke(request)
+
+    async def revoke_access(self, username: str, client_id: str) -> None:
+        """End everything that a person granted to a client up to now, at the person's wish.
+
+        It holds for the very next request; durable when it returns (ONC g10, "Token Revocation").
+        """
+        subject = subject_of(self._settings.issuer, username)
+        await self._vault.revocations.revoke_pair(subject, client_id)
+
+    async def revoke_backend(self, client_id: str) -> None:
+        """End all tokens that a backend service holds now; it may still ask for new ones."""
+        await self._vault.revocations.revoke_pair(client_id, client_id)
 
     async def authenticate(self, bearer: str, now: datetime) -> Caller:
         """Return who holds the bearer token.

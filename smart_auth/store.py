@@ -54,6 +54,7 @@ class Grant:
     Attributes:
         scope: Granted scopes, as text.
         auth_time: When the person signed in, seconds since the epoch.
+        granted_at: When the person decided, seconds since the epoch.
         patient: Relative reference, ``Patient/1``; so is ``encounter``.
         fhir_context: Text of a JSON array (SMART "fhirContext").
         online_until: For ``online_access``: when the session ends, seconds; else None.
@@ -64,6 +65,7 @@ class Grant:
     username: str
     scope: str
     auth_time: int
+    granted_at: float
     patient: str | None = None
     encounter: str | None = None
     need_patient_banner: bool = True

@@ -11,9 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from smart_auth.bearer import subject_of
 from smart_auth.errors import InvalidGrantError, RevokedTokenError
 from smart_auth.issuing import RandomBytes, random_text
-from smart_auth.revocation import Revocations
+from smart_auth.revocation import Revocations, Standing
 from smart_auth.settings import SmartSettings
 from smart_auth.store import (
     Grant,
@@ -62,14 +63,16 @@ class Vault:
         """Return what a code stands for, once.
 
         Raises:
-            InvalidGrantError: Unknown, expired or redeemed before; if redeemed before, everything
-                that it gave is revoked now.
+            InvalidGrantError: Unknown, expired, revoked or redeemed before; if redeemed before,
+                everything that it gave is revoked now.
         """
         stored = await self.store.take("code", digest(code))
         if stored is None:
             await self._punish("code-note", code)
             raise InvalidGrantError("the code is unknown, expired or was used before")
-        return unpack_code(stored)
+        issued = unpack_code(stored)
+        await self._living(issued.grant)
+        return issued
 
     async def issue_refresh(self, grant: Grant, now: datetime) -> str:
         """Return a new refresh token for a grant."""
@@ -168,8 +171,11 @@ class Vault:
         return None if stored is None else unpack_pending(stored)
 
     async def _living(self, grant: Grant) -> Grant:
+        subject = subject_of(self.settings.issuer, grant.username)
+        granted = datetime.fromtimestamp(grant.granted_at, UTC)
+        standing = Standing(grant.grant_id, subject, grant.client_id, granted)
         try:
-            await self.revocations.require_not_revoked(grant.grant_id)
+            await self.revocations.require_not_revoked(standing)
         except RevokedTokenError as error:
             raise InvalidGrantError("the grant was revoked") from error
         return grant

@@ -20,7 +20,7 @@ from smart_auth.store import (
     unpack_session,
 )
 
-GRANT = Grant("g", "c", "u", "openid", 5, patient="Patient/1", fhir_context='[{"type":"x"}]')
+GRANT = Grant("g", "c", "u", "openid", 5, 6.5, patient="Patient/1", fhir_context='[{"type":"x"}]')
 LAUNCH = Launch("c", "u", "Patient/1", patient_label="Anna ☃")
 ASKED = AuthorizationRequest("c", "https://a", "openid", "x", "s", None, "l", 0)
 PENDING = Pending(ASKED, "d", 7, LAUNCH, "Patient/1", "Anna", (("Patient/1", "Anna"),))
