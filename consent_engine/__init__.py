@@ -7,7 +7,8 @@ compiles a ``Policy`` from the Consents of one patient, narrows it to one reques
 
 from .decision import AccessRequest, Basis, Coding, Config, DecidedBy, Decision, Kind
 from .elements import Problem
-from .policy import Policy, Verdict, compile_policy, decide, join_subjects
+from .errors import CaseError, ConsentEngineError, UnknownTemplateError
+from .policy import Policy, Verdict, compile_policy, decide, join_subjects, narrow_subjects
 from .review import review
 from .templates import TEMPLATES, load_template
 
@@ -15,17 +16,21 @@ __all__ = [
     "TEMPLATES",
     "AccessRequest",
     "Basis",
+    "CaseError",
     "Coding",
     "Config",
+    "ConsentEngineError",
     "DecidedBy",
     "Decision",
     "Kind",
     "Policy",
     "Problem",
+    "UnknownTemplateError",
     "Verdict",
     "compile_policy",
     "decide",
     "join_subjects",
     "load_template",
+    "narrow_subjects",
     "review",
 ]

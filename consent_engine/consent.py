@@ -161,11 +161,12 @@ def _read_candidacy(
     status = read_text(consent, "status", _ROOT, problems)
     if status not in _STATUSES:
         problems.append(Problem(f"{_ROOT}.status", "not a status of R4"))
-    elif status != "active":
-        return "status"
-    if _is_of_another(consent, subject, is_admin, problems):
-        return "patient"
-    return "scope" if _is_of_another_scope(consent, problems) else None
+    reasons = {
+        "status": status in _STATUSES and status != "active",
+        "patient": _is_of_another(consent, subject, is_admin, problems),
+        "scope": _is_of_another_scope(consent, problems),
+    }
+    return next((name for name, holds in reasons.items() if holds), None)
 
 
 def _is_of_another(consent: Json, subject: str | None, is_admin: bool, problems: Problems) -> bool:

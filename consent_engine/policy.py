@@ -183,15 +183,24 @@ def decide(
     ``consents`` are those of all subjects together.  No subject means that only admin policies and
     the default decide.
     """
+    verdicts = narrow_subjects(subjects, consents, request, config)
+    return join_subjects([verdict.decide(resource, graph) for verdict in verdicts])
+
+
+def narrow_subjects(
+    subjects: Iterable[str],
+    consents: Sequence[Mapping[str, object]],
+    request: AccessRequest,
+    config: Config,
+) -> tuple[Verdict, ...]:
+    """One verdict for each subject, or a single one if a record belongs to no patient."""
     named: list[str | None] = list(dict.fromkeys(without_version(each) for each in subjects))
-    decisions = []
+    verdicts = []
     for subject in named or [None]:
         others = frozenset(other for other in named if other != subject)
         own = [each for each in consents if _patient(each) not in others]
-        decisions.append(
-            compile_policy(own, config, subject).narrow(request).decide(resource, graph)
-        )
-    return join_subjects(decisions)
+        verdicts.append(compile_policy(own, config, subject).narrow(request))
+    return tuple(verdicts)
 
 
 def join_subjects(decisions: Sequence[Decision]) -> Decision:

@@ -118,7 +118,7 @@ class Record:
         return _read_authors(self.resource)
 
     def _interval(self, name: str) -> Interval | None:
-        if isinstance(self.resource[name], dict):
+        if name.lower().endswith("period"):
             interval = read_period(self.resource, name, "", self.zone, [])
         else:
             interval = read_date_time(self.resource, name, "", self.zone, [])

@@ -9,6 +9,8 @@ import json
 from collections.abc import Mapping
 from importlib.resources import files
 
+from .errors import UnknownTemplateError
+
 TEMPLATES = ("hipaa-tpo", "opt-in", "opt-out")
 _CUSTODIAN = "Organization/custodian"  # the placeholder in the files
 
@@ -19,10 +21,10 @@ def load_template(name: str, custodian: str) -> tuple[Mapping[str, object], ...]
     ``custodian`` is a reference such as "Organization/1".
 
     Raises:
-        ValueError: There is no such template; nothing is permitted by guessing.
+        UnknownTemplateError: There is no such template; nothing is permitted by guessing.
     """
     if name not in TEMPLATES:
-        raise ValueError(f"no policy template {name!r}; there are {', '.join(TEMPLATES)}")
+        raise UnknownTemplateError(f"no policy template {name!r}; there are {', '.join(TEMPLATES)}")
     text = files(__package__).joinpath("policies", f"{name}.json").read_text("utf-8")
     policies = json.loads(text.replace(json.dumps(_CUSTODIAN), json.dumps(custodian)))
     return tuple(policies)
