@@ -37,6 +37,7 @@ from anchoring.errors import (
     NonceTakenError,
     WrongChainError,
 )
+from anchoring.recursion import kept_recursion_limit
 
 if TYPE_CHECKING:
     from eth.abc import DatabaseAPI, SignedTransactionAPI
@@ -68,6 +69,7 @@ class EmbeddedChain:
                 that was made for another key.
             ChainUnavailableError: The file cannot be opened.
         """
+        _import_py_evm()
         self._key = key
         self._lock = threading.Lock()
         self._table = _Table(_connect(path, writable=key is not None))
@@ -255,6 +257,14 @@ def _connect(path: Path, *, writable: bool) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise ChainUnavailableError(f"the embedded chain's file: {error}") from error
     return connection
+
+
+def _import_py_evm() -> None:
+    """Import what the functions of this file use, before they use it."""
+    with kept_recursion_limit():
+        import eth.chains.base
+        import eth.vm.forks.prague
+        import eth.vm.spoof  # noqa: F401
 
 
 def _chain_class(chain_id: int) -> "type[MiningChain]":

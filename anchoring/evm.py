@@ -26,6 +26,7 @@ from anchoring.contract import (
     read_mined,
 )
 from anchoring.errors import ChainError, ChainUnavailableError, NonceTakenError
+from anchoring.recursion import kept_recursion_limit
 
 if TYPE_CHECKING:
     from web3 import Web3
@@ -159,8 +160,9 @@ class JsonRpcChain:
 
 def connect(url: str, timeout_s: float = 10.0) -> "Web3":
     """Give a node for ``JsonRpcChain``; no retries inside: the anchorer tries again itself."""
-    from web3 import HTTPProvider, Web3
-    from web3.middleware import ExtraDataToPOAMiddleware
+    with kept_recursion_limit():
+        from web3 import HTTPProvider, Web3
+        from web3.middleware import ExtraDataToPOAMiddleware
 
     provider = HTTPProvider(
         url, request_kwargs={"timeout": timeout_s}, exception_retry_configuration=None

@@ -15,6 +15,7 @@ from anchoring.errors import MalformedReceiptError
 
 _HEX = re.compile(r"0x(?:[0-9a-f]{2})*")
 _MAX_NUMBER = 2**64 - 1
+_MAX_BRACKETS = 64  # what we write has a handful; nested deep, they could overrun the C stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,10 @@ def parse_object(encoded: bytes, names: frozenset[str]) -> Members:
     """Read one JSON object with exactly these members, each once.
 
     Raises:
-        MalformedReceiptError: It is anything else.
+        MalformedReceiptError: It is anything else, or has more than 64 brackets.
     """
+    if encoded.count(b"[") + encoded.count(b"{") > _MAX_BRACKETS:
+        raise MalformedReceiptError("more arrays and objects than any document has")
     try:
         decoded = json.loads(
             encoded.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant

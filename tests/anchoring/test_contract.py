@@ -1,0 +1,298 @@
+"""AuditAnchor on a real EVM: what it accepts, all that it refuses, and what it costs."""
+
+import hashlib
+import random
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from anchoring import merkle
+from anchoring import transaction as tx
+from anchoring.chain import Head
+from anchoring.contract import (
+    ARTIFACT,
+    AnchorCall,
+    anchor_calldata,
+    artifact,
+    read_anchor_calldata,
+    read_head,
+)
+from anchoring.embedded import EmbeddedChain
+from anchoring.errors import AnchorRevertedError, ChainError, UnknownTransactionError
+from anchoring.merkle import Tree
+
+KEY = bytes(31) + b"\x01"
+SOLC = Path(__file__).resolve().parent / "solc"
+MOST = 70
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedChain]:
+    made = EmbeddedChain(tmp_path_factory.mktemp("contract") / "chain.db", KEY)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def tree() -> Tree:
+    grown = Tree()
+    grown.extend(merkle.leaf_hash(bytes([i])) for i in range(MOST))
+    return grown
+
+
+@pytest.fixture
+def log(request: pytest.FixtureRequest) -> bytes:
+    return hashlib.sha256(request.node.nodeid.encode()).digest()
+
+
+def anchor(chain: EmbeddedChain, log: bytes, size: int, root: bytes, proof: list[bytes]) -> bytes:
+    """Anchor; the transaction's hash."""
+    signed = chain.prepare(log, size, root, proof)
+    chain.send(signed.raw)
+    mined = chain.find(signed.hash_)
+    assert mined
+    assert (mined.log, mined.size, mined.root) == (log, size, root)
+    return signed.hash_
+
+
+def refused(chain: EmbeddedChain, log: bytes, size: int, root: bytes, proof: list[bytes]) -> None:
+    """Try to anchor; the contract must revert, and its head must stay."""
+    before = chain.head(log)
+    with pytest.raises(AnchorRevertedError):
+        anchor(chain, log, size, root, proof)
+    assert chain.head(log) == before
+
+
+def flip(value: bytes) -> bytes:
+    return value[:-1] + bytes([value[-1] ^ 1])
+
+
+def test_an_unknown_log_has_an_empty_head(chain: EmbeddedChain, log: bytes) -> None:
+    assert chain.head(log) == Head(bytes(20), 0, bytes(32))
+
+
+def test_it_accepts_growth_that_is_proved(chain: EmbeddedChain, log: bytes, tree: Tree) -> None:
+    old = 0
+    for size in (1, 2, 3, 7, 8, 21, 64, 65, MOST):
+        anchor(chain, log, size, tree.root(size), tree.consistency_path(old, size))
+        assert chain.head(log) == Head(tx.address(KEY), size, tree.root(size))
+        old = size
+
+
+def test_it_decides_on_any_two_sizes_as_the_rfc_does(
+    chain: EmbeddedChain, log: bytes, tree: Tree
+) -> None:
+    chosen = random.Random(9162)  # ours: any seed would do
+    for case in range(25):
+        old, new = sorted(chosen.sample(range(1, MOST + 1), 2))
+        own = hashlib.sha256(log + bytes([case])).digest()
+        anchor(chain, own, old, tree.root(old), [])
+        proof = tree.consistency_path(old, new)
+        at = chosen.randrange(len(proof))
+        refused(chain, own, new, tree.root(new), [*proof[:at], flip(proof[at]), *proof[at + 1 :]])
+        anchor(chain, own, new, tree.root(new), proof)
+
+
+def test_it_refuses_a_rewritten_or_forked_history(
+    chain: EmbeddedChain, log: bytes, tree: Tree
+) -> None:
+    anchor(chain, log, 20, tree.root(20), [])
+    for changed in (0, 7, 19):
+        other = Tree()
+        other.extend(flip(tree.leaf(i)) if i == changed else tree.leaf(i) for i in range(MOST))
+        for new in (21, 32, MOST):
+            refused(chain, log, new, other.root(new), other.consistency_path(20, new))
+
+
+def test_it_refuses_a_log_that_shrinks_or_is_replayed(
+    chain: EmbeddedChain, log: bytes, tree: Tree
+) -> None:
+    anchor(chain, log, 20, tree.root(20), [])
+    refused(chain, log, 20, tree.root(20), [])  # the same again
+    refused(chain, log, 20, tree.root(21), [])  # another root for the same size
+    refused(chain, log, 19, tree.root(19), [])
+    refused(chain, log, 0, merkle.EMPTY_ROOT, [])
+
+
+def test_it_refuses_an_empty_first_checkpoint_and_one_with_a_proof(
+    chain: EmbeddedChain, log: bytes, tree: Tree
+) -> None:
+    refused(chain, log, 0, merkle.EMPTY_ROOT, [])
+    refused(chain, log, 5, tree.root(5), [tree.root(1)])
+
+
+def test_it_refuses_forged_proofs(chain: EmbeddedChain, log: bytes, tree: Tree) -> None:
+    anchor(chain, log, 21, tree.root(21), [])
+    proof, root = tree.consistency_path(21, 60), tree.root(60)
+    forgeries = [
+        [],
+        proof[:-1],
+        proof[1:],
+        [*proof, proof[-1]],
+        proof[::-1],
+        [flip(proof[0]), *proof[1:]],
+        [*proof[:-1], flip(proof[-1])],
+        tree.consistency_path(20, 60),
+        proof + [bytes(32)] * (65 - len(proof)),
+    ]
+    for forged in forgeries:
+        refused(chain, log, 60, root, forged)
+    refused(chain, log, 60, flip(root), proof)
+    refused(chain, log, 65, root, proof)
+    refused(chain, log, 2**64 - 1, root, proof)
+    anchor(chain, log, 60, root, proof)
+
+
+def test_a_proof_does_not_tell_sizes_of_one_shape_apart(
+    chain: EmbeddedChain, log: bytes, tree: Tree
+) -> None:
+    """RFC 9162 binds size to root by the signed checkpoint, not by the consistency proof.
+
+    A publisher who claims 61 for the root of 60 is believed, as by every verifier of the RFC's
+    algorithm, and then cannot go on: no honest proof starts from that pair.
+    """
+    anchor(chain, log, 21, tree.root(21), [])
+    anchor(chain, log, 61, tree.root(60), tree.consistency_path(21, 60))
+    refused(chain, log, 66, tree.root(66), tree.consistency_path(61, 66))
+
+
+def test_only_the_publisher_may_go_on(chain: EmbeddedChain, log: bytes, tree: Tree) -> None:
+    """A stranger with coins, a correct proof, and the same chain."""
+    anchor(chain, log, 5, tree.root(5), [])
+    stranger = bytes(31) + b"\x09"
+    give_coins(chain, tx.address(stranger))
+    call = anchor_calldata(AnchorCall(log, 9, tree.root(9), tuple(tree.consistency_path(5, 9))))
+    own = tx.read(chain.prepare(log, 9, tree.root(9), []).raw).content
+    foreign = tx.sign(tx.Transaction(own.chain_id, 0, 0, own.fee, own.gas, own.to, call), stranger)
+    chain.send(foreign.raw)
+    with pytest.raises(AnchorRevertedError):
+        chain.find(foreign.hash_)
+    assert chain.head(log).size == 5
+    anchor(chain, log, 9, tree.root(9), tree.consistency_path(5, 9))
+
+
+def give_coins(chain: EmbeddedChain, to: bytes) -> None:
+    """Send coins from the chain's account, which the room's own transactions never do."""
+    from eth_account import Account
+
+    own = tx.read(chain.prepare(bytes(32), 1, bytes(32), []).raw).content
+    signed = Account.sign_transaction(
+        {
+            "type": 2,
+            "chainId": own.chain_id,
+            "nonce": own.nonce,
+            "maxPriorityFeePerGas": 0,
+            "maxFeePerGas": own.fee,
+            "gas": 21_000,
+            "to": to,
+            "value": 10**18,
+        },
+        KEY,
+    )
+    with chain._session(write=True) as opened:
+        opened.apply_transaction(
+            opened.get_vm().get_transaction_builder().decode(bytes(signed.raw_transaction))
+        )
+        opened.mine_block(blob_gas_used=0, mix_hash=bytes(32))
+
+
+def inclusion_calldata(log: bytes, leaf: bytes, index: int, path: list[bytes]) -> bytes:
+    words = [log, leaf, index.to_bytes(32, "big"), (128).to_bytes(32, "big")]
+    words += [len(path).to_bytes(32, "big"), *path]
+    return artifact().methods["verifyInclusion(bytes32,bytes32,uint64,bytes32[])"] + b"".join(words)
+
+
+def test_it_verifies_inclusion_of_every_leaf(chain: EmbeddedChain, log: bytes, tree: Tree) -> None:
+    anchor(chain, log, 21, tree.root(21), [])
+    for index in range(21):
+        path = tree.inclusion_path(index, 21)
+        chain.call(inclusion_calldata(log, tree.leaf(index), index, path))
+        for forged in (
+            inclusion_calldata(log, flip(tree.leaf(index)), index, path),
+            inclusion_calldata(log, tree.leaf(index), (index + 1) % 21, path),
+            inclusion_calldata(log, tree.leaf(index), index, path[:-1]),
+            inclusion_calldata(log, tree.leaf(index), index, [*path, path[0]]),
+            inclusion_calldata(log, tree.leaf(index), index, [flip(path[0]), *path[1:]]),
+            inclusion_calldata(log, tree.leaf(index), 21, path),
+            inclusion_calldata(log, tree.leaf(index), index, [bytes(32)] * 65),
+        ):
+            with pytest.raises(AnchorRevertedError):
+                chain.call(forged)
+
+
+def test_nothing_is_included_in_a_log_that_was_never_anchored(
+    chain: EmbeddedChain, log: bytes, tree: Tree
+) -> None:
+    with pytest.raises(AnchorRevertedError):
+        chain.call(inclusion_calldata(log, bytes(32), 0, []))
+
+
+def test_a_root_costs_less_than_75_gas_an_event_at_1024_and_1_5_at_65536(
+    chain: EmbeddedChain, log: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whole transactions in Prague, calldata and its floor (EIP-7623) included."""
+    large = Tree()
+    large.extend(hashlib.sha256(i.to_bytes(4)).digest() for i in range(3 * 65_536 + 777))
+    sizes = [777, 777 + 1024, 777 + 2048, 777 + 65_536, 777 + 2 * 65_536, 777 + 3 * 65_536]
+    old, rows = 0, []
+    for size in sizes:
+        proof = large.consistency_path(old, size)
+        gas = chain.gas_used(anchor(chain, log, size, large.root(size), proof))
+        rows.append((size - old, len(proof), gas, gas / (size - old)))
+        old = size
+    with capsys.disabled():
+        for events, nodes, gas, each in rows:
+            print(
+                f"\n  anchor {events:>6} events, {nodes:>2} nodes: {gas} gas, {each:.2f} an event"
+            )
+    assert max(each for events, _, _, each in rows if events == 1024) < 75
+    assert max(each for events, _, _, each in rows if events == 65_536) < 1.5
+
+
+@pytest.mark.parametrize(
+    "calldata",
+    [
+        b"",
+        b"\x00" * 4,
+        artifact().methods["head(bytes32)"] + bytes(32),
+        anchor_calldata(AnchorCall(bytes(32), 1, bytes(32), ()))[:-1],
+        anchor_calldata(AnchorCall(bytes(32), 1, bytes(32), ())) + b"\x00",
+        anchor_calldata(AnchorCall(bytes(32), 1, bytes(32), ())) + bytes(32),
+        anchor_calldata(AnchorCall(bytes(32), 1, bytes(32), (bytes(32),) * 65)),
+        anchor_calldata(AnchorCall(bytes(32), 1, bytes(32), (bytes(32),) * 2))[:-32],
+    ],
+)
+def test_other_calldata_is_not_read_as_an_anchor(calldata: bytes) -> None:
+    with pytest.raises(UnknownTransactionError):
+        read_anchor_calldata(calldata)
+
+
+def test_an_answer_of_another_length_is_no_head() -> None:
+    for answer in (b"", bytes(95), bytes(97)):
+        with pytest.raises(ChainError):
+            read_head(answer)
+
+
+def test_the_committed_code_is_what_the_compiler_makes_of_the_source(tmp_path: Path) -> None:
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if not node or not npm:
+        pytest.skip("AuditAnchor.sol was not recompiled: node or npm is not installed")
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(SOLC / name, tmp_path)
+    installed = subprocess.run(
+        [npm, "ci", "--silent", "--ignore-scripts"], cwd=tmp_path, check=False, timeout=120
+    )
+    if installed.returncode:
+        pytest.skip("AuditAnchor.sol was not recompiled: npm could not install solc 0.8.37")
+    made = subprocess.run(
+        [node, SOLC / "compile.js", ARTIFACT.with_suffix(".sol")],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    assert made.stderr == b""
+    assert made.stdout == ARTIFACT.read_bytes()
