@@ -20,12 +20,13 @@ _PREFIX = 4
 
 
 class DataKey:
-    """A data-encryption key (32 bytes), ready to use."""
+    """A data-encryption key (32 bytes), ready to use, and the name of whom it belongs to."""
 
-    __slots__ = ("_cipher", "id")
+    __slots__ = ("_cipher", "id", "owner")
 
-    def __init__(self, id_: bytes, secret: bytes) -> None:
+    def __init__(self, id_: bytes, secret: bytes, owner: str = "") -> None:
         self.id = id_
+        self.owner = owner
         self._cipher = AESGCM(secret)
 
     def seal(self, content: bytes, place: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
 from fhir_server.store.protocol import AuditRow, SealedVersion, Selection, WrappedKey
 
@@ -16,6 +17,10 @@ class SqliteSnapshot:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+
+    def execute(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        """Run one statement for the other tables of this database (``sqlite_grants.py``, ``sqlite_log.py``)."""
+        return self._connection.execute(query, tuple(values)).fetchall()
 
     async def find(self, row: bytes, version: int | None = None) -> SealedVersion | None:
         """See ``Snapshot.find``."""

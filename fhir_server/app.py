@@ -1,0 +1,191 @@
+"""The server put together: settings in, an ASGI application out.  The only file that knows the real clock."""
+
+import asyncio
+import json
+import logging
+import secrets
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from fastapi import FastAPI, Request, Response
+from fastapi.middleware.cors import CORSMiddleware
+
+from anchoring.anchorer import Anchorer
+from consent_engine import Config, load_template
+from fhir_server.crypto import provider
+from fhir_server.crypto.blind import BlindIndex
+from fhir_server.crypto.keys import new_seed
+from fhir_server.errors import SettingsError
+from fhir_server.evidence import keep_anchoring, open_evidence
+from fhir_server.interactions.capabilities import capability_statement
+from fhir_server.interactions.cursors import Cursors
+from fhir_server.interactions.desk import Tools
+from fhir_server.ownership import administrative_types
+from fhir_server.pipeline.policies import Policies
+from fhir_server.pipeline.run import Pipeline
+from fhir_server.portal.authorization import AuthorizationRoutes
+from fhir_server.rest.routes import FhirRoutes
+from fhir_server.search.values import Searchable
+from fhir_server.settings import Settings
+from fhir_server.store.sqlite import SqliteStore
+from fhir_server.store.sqlite_grants import Secrets, SqliteGrants
+from fhir_server.vault.keyring import KeyRing
+from fhir_server.vault.vault import Vault
+from profiles.definitions import r4
+from profiles.validation import Validator
+from smart_auth.registry import ClientRegistry, UserRegistry
+from smart_auth.server import SmartServer
+from smart_auth.settings import SmartSettings
+from smart_auth.tokens import generate_keys, load_keys
+
+DATABASE_FILE = "consentry.sqlite"
+KEY_FILE = "consentry.key"
+_LOG = logging.getLogger("consentry")
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """A server's rooms, open and connected."""
+
+    settings: Settings
+    store: SqliteStore
+    vault: Vault
+    smart: SmartServer
+    anchorer: Anchorer
+    pipeline: Pipeline
+
+
+def clock() -> datetime:
+    """The real time, UTC."""
+    return datetime.now(UTC)
+
+
+def key_provider(settings: Settings) -> provider.KeyProvider:
+    """The key provider that the settings name; the key file is made at a first start only."""
+    if settings.key:
+        return provider.from_text(settings.key)
+    path = Path(settings.key_file) if settings.key_file else settings.data / KEY_FILE
+    first = not (settings.data / DATABASE_FILE).exists()
+    return provider.from_file(path, may_create=first)
+
+
+async def open_house(settings: Settings) -> House:
+    """Open everything that a server needs.
+
+    Raises:
+        SettingsError: A setting can not be used; the message says which and what to do.
+        WrongKeyError: The key is not the one that this store was sealed with.
+    """
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    keys = key_provider(settings)
+    store = SqliteStore(settings.data / DATABASE_FILE)
+    own = Secrets(store, keys, settings.tenant)
+    blind = BlindIndex(await own.get("blind-index", new_seed), settings.tenant)
+    vault = Vault(store, KeyRing(keys, settings.tenant), blind, settings.tenant)
+    smart = await _open_smart(settings, store, own)
+    anchorer = await open_evidence(settings, store, own)
+    config = Config(
+        zone=ZoneInfo(settings.zone),
+        admin_policies=load_template(settings.policy_name, settings.custodian),
+        break_glass=frozenset(settings.break_glass),
+    )
+    tools = _tools(settings, anchorer, await own.get("cursors", new_seed))
+    return House(settings, store, vault, smart, anchorer, Pipeline(vault, smart, Policies(config), tools))
+
+
+async def close_house(house: House) -> None:
+    """Let go of the database."""
+    await house.store.close()
+
+
+async def _open_smart(settings: Settings, store: SqliteStore, own: Secrets) -> SmartServer:
+    smart_settings = SmartSettings(
+        issuer=f"{settings.public_url}/auth",
+        fhir_base=settings.fhir_base,
+        custodian=settings.custodian,
+    )
+    keys = load_keys(await own.get("token-keys", generate_keys))
+    clients = ClientRegistry.from_mappings(_read_list(settings.clients_file))
+    users = UserRegistry.from_mappings(_read_list(settings.users_file))
+    grants = SqliteGrants(store, await own.get("grants", new_seed), clock)
+    return SmartServer(smart_settings, keys, clients, users, grants, clock)
+
+
+def _read_list(name: str) -> list[Mapping[str, object]]:
+    if not name:
+        return []
+    try:
+        content = json.loads(Path(name).read_text())
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{name} cannot be read: {error}") from error
+    if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
+        raise SettingsError(f"{name} must hold a JSON list of objects")
+    return content
+
+
+def _tools(settings: Settings, anchorer: Anchorer, cursor_key: bytes) -> Tools:
+    definitions = r4()
+    searchable = Searchable(definitions)
+    since = clock().isoformat(timespec="seconds")
+    lifetime = int(settings.cursor_lifetime.total_seconds() * 1000)
+    return Tools(
+        definitions=definitions,
+        searchable=searchable,
+        validator=Validator(definitions),
+        cursors=Cursors(cursor_key, lifetime),
+        base=settings.fhir_base,
+        page=(settings.page_size, settings.max_page_size),
+        max_candidates=settings.max_candidates,
+        zone=ZoneInfo(settings.zone),
+        custodian=settings.custodian,
+        administrative=administrative_types(definitions),
+        new_id=lambda: str(uuid.uuid4()),
+        new_secret=secrets.token_bytes,
+        prove=anchorer.prove,
+        capability=capability_statement(
+            definitions, searchable, settings.fhir_base, f"{settings.public_url}/auth", since
+        ),
+    )
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The ASGI application; the house opens when it starts and closes when it stops."""
+    opened: list[House] = []
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        house = await open_house(settings)
+        opened.append(house)
+        _LOG.info("started", extra={"policy": settings.policy_name, "custodian": settings.custodian})
+        anchoring = asyncio.create_task(keep_anchoring(house.anchorer, clock))
+        yield
+        anchoring.cancel()
+        with suppress(asyncio.CancelledError):
+            await anchoring
+        await close_house(house)
+
+    app = FastAPI(title="Consentry", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=["*"],
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=["ETag", "Location", "Last-Modified", "X-Request-Id"],
+    )
+    fhir = FhirRoutes(lambda: opened[0].pipeline, clock, settings.max_body_bytes, settings.max_bundle_bytes)
+    authorization = AuthorizationRoutes(lambda: opened[0].smart, clock, settings.custodian)
+    app.include_router(authorization.router)
+    app.include_router(fhir.router)
+
+    @app.get("/health", include_in_schema=False)
+    async def health(_: Request) -> Response:
+        """Whether the server answers, and how far the chain is behind."""
+        lag = opened[0].anchorer.lag
+        return Response(json.dumps({"status": "up", "anchorLag": lag}), media_type="application/json")
+
+    return app

@@ -1,0 +1,254 @@
+"""The forms of a request on its way: each stage of the pipeline takes one and returns the next.
+
+Received -> Asked -> InScope -> Located -> Consented -> Opened -> Released -> Recorded.  Each is constructed in one file
+only (``tests/architecture`` checks it); ``rest/respond.py`` accepts nothing but a ``Recorded``.  So plaintext cannot leave
+without a consent decision, nor an answer without an audit record.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from consent_engine import Decision, Verdict
+from fhir_server.errors import Issue
+from fhir_server.resource_text import ResourceText
+from fhir_server.store.protocol import SealedVersion
+from smart_auth.bearer import Caller
+from smart_auth.scopes import Scope
+
+Json = Mapping[str, object]
+Pairs = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A request as it came in.
+
+    Attributes:
+        target: Path below the FHIR base, without leading slash.
+        headers: Names in lower case.
+        at: When, milliseconds since 1970 UTC.
+        now: The same instant.
+        request_id: Ours, or the caller's ``X-Request-Id``.
+        address: Network address of the caller.
+    """
+
+    method: str
+    target: str
+    query: Pairs
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    at: int
+    now: datetime
+    request_id: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """Who asks, as whom, and why.
+
+    Attributes:
+        caller: From the access token; None for what needs none (``/metadata``).
+        purpose: The v3-ActReason code picked for this request; empty for none.
+        reason: Why the glass is broken, in the caller's words; empty for none.
+    """
+
+    caller: Caller | None
+    purpose: str = ""
+    reason: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """What is asked, typed.
+
+    Attributes:
+        code: R4 restful-interaction: read, vread, create, update, delete, history-instance, search-type, capabilities,
+            batch or transaction.
+        version: Of vread.
+        query: Search parameters, in their order.
+        content: The resource sent.
+        if_match: Version named by ``If-Match``.
+        if_none_exist: Search of a conditional create.
+        if_none_match: Version named by ``If-None-Match`` of a read.
+        prefer: ``return`` and ``handling`` of ``Prefer``.
+    """
+
+    code: str
+    type_: str = ""
+    id_: str = ""
+    version: int | None = None
+    query: Pairs = ()
+    content: ResourceText | None = None
+    if_match: int | None = None
+    if_none_exist: Pairs | None = None
+    if_none_match: int | None = None
+    prefer: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An authenticated, parsed request."""
+
+    received: Received
+    requester: Requester
+    interaction: Interaction
+
+
+@dataclass(frozen=True, slots=True)
+class InScope:
+    """A request that the token's scopes cover.
+
+    Attributes:
+        covering: The scopes that cover it; each limits what it permits by level and parameters.
+    """
+
+    asked: Asked
+    covering: tuple[Scope, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Sealed records that the request is about; nothing has been opened yet.
+
+    Attributes:
+        covering: Scopes under which these records may be seen (of their own type).
+        action: Consent action: access, collect, correct.
+        former: For an older version: the current one, which must be permitted as well.
+    """
+
+    in_scope: InScope
+    versions: tuple[SealedVersion, ...]
+    covering: tuple[Scope, ...]
+    action: str = "access"
+    former: tuple[SealedVersion, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Consented:
+    """Located records with what consent says of each before it is opened; denied ones are gone.
+
+    Attributes:
+        verdicts: For each version one verdict per patient it belongs to; none for what is nobody's record.
+    """
+
+    located: Located
+    versions: tuple[SealedVersion, ...]
+    verdicts: tuple[tuple[Verdict, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record opened for this request.
+
+    Attributes:
+        text: The stored resource, as bytes of JSON; empty for a tombstone.
+        value: The same, read (numbers as ``float``: for decisions and search, never for answers).
+        decisions: Why it was permitted, one for each patient.
+        patients: References of the patients it belongs to.
+        mode: ``match`` or ``include`` in a search.
+    """
+
+    version: SealedVersion
+    text: bytes = field(repr=False)
+    value: Json = field(repr=False)
+    decisions: tuple[Decision, ...]
+    patients: tuple[str, ...]
+    mode: str = "match"
+
+    @property
+    def id_(self) -> str:
+        """Logical id."""
+        return str(self.value.get("id", ""))
+
+    @property
+    def reference(self) -> str:
+        """``Type/id``."""
+        return f"{self.version.type_}/{self.id_}"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What the interaction found or did, in plaintext: no function that answers accepts this.
+
+    Attributes:
+        status: HTTP status.
+        records: What is disclosed or was written.
+        shape: ``resource``, ``searchset``, ``history``, ``document`` or ``empty``.
+        total: ``Bundle.total`` after consent, if asked for or known.
+        links: (relation, url) of a Bundle.
+        issues: To be told beside the answer.
+        created: Whether a Location is due.
+        touched: References named in the audit beside the records (what was asked for and not given).
+        document: A ready body: a CapabilityStatement, a receipt, or the recorded answers of a Bundle's entries.
+    """
+
+    in_scope: InScope
+    status: int
+    records: tuple[Record, ...] = ()
+    shape: str = "resource"
+    total: int | None = None
+    links: Pairs = ()
+    issues: tuple[Issue, ...] = ()
+    created: bool = False
+    touched: tuple[str, ...] = ()
+    document: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What the caller may have, composed.
+
+    Attributes:
+        body: Bytes of JSON; empty for none.
+        headers: ETag, Last-Modified, Location ...
+        disclosed: The records in it, for the audit.
+    """
+
+    in_scope: InScope
+    status: int
+    body: bytes = field(repr=False)
+    headers: Pairs
+    disclosed: tuple[Record, ...]
+    touched: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An answer of which an AuditEvent is durable.
+
+    Attributes:
+        log_numbers: Numbers of its AuditEvents in the audit log.
+    """
+
+    status: int
+    body: bytes = field(repr=False)
+    headers: Pairs
+    log_numbers: tuple[int, ...]
+
+
+class Gate(Protocol):
+    """The only way to plaintext: consent, then opening, then the scopes' own limits."""
+
+    async def admit(self, located: Located) -> tuple[Record, ...]:
+        """Open those of the located records that the requester may have; the others are as if they were not there."""
+        ...
+
+    async def require_write(
+        self, in_scope: InScope, content: Json, patients: Sequence[str], action: str
+    ) -> tuple[Decision, ...]:
+        """Decide whether the requester may write ``content``, which belongs to ``patients``.
+
+        Raises:
+            NotFoundError: Consent does not permit it.
+            ScopeError: The token's scopes do not reach it.
+        """
+        ...
+
+    def written(
+        self, version: SealedVersion, text: bytes, value: Json, patients: Sequence[str], decisions: tuple[Decision, ...]
+    ) -> Record:
+        """The record that this request has just written, as the writer may have it back."""
+        ...

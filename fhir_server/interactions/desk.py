@@ -1,0 +1,80 @@
+"""What an interaction works with: its snapshot or unit of work, the gate, and the tools of the house."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import tzinfo
+
+from fhir_server.errors import InvalidResourceError, Issue
+from fhir_server.forms import Gate, Json
+from fhir_server.interactions.cursors import Cursors
+from fhir_server.ownership import patients_of
+from fhir_server.resource_text import ResourceText
+from fhir_server.search.tokens import tokens_of
+from fhir_server.search.values import Searchable
+from fhir_server.vault.vault import Reader, Writer
+from profiles.definitions import Definitions
+from profiles.validation import Validator
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every interaction may use; one for the server.
+
+    Attributes:
+        base: FHIR base url, without trailing slash.
+        page: Default and largest page size.
+        max_candidates: Most records that one search may open.
+        new_id: Makes a random logical id.
+        new_secret: Makes n random bytes.
+        prove: Makes the receipt of an AuditEvent from its number, bytes and opening (``Anchorer.prove``).
+        capability: The CapabilityStatement.
+    """
+
+    definitions: Definitions
+    searchable: Searchable
+    validator: Validator
+    cursors: Cursors
+    base: str
+    page: tuple[int, int]
+    max_candidates: int
+    zone: tzinfo
+    custodian: str
+    administrative: frozenset[str]
+    new_id: Callable[[], str]
+    new_secret: Callable[[int], bytes]
+    prove: Callable[[int, bytes, bytes], Awaitable[bytes]]
+    capability: bytes
+
+    def require_valid(self, resource: ResourceText) -> None:
+        """Refuse what is not R4.
+
+        Raises:
+            InvalidResourceError: With one issue for each problem, naming the element.
+        """
+        problems = self.validator.check(resource.value)
+        if problems:
+            issues = tuple(Issue(p.code, f"{p.expression} {p.message}", p.expression) for p in problems[:50])
+            raise InvalidResourceError("the resource is not valid R4", issues=issues)
+
+    def patients(self, value: Json, type_: str, id_: str) -> tuple[str, ...]:
+        """Whose data a resource is."""
+        return patients_of(value, type_, id_, self.base)
+
+    def tokens(self, value: Json, type_: str, patients: tuple[str, ...], reader: Reader) -> frozenset[bytes]:
+        """The search tokens of a resource."""
+        return frozenset(tokens_of(type_, self.searchable.of(type_), value, patients, reader.blind))
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """For one request: ``writer`` is None in an interaction that only reads."""
+
+    tools: Tools
+    reader: Reader
+    gate: Gate
+    writer: Writer | None = None
+
+    def unit(self) -> Writer:
+        """The unit of work of a writing interaction."""
+        assert self.writer is not None, "a reading interaction has no unit of work"
+        return self.writer

@@ -1,0 +1,50 @@
+"""The two forms that interactions make: what they located, and what came of it."""
+
+from collections.abc import Sequence
+
+from fhir_server.errors import Issue
+from fhir_server.forms import InScope, Located, Opened, Pairs, Record
+from fhir_server.store.protocol import SealedVersion
+from smart_auth.scopes import Scope
+
+
+def located(
+    in_scope: InScope,
+    versions: Sequence[SealedVersion],
+    *,
+    covering: tuple[Scope, ...] | None = None,
+    action: str = "access",
+    former: Sequence[SealedVersion] = (),
+) -> Located:
+    """Sealed records that the request is about, under the scopes of the request or those given."""
+    return Located(
+        in_scope, tuple(versions), in_scope.covering if covering is None else covering, action, tuple(former)
+    )
+
+
+def one(in_scope: InScope, record: Record, *, status: int = 200, created: bool = False) -> Opened:
+    """One resource."""
+    return Opened(in_scope, status, (record,), created=created)
+
+
+def nothing(in_scope: InScope, status: int, *, records: Sequence[Record] = ()) -> Opened:
+    """An answer without a body; ``records`` are those it is about."""
+    return Opened(in_scope, status, tuple(records), shape="empty")
+
+
+def page(
+    in_scope: InScope,
+    shape: str,
+    records: Sequence[Record],
+    *,
+    total: int | None,
+    links: Pairs,
+    issues: Sequence[Issue] = (),
+) -> Opened:
+    """A Bundle of records: ``searchset`` or ``history``."""
+    return Opened(in_scope, 200, tuple(records), shape, total, links, tuple(issues))
+
+
+def document(in_scope: InScope, content: bytes, records: Sequence[Record] = ()) -> Opened:
+    """A ready body, and the records that it tells of."""
+    return Opened(in_scope, 200, tuple(records), shape="document", document=content)

@@ -1,0 +1,50 @@
+"""Whose data a resource is: known before consent is decided, kept with the record as keyed hashes.
+
+A record belongs to every Patient that it refers to anywhere (so at least to those whose R4 compartment it is in), and a
+Patient to itself.  A record of a type that can not speak of patients (Organization, ValueSet ...) is nobody's: scopes alone
+decide.  Any other record without a patient is decided by the policies that hold for everybody.
+"""
+
+from collections.abc import Mapping
+
+from fhir_server.resource_text import references
+from profiles.definitions import Definitions
+
+_PATIENT = "Patient/"
+_MAY_HOLD_ANYTHING = frozenset(
+    {"Binary", "Bundle", "Parameters", "OperationOutcome", "Basic", "EnrollmentResponse", "Subscription", "DeviceMetric"}
+)
+
+
+def patients_of(value: Mapping[str, object], type_: str, id_: str, base: str) -> tuple[str, ...]:
+    """References of the patients a resource belongs to, sorted, each once; ``base`` is our own FHIR base url."""
+    found = {f"{_PATIENT}{id_}"} if type_ == "Patient" else set()
+    for reference in references(value):
+        local = reference.removeprefix(f"{base}/").partition("/_history/")[0]
+        if local.startswith(_PATIENT) or f"/{_PATIENT}" in local:
+            found.add(local.partition("?")[0])
+    return tuple(sorted(found))
+
+
+def administrative_types(definitions: Definitions) -> frozenset[str]:
+    """The types whose resources can not speak of a patient: no element may refer to a Patient or to just anything."""
+    return frozenset(
+        type_
+        for type_ in definitions.resource_types - _MAY_HOLD_ANYTHING
+        if type_ not in definitions.compartments["Patient"] and not _may_refer(type_, definitions, set())
+    )
+
+
+def _may_refer(type_: str, definitions: Definitions, seen: set[str]) -> bool:
+    seen.add(type_)
+    for element in definitions.elements[type_].values():
+        if element.type == "Reference" and not _harmless(element.targets):
+            return True
+        backbone = element.type.startswith(f"{type_.partition('.')[0]}.")
+        if backbone and element.type not in seen and _may_refer(element.type, definitions, seen):
+            return True
+    return False
+
+
+def _harmless(targets: tuple[str, ...]) -> bool:
+    return bool(targets) and not {"Patient", "Resource", "Any"} & set(targets)

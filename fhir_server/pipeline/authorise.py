@@ -1,0 +1,52 @@
+"""Do the token's scopes cover the interaction?  SMART App Launch 2.2, "Scopes for requesting FHIR Resources".
+
+This is about types and letters; the patient in context and granular parameters limit each record, in the gate.
+"""
+
+from fhir_server.errors import ScopeError
+from fhir_server.forms import Asked, InScope
+from smart_auth.scopes import Scope
+
+_LETTERS = {
+    "create": "c",
+    "read": "r",
+    "vread": "r",
+    "history-instance": "r",
+    "update": "u",
+    "delete": "d",
+    "search-type": "s",
+    "operation": "r",
+}
+OPEN = frozenset({"capabilities"})
+_BUNDLES = frozenset({"batch", "transaction"})
+
+
+def authorise(asked: Asked) -> InScope:
+    """Give the scopes that cover what is asked.
+
+    Raises:
+        ScopeError: None does.
+    """
+    interaction = asked.interaction
+    if interaction.code in OPEN:
+        return InScope(asked, ())
+    if interaction.code in _BUNDLES:
+        return InScope(asked, _any_scope(asked))
+    covering = scopes_for(asked, interaction.type_, _LETTERS[interaction.code])
+    if not covering:
+        raise ScopeError(f"the access token's scopes do not cover {interaction.code} of {interaction.type_}")
+    return InScope(asked, covering)
+
+
+def scopes_for(asked: Asked, type_: str, letter: str) -> tuple[Scope, ...]:
+    """The scopes of the caller that cover a letter (one of ``cruds``) on a type."""
+    caller = asked.requester.caller
+    return caller.scopes.covers(type_, letter) if caller is not None else ()
+
+
+def _any_scope(asked: Asked) -> tuple[Scope, ...]:
+    """A Bundle itself needs some scope; each entry is authorised on its own."""
+    caller = asked.requester.caller
+    if caller is None or not caller.scopes.resources:
+        raise ScopeError("the access token has no scope for FHIR resources")
+    return caller.scopes.resources

@@ -1,0 +1,126 @@
+"""Entries of a batch or transaction as requests of their own, and their answers as one Bundle (R4 http.html, 3.1.0.11)."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
+from urllib.parse import parse_qsl
+
+from fhir_server.errors import BadRequestError
+from fhir_server.forms import InScope, Json, Opened, Received, Recorded
+from fhir_server.interactions.stages import document
+from fhir_server.resource_text import ResourceText, entry_resources
+
+_METHODS = frozenset({"GET", "POST", "PUT", "DELETE"})
+_CONDITIONS = {"ifNoneExist": "if-none-exist", "ifMatch": "if-match", "ifNoneMatch": "if-none-match"}
+_REASONS = {200: "OK", 201: "Created", 204: "No Content", 304: "Not Modified", 400: "Bad Request", 401: "Unauthorized"}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry as asked.
+
+    Attributes:
+        full_url: How other entries refer to it, or empty.
+        url: Path below the base.
+        conditions: ``if-none-exist``, ``if-match``, ``if-none-match`` as headers.
+    """
+
+    number: int
+    full_url: str
+    method: str
+    url: str
+    conditions: dict[str, str]
+    content: ResourceText | None
+
+
+def entries_of(bundle: ResourceText, base: str) -> list[Entry]:
+    """The entries of a Bundle.
+
+    Raises:
+        BadRequestError: One has no request, or one that can not be understood.
+    """
+    asked = bundle.value.get("entry") or []
+    assert isinstance(asked, list)
+    return [
+        _entry(number, entry, content, base)
+        for number, (entry, content) in enumerate(zip(asked, entry_resources(bundle), strict=True))
+    ]
+
+
+def _entry(number: int, entry: Json, content: ResourceText | None, base: str) -> Entry:
+    where = f"Bundle.entry[{number}].request"
+    request = entry.get("request")
+    if not isinstance(request, dict) or not isinstance(request.get("url"), str):
+        raise BadRequestError("an entry needs a request with method and url", where)
+    if request.get("method") not in _METHODS:
+        raise BadRequestError("the method of an entry must be GET, POST, PUT or DELETE", f"{where}.method")
+    conditions = {header: str(request[name]) for name, header in _CONDITIONS.items() if name in request}
+    full_url = entry.get("fullUrl")
+    return Entry(
+        number,
+        full_url if isinstance(full_url, str) else "",
+        request["method"],
+        request["url"].removeprefix(f"{base}/").strip("/"),
+        conditions,
+        content,
+    )
+
+
+def received_for(entry: Entry, received: Received, body: str) -> Received:
+    """An entry as a request; authorization, purpose and trace are those of the Bundle's."""
+    path, _, query = entry.url.partition("?")
+    headers = {k: v for k, v in received.headers.items() if k not in _CONDITIONS.values() and k != "prefer"}
+    return replace(
+        received,
+        method=entry.method,
+        target=path,
+        query=tuple(parse_qsl(query, keep_blank_values=True)),
+        headers={**headers, **entry.conditions, "content-type": "application/fhir+json"},
+        body=body.encode(),
+    )
+
+
+def entry_received(in_scope: InScope) -> list[Received]:
+    """The entries of a batch as requests."""
+    asked = in_scope.asked
+    content = asked.interaction.content
+    assert content is not None
+    return [
+        received_for(entry, asked.received, entry.content.text if entry.content else "")
+        for entry in entries_of(content, "")
+    ]
+
+
+def batch_response(in_scope: InScope, answers: Sequence[Recorded]) -> Opened:
+    """The answers of a batch."""
+    return response(in_scope, "batch-response", answers)
+
+
+def response(in_scope: InScope, type_: str, answers: Sequence[Recorded]) -> Opened:
+    """A Bundle with the answer of each entry, all of them on record already."""
+    body = b'{"resourceType":"Bundle","type":"%b","entry":[%b]}' % (
+        type_.encode(),
+        b",".join(_answer(answer) for answer in answers),
+    )
+    return document(in_scope, body)
+
+
+def _answer(answer: Recorded) -> bytes:
+    headers = dict(answer.headers)
+    told = {"status": f"{answer.status} {_REASONS.get(answer.status, '')}".strip()}
+    for header, name in (("Location", "location"), ("ETag", "etag")):
+        if header in headers:
+            told[name] = headers[header]
+    if "Last-Modified" in headers:
+        told["lastModified"] = _instant(headers["Last-Modified"])
+    text = json.dumps(told, separators=(",", ":")).encode()
+    if not answer.body:
+        return b'{"response":%b}' % text
+    if answer.status >= 400:
+        return b'{"response":%b,"outcome":%b}}' % (text[:-1], answer.body)
+    return b'{"resource":%b,"response":%b}' % (answer.body, text)
+
+
+def _instant(http_date: str) -> str:
+    return f"{parsedate_to_datetime(http_date):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,171 @@
+"""The gate: the only place where a record is opened for a caller.
+
+Consent first (``consent.py``); then the record is opened, decided by its content where it depends on it, with every resource
+that it contains (a stored Bundle is not a way around a label); then the limits of the scopes: the patient in context, and
+granular parameters.  What does not pass is as if it were not there.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import orjson
+
+from consent_engine import AccessRequest, Decision, Kind, Verdict
+from fhir_server.errors import NotFoundError, ScopeError
+from fhir_server.forms import Asked, InScope, Json, Located, Record
+from fhir_server.pipeline.actors import access_request
+from fhir_server.pipeline.consent import consent, verdict_of
+from fhir_server.pipeline.policies import Policies
+from fhir_server.resource_text import references
+from fhir_server.search.match import matches
+from fhir_server.search.query import parse_query
+from fhir_server.search.values import Searchable
+from fhir_server.store.protocol import SealedVersion
+from fhir_server.vault.vault import Reader
+from smart_auth.scopes import Scope
+
+_NOT_PERMITTED = "there is no such resource, or you may not see it"
+
+
+class ConsentGate:
+    """A ``Gate`` for one request, over one snapshot."""
+
+    def __init__(
+        self,
+        asked: Asked,
+        reader: Reader,
+        policies: Policies,
+        searchable: Searchable,
+        administrative: frozenset[str],
+        custodian: str,
+        base: str,
+    ) -> None:
+        self._asked = asked
+        self._reader = reader
+        self._policies = policies
+        self._searchable = searchable
+        self._administrative = administrative
+        self._custodian = custodian
+        self._base = base
+        self._requests: dict[str, AccessRequest] = {}
+
+    async def admit(self, located: Located) -> tuple[Record, ...]:
+        """See ``Gate.admit``."""
+        if located.former and not await self.admit(replace(located, versions=located.former, former=())):
+            return ()
+        request = await self._request(located.action)
+        consented = await consent(located, request, self._policies, self._reader, self._administrative)
+        admitted = []
+        for version, verdicts in zip(consented.versions, consented.verdicts, strict=True):
+            record = await self._open(version, verdicts)
+            if record is not None and self._in_reach(record, located.covering):
+                admitted.append(record)
+        return tuple(admitted)
+
+    async def require_write(
+        self, in_scope: InScope, content: Json, patients: Sequence[str], action: str
+    ) -> tuple[Decision, ...]:
+        """See ``Gate.require_write``."""
+        type_ = str(content.get("resourceType"))
+        if not self._covers_write(in_scope.covering, content, patients):
+            raise ScopeError(f"the access token's scopes do not reach this {type_}")
+        if self._is_nobodys(type_, patients):
+            return ()
+        request = await self._request(action)
+        decisions = []
+        for token in [self._reader.blind.patient(p) for p in patients] or [b""]:
+            verdict = await verdict_of(token, request, self._policies, self._reader)
+            decisions.append(await self._decide(verdict, content))
+        if any(d.decision is not Kind.PERMIT for d in decisions):
+            raise NotFoundError(_NOT_PERMITTED)
+        return tuple(decisions)
+
+    def written(
+        self, version: SealedVersion, text: bytes, value: Json, patients: Sequence[str], decisions: tuple[Decision, ...]
+    ) -> Record:
+        """The record that this request has just written, as the writer may have it back."""
+        return Record(version, text, value, decisions, tuple(patients))
+
+    async def _request(self, action: str) -> AccessRequest:
+        if action not in self._requests:
+            made = await access_request(self._asked, action, self._custodian, self._reader)
+            self._requests[action] = made
+        return self._requests[action]
+
+    async def _open(self, version: SealedVersion, verdicts: tuple[Verdict, ...]) -> Record | None:
+        text = await self._reader.open(version)
+        value = orjson.loads(text) if text else {}
+        decisions = []
+        for verdict in verdicts:
+            decision = await self._decide(verdict, value)
+            if decision.decision is not Kind.PERMIT:
+                return None
+            decisions.append(decision)
+        patients = await self._reader.patients(version)
+        return Record(version, text, value, tuple(decisions), patients)
+
+    async def _decide(self, verdict: Verdict, value: Json) -> Decision:
+        if verdict.kind is Kind.PERMIT and verdict.decision is not None and not _labelled(value):
+            return verdict.decision
+        graph = {needed: await self._outgoing(needed) for needed in verdict.needs}
+        decision = verdict.decide(value, graph)
+        for part in _parts(value):
+            inner = verdict.decide(part, graph)
+            if inner.decision is not Kind.PERMIT:
+                return inner
+        return decision
+
+    async def _outgoing(self, reference: str) -> Sequence[str]:
+        """What a record that a Consent names refers to; used to decide, never shown."""
+        type_, _, id_ = reference.partition("/")
+        version = await self._reader.find(type_, id_) if id_ else None
+        if version is None or version.deleted:
+            return ()
+        return tuple(references(orjson.loads(await self._reader.open(version))))
+
+    def _in_reach(self, record: Record, covering: tuple[Scope, ...]) -> bool:
+        return any(self._reaches(s, record.version.type_, record.value, record.patients) for s in covering)
+
+    def _covers_write(self, covering: tuple[Scope, ...], content: Json, patients: Sequence[str]) -> bool:
+        type_ = str(content.get("resourceType"))
+        return any(self._reaches(s, type_, content, patients) for s in covering)
+
+    def _reaches(self, scope: Scope, type_: str, value: Json, patients: Sequence[str]) -> bool:
+        """Whether one scope reaches a record: level, then parameters."""
+        caller = self._asked.requester.caller
+        if scope.level == "patient" and not self._is_nobodys(type_, patients):
+            if caller is None or caller.patient not in patients:
+                return False
+        if not scope.parameters:
+            return True
+        values = self._searchable.of(type_)
+        query = parse_query(values, type_, scope.parameters, page=(1, 1), strict=True)
+        return matches(values, value, query.criteria, self._base, self._asked.received.now)
+
+    def _is_nobodys(self, type_: str, patients: Sequence[str]) -> bool:
+        return not patients and type_ in self._administrative
+
+
+def _labelled(value: Json) -> bool:
+    """Whether a permitted record may carry obligations, or parts that are to be decided on their own."""
+    meta = value.get("meta")
+    return (isinstance(meta, dict) and "security" in meta) or any(True for _ in _parts(value))
+
+
+def _parts(value: Json) -> Iterator[Json]:
+    """The resources inside a resource."""
+    contained = value.get("contained")
+    if isinstance(contained, list):
+        yield from (c for c in contained if isinstance(c, dict))
+    if value.get("resourceType") in ("Bundle", "Parameters"):
+        yield from _nested(value)
+
+
+def _nested(value: object) -> Iterator[Json]:
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for child in children:
+        if isinstance(child, dict) and "resourceType" in child:
+            yield child
+        if isinstance(child, (dict, list)):
+            yield from _nested(child)
+

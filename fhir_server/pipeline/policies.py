@@ -1,0 +1,48 @@
+"""Compiled consent policies, by patient, kept for as long as the patient's Consents are the same.
+
+The Consents are read in the snapshot of the request and compared by record and version, so that a revocation holds for
+the very next request; only the compiling is saved.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+
+import orjson
+
+from consent_engine import Config, Policy, compile_policy
+from fhir_server.search.plan import compartment
+from fhir_server.store.protocol import Selection
+from fhir_server.vault.vault import Reader
+
+_KEPT = 10_000
+_MOST_CONSENTS = 1000
+_Key = tuple[tuple[int, int], ...]
+
+
+class Policies:
+    """The policies of a deployment and of its patients."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._kept: OrderedDict[bytes, tuple[_Key, Policy]] = OrderedDict()
+        self._nobody = compile_policy((), config, subject=None)
+
+    def of_nobody(self) -> Policy:
+        """What holds for records that belong to no patient."""
+        return self._nobody
+
+    async def of(self, patient: bytes, reader: Reader) -> Policy:
+        """The policy of a patient, by its token, as of the reader's snapshot."""
+        group = compartment("Consent", patient, reader.blind)
+        found = await reader.select(Selection("Consent", (group,), limit=_MOST_CONSENTS))
+        key = tuple((version.rid, version.version) for version in found)
+        known = self._kept.get(patient)
+        if known is not None and known[0] == key:
+            return known[1]
+        consents: list[Mapping[str, object]] = [orjson.loads(await reader.open(version)) for version in found]
+        subject = await reader.name(patient)
+        policy = compile_policy(consents, self._config, subject=subject)
+        self._kept[patient] = (key, policy)
+        if len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+        return policy

@@ -1,0 +1,106 @@
+"""From opened records to what the caller may have: bodies are composed here and nowhere else.
+
+Bundle totals and links are those of what is released.  Stored bytes go out as they are; only what surrounds them is ours.
+"""
+
+import json
+from collections.abc import Iterator
+from email.utils import formatdate
+
+from fhir_server.errors import Issue
+from fhir_server.forms import Opened, Pairs, Record, Released
+from fhir_server.resource_text import instant
+
+_WRITES = frozenset({"create", "update"})
+
+
+def redact(opened: Opened, base: str) -> Released:
+    """Compose the answer."""
+    records = opened.records
+    match opened.shape:
+        case "resource":
+            body = _single(opened)
+            headers = _version_headers(records[0], base, created=opened.created)
+        case "empty":
+            body, headers = b"", ()
+            if opened.status == 304:
+                headers = _version_headers(records[0], base, created=False)
+        case "document":
+            body, headers = opened.document, ()
+        case _:
+            body, headers = _bundle(opened, base), ()
+    return Released(opened.in_scope, opened.status, body, headers, records, opened.touched)
+
+
+def _single(opened: Opened) -> bytes:
+    interaction = opened.in_scope.asked.interaction
+    wanted = interaction.prefer.get("return", "representation")
+    if interaction.code in _WRITES and wanted == "minimal":
+        return b""
+    if interaction.code in _WRITES and wanted == "OperationOutcome":
+        done = Issue("informational", "the resource was stored", severity="information")
+        return outcome([done, *opened.issues])
+    return opened.records[0].text
+
+
+def _version_headers(record: Record, base: str, *, created: bool) -> Pairs:
+    version = record.version
+    headers = (
+        ("ETag", f'W/"{version.version}"'),
+        ("Last-Modified", formatdate(version.at / 1000, usegmt=True)),
+    )
+    if not created:
+        return headers
+    return (*headers, ("Location", f"{base}/{record.reference}/_history/{version.version}"))
+
+
+def _bundle(opened: Opened, base: str) -> bytes:
+    head = [f'"resourceType":"Bundle","type":"{opened.shape}"']
+    if opened.total is not None:
+        head.append(f'"total":{opened.total}')
+    links = [{"relation": relation, "url": url} for relation, url in opened.links]
+    if links:
+        head.append(f'"link":{json.dumps(links)}')
+    entries = list(_entries(opened, base))
+    if entries:
+        return b"{" + ",".join(head).encode() + b',"entry":[' + b",".join(entries) + b"]}"
+    return b"{" + ",".join(head).encode() + b"}"
+
+
+def _entries(opened: Opened, base: str) -> Iterator[bytes]:
+    for record in opened.records:
+        full_url = json.dumps(f"{base}/{record.reference}").encode()
+        if opened.shape == "history":
+            yield _history_entry(opened, record, base)
+        else:
+            mode = record.mode.encode()
+            yield b'{"fullUrl":%b,"resource":%b,"search":{"mode":"%b"}}' % (full_url, record.text, mode)
+    if opened.issues:
+        yield b'{"resource":%b,"search":{"mode":"outcome"}}' % outcome(opened.issues)
+
+
+def _history_entry(opened: Opened, record: Record, base: str) -> bytes:
+    interaction = opened.in_scope.asked.interaction
+    reference = f"{interaction.type_}/{interaction.id_}"
+    version = record.version
+    method = "DELETE" if version.deleted else "POST" if version.version == 1 else "PUT"
+    about = {
+        "fullUrl": f"{base}/{reference}",
+        "request": {"method": method, "url": interaction.type_ if method == "POST" else reference},
+        "response": {
+            "status": "204" if version.deleted else "201" if version.version == 1 else "200",
+            "etag": f'W/"{version.version}"',
+            "lastModified": instant(version.at),
+        },
+    }
+    text = json.dumps(about, separators=(",", ":")).encode()
+    return text if version.deleted else text[:-1] + b',"resource":' + record.text + b"}"
+
+
+def outcome(issues: list[Issue] | tuple[Issue, ...]) -> bytes:
+    """An OperationOutcome."""
+    made = []
+    for issue in issues:
+        one = {"severity": issue.severity, "code": issue.code, "diagnostics": issue.diagnostics}
+        made.append({**one, "expression": [issue.expression]} if issue.expression else one)
+    return json.dumps({"resourceType": "OperationOutcome", "issue": made}, separators=(",", ":")).encode()

@@ -1,0 +1,133 @@
+"""The way of one request, stage after stage; batch and transaction entries go the same way.
+
+Reading: one snapshot for consent and data, then the audit record is committed, then the answer goes out.  Writing: one unit
+of work for condition, consent, data and audit.  A refusal at any stage gets an audit record of its own.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from fhir_server.errors import FhirError, IntegrityError, StorageUnavailableError, StoreFullError
+from fhir_server.forms import Asked, InScope, Opened, Received, Recorded, Requester
+from fhir_server.interactions import capabilities, read, receipt, search, write
+from fhir_server.interactions.desk import Desk, Tools
+from fhir_server.pipeline.ask import ask, unasked
+from fhir_server.pipeline.authenticate import authenticate
+from fhir_server.pipeline.authorise import authorise
+from fhir_server.pipeline.bundles import batch_response, entry_received
+from fhir_server.pipeline.gate import ConsentGate
+from fhir_server.pipeline.policies import Policies
+from fhir_server.pipeline.record import record, record_refusal
+from fhir_server.pipeline.redact import redact
+from fhir_server.pipeline.transaction import run_transaction
+from fhir_server.vault.vault import Reader, Vault, Writer
+from smart_auth.server import SmartServer
+
+_LOG = logging.getLogger("consentry")
+_AT_ONCE = 32
+_OPEN_TARGETS = frozenset({"metadata"})
+
+Perform = Callable[[InScope, Desk], Awaitable[Opened]]
+_READS: dict[str, Perform] = {
+    "read": read.read,
+    "vread": read.vread,
+    "history-instance": read.history,
+    "search-type": search.search,
+    "capabilities": capabilities.capabilities,
+    "operation": receipt.receipt,
+}
+_WRITES: dict[str, Perform] = {"create": write.create, "update": write.update, "delete": write.delete}
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Answers requests."""
+
+    vault: Vault
+    smart: SmartServer
+    policies: Policies
+    tools: Tools
+
+    async def answer(self, received: Received) -> Recorded:
+        """Answer one request; what comes back is on record.
+
+        Raises:
+            StoreFullError: Not even the refusal could be recorded: there is no answer but 507.
+        """
+        requester = Requester(None)
+        asked: Asked | None = None
+        try:
+            if received.target not in _OPEN_TARGETS:
+                requester = await authenticate(received, self.smart)
+            asked = ask(received, requester, self.tools.definitions.resource_types)
+            return await self._perform(authorise(asked))
+        except FhirError as error:
+            return await self.refuse(asked or unasked(received, requester), error)
+        except StoreFullError:
+            full = StorageUnavailableError("the server's disk is full; nothing of this request was kept")
+            return await self.refuse(asked or unasked(received, requester), full)
+        except IntegrityError as error:
+            _LOG.error("integrity", extra={"request": received.request_id, "kind": type(error).__name__})
+            broken = FhirError("a stored record is not what was sealed; the operator has been told")
+            return await self.refuse(asked or unasked(received, requester), broken)
+
+    async def refuse(self, asked: Asked, error: FhirError) -> Recorded:
+        """Record a refusal and answer it."""
+        async with self.vault.writing() as writer:
+            return await record_refusal(asked, error, writer, self.tools)
+
+    async def refuse_unread(self, received: Received, error: FhirError) -> Recorded:
+        """Refuse a request whose body was not read (it is too large)."""
+        return await self.refuse(unasked(received, Requester(None)), error)
+
+    async def _perform(self, in_scope: InScope) -> Recorded:
+        code = in_scope.asked.interaction.code
+        if code == "batch":
+            return await self._batch(in_scope)
+        if code == "transaction":
+            async with self.vault.writing() as writer:
+                desk = self._desk(in_scope, writer, writer)
+                return await run_transaction(in_scope, desk, self._entry, self._gate)
+        if code in _WRITES:
+            async with self.vault.writing() as writer:
+                return await self._entry(in_scope, self._desk(in_scope, writer, writer))
+        async with self.vault.reading() as reader:
+            opened = await _READS[code](in_scope, self._desk(in_scope, reader, None))
+            released = redact(opened, self.tools.base)
+        async with self.vault.writing() as writer:
+            return await record(released, writer, self.tools)
+
+    async def _entry(self, in_scope: InScope, desk: Desk, id_: str = "") -> Recorded:
+        """One interaction inside a unit of work: a write, or an entry of a transaction."""
+        code = in_scope.asked.interaction.code
+        if code == "create":
+            opened = await write.create(in_scope, desk, id_)
+        else:
+            opened = await (_WRITES.get(code) or _READS[code])(in_scope, desk)
+        return await record(redact(opened, self.tools.base), desk.unit(), self.tools)
+
+    async def _batch(self, in_scope: InScope) -> Recorded:
+        """Each entry on its own, some at once; what fails fails alone."""
+        turn = asyncio.Semaphore(_AT_ONCE)
+
+        async def run(received: Received) -> Recorded:
+            async with turn:
+                return await self.answer(received)
+
+        entries = entry_received(in_scope)
+        answers = await asyncio.gather(*(run(entry) for entry in entries))
+        async with self.vault.writing() as writer:
+            return await record(redact(batch_response(in_scope, answers), self.tools.base), writer, self.tools)
+
+    def _desk(self, in_scope: InScope, reader: Reader, writer: Writer | None) -> Desk:
+        return Desk(self.tools, reader, self._gate(in_scope.asked, reader), writer)
+
+    def _gate(self, asked: Asked, reader: Reader) -> ConsentGate:
+        tools = self.tools
+        return ConsentGate(
+            asked, reader, self.policies, tools.searchable, tools.administrative, tools.custodian, tools.base
+        )
+
+

@@ -1,0 +1,119 @@
+"""The authorization server over HTTP: routes that translate to ``smart_auth`` and back."""
+
+from collections.abc import Callable
+from datetime import datetime
+from urllib.parse import parse_qsl
+
+import orjson
+from fastapi import APIRouter, Request, Response
+
+from smart_auth.errors import SmartError
+from smart_auth.exchange import HttpRequest, HttpResponse
+from smart_auth.server import SmartServer
+
+_MAX_FORM_BYTES = 256 * 1024
+
+
+class AuthorizationRoutes:
+    """Discovery, authorize, token, introspect, revoke and EHR launch."""
+
+    def __init__(self, smart: Callable[[], SmartServer], clock: Callable[[], datetime], custodian: str) -> None:
+        self._smart = smart
+        self._clock = clock
+        self._custodian = custodian
+        self.router = APIRouter(include_in_schema=False)
+        add = self.router.add_api_route
+        for prefix in ("", "/fhir"):
+            add(f"{prefix}/.well-known/smart-configuration", self.smart_configuration, response_model=None)
+        for prefix in ("", "/auth"):
+            add(f"{prefix}/.well-known/openid-configuration", self.openid_configuration, response_model=None)
+        add("/auth/jwks", self.jwks, response_model=None)
+        add("/auth/smart-style.json", self.style, response_model=None)
+        add("/auth/authorize", self.authorize, methods=["GET", "POST"], response_model=None)
+        add("/auth/token", self.token, methods=["POST"], response_model=None)
+        add("/auth/introspect", self.introspect, methods=["POST"], response_model=None)
+        add("/auth/revoke", self.revoke, methods=["POST"], response_model=None)
+        add("/auth/launch", self.launch, methods=["POST"], response_model=None)
+
+    async def smart_configuration(self) -> Response:
+        """SMART App Launch 2.2, "Conformance"."""
+        return _json(200, self._smart().smart_configuration())
+
+    async def openid_configuration(self) -> Response:
+        """OpenID Connect Discovery 1.0."""
+        return _json(200, self._smart().openid_configuration())
+
+    async def jwks(self) -> Response:
+        """RFC 7517, 5."""
+        return _json(200, self._smart().jwks())
+
+    async def style(self) -> Response:
+        """SMART "smart_style_url"."""
+        return _json(200, self._smart().smart_style())
+
+    async def authorize(self, request: Request) -> Response:
+        """RFC 6749, 3.1."""
+        return _answer(await self._smart().authorize(await _translated(request)))
+
+    async def token(self, request: Request) -> Response:
+        """RFC 6749, 3.2."""
+        return _answer(await self._smart().token(await _translated(request)))
+
+    async def introspect(self, request: Request) -> Response:
+        """RFC 7662."""
+        return _answer(await self._smart().introspect(await _translated(request)))
+
+    async def revoke(self, request: Request) -> Response:
+        """RFC 7009."""
+        return _answer(await self._smart().revoke(await _translated(request)))
+
+    async def launch(self, request: Request) -> Response:
+        """The EHR opens an app: ``{client_id, username, patient, encounter}`` to ``{launch}``.
+
+        Only a system of the custodian may, with its own access token; the handle is good for that client and user, once.
+        """
+        smart = self._smart()
+        _, _, bearer = request.headers.get("authorization", "").partition(" ")
+        try:
+            caller = await smart.authenticate(bearer, self._clock())
+            if caller.user is not None or self._custodian not in caller.organizations:
+                return _json(403, {"error": "access_denied"})
+            wanted = orjson.loads(await request.body())
+            handle = await smart.create_launch(
+                str(wanted["client_id"]),
+                str(wanted["username"]),
+                wanted.get("patient"),
+                wanted.get("encounter"),
+            )
+        except SmartError as error:
+            return _json(getattr(error, "status", 400), {"error": "invalid_request", "error_description": str(error)})
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+            return _json(400, {"error": "invalid_request", "error_description": "client_id and username are needed"})
+        return _json(201, {"launch": handle})
+
+
+async def _translated(request: Request) -> HttpRequest:
+    body = await request.body()
+    form: tuple[tuple[str, str], ...] = ()
+    if request.method == "POST" and len(body) <= _MAX_FORM_BYTES:
+        form = tuple(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+    return HttpRequest(
+        method=request.method,
+        url=str(request.url),
+        path=request.url.path,
+        headers=dict(request.headers),
+        query=tuple(parse_qsl(request.url.query, keep_blank_values=True)),
+        form=form,
+        cookies=dict(request.cookies),
+    )
+
+
+def _answer(response: HttpResponse) -> Response:
+    answer = Response(response.body, response.status)
+    for name, value in response.headers:
+        answer.headers.append(name, value)
+    return answer
+
+
+def _json(status: int, content: object) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")

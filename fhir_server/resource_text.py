@@ -1,0 +1,157 @@
+"""A resource as the text that was received: kept, stamped with id and meta, never re-serialised.
+
+Decimals keep their trailing zeros, timestamps their spelling, members their order and white space.  Only ``id`` and ``meta``
+are written by the server, at the beginning, and references that a transaction resolves.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from fhir_server.errors import InvalidResourceError, MalformedError
+from profiles.errors import JsonError
+from profiles.strict_json import Member, decode, items, members, read, read_value
+
+_REFERENCE = re.compile(r'("reference"\s*:\s*)("(?:[^"\\]|\\.)*")')
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceText:
+    """A resource as received.
+
+    Attributes:
+        text: One JSON object.
+        value: The same, read; decimals are ``Decimal``.
+    """
+
+    text: str
+    value: Mapping[str, object]
+
+    @property
+    def type_(self) -> str:
+        """Its ``resourceType``."""
+        return str(self.value.get("resourceType", ""))
+
+    @property
+    def id_(self) -> str:
+        """Its ``id``, or empty."""
+        id_ = self.value.get("id")
+        return id_ if isinstance(id_, str) else ""
+
+
+def read_resource(body: bytes) -> ResourceText:
+    """Read a body as one resource.
+
+    Raises:
+        MalformedError: It is not JSON as FHIR allows it.
+        InvalidResourceError: It is JSON, but no object with a ``resourceType``.
+    """
+    try:
+        text = decode(body)
+        value = read(text)
+    except JsonError as error:
+        raise MalformedError(str(error)) from error
+    return _resource(text, value)
+
+
+def _resource(text: str, value: object) -> ResourceText:
+    if not isinstance(value, dict) or not isinstance(value.get("resourceType"), str):
+        raise InvalidResourceError("a resource must be a JSON object with a resourceType", "resourceType")
+    return ResourceText(text, value)
+
+
+def entry_resources(bundle: ResourceText) -> Iterator[ResourceText | None]:
+    """The resources of a Bundle's entries, each with its own text; None for an entry without one."""
+    for member in members(bundle.text):
+        if member.name == "entry" and isinstance(member.value, list):
+            for start, entry in zip(items(bundle.text, member.value_start), member.value, strict=True):
+                yield _entry_resource(bundle.text, start) if "resource" in entry else None
+
+
+def _entry_resource(text: str, start: int) -> ResourceText:
+    for member in members(text, start):
+        if member.name == "resource":
+            return _resource(text[member.value_start : member.end], member.value)
+    raise InvalidResourceError("an entry without a resource", "Bundle.entry")
+
+
+def stamp(resource: ResourceText, id_: str, version: int, at: int) -> ResourceText:
+    """The resource with the server's ``id``, ``meta.versionId`` and ``meta.lastUpdated`` (``at``: ms since 1970 UTC)."""
+    kept = [m for m in members(resource.text) if m.name not in ("resourceType", "id", "meta")]
+    own = {"versionId": str(version), "lastUpdated": instant(at)}
+    sent = resource.value.get("meta")
+    meta = {**own, **{k: v for k, v in sent.items() if k not in own}} if isinstance(sent, dict) else own
+    head = f'{{"resourceType":{json.dumps(resource.type_)},"id":{json.dumps(id_)},"meta":{_meta(resource, own)}'
+    text = "".join([head, *("," + resource.text[m.start : m.end] for m in kept), "}"])
+    value = {"resourceType": resource.type_, "id": id_, "meta": meta}
+    value.update((m.name, m.value) for m in kept)
+    return ResourceText(text, value)
+
+
+def _meta(resource: ResourceText, own: Mapping[str, str]) -> str:
+    head = ",".join(f"{json.dumps(k)}:{json.dumps(v)}" for k, v in own.items())
+    for member in members(resource.text):
+        if member.name == "meta" and isinstance(member.value, dict):
+            kept = [m for m in members(resource.text, member.value_start) if m.name not in own]
+            return "{" + ",".join([head, *(resource.text[m.start : m.end] for m in kept)]) + "}"
+    return "{" + head + "}"
+
+
+def content_of(resource: ResourceText) -> tuple[Mapping[str, object], list[str]]:
+    """What the client says, without what the server stamps: its tags and the text of all other members."""
+    sent = resource.value.get("meta")
+    meta = {k: v for k, v in sent.items() if k not in ("versionId", "lastUpdated")} if isinstance(sent, dict) else {}
+    return meta, [_member_text(resource.text, m) for m in members(resource.text) if m.name not in ("id", "meta")]
+
+
+def _member_text(text: str, member: Member) -> str:
+    return f"{member.name}:{text[member.value_start : member.end]}"
+
+
+def instant(at: int) -> str:
+    """Milliseconds since 1970 UTC as a FHIR instant."""
+    whole = datetime.fromtimestamp(at // 1000, UTC)
+    return f"{whole:%Y-%m-%dT%H:%M:%S}.{at % 1000:03d}Z"
+
+
+def references(value: object) -> Iterator[str]:
+    """Every ``Reference.reference`` below ``value``."""
+    if isinstance(value, dict):
+        for name, child in value.items():
+            if name == "reference" and isinstance(child, str):
+                yield child
+            elif type(child) is dict or type(child) is list:
+                yield from references(child)
+    elif isinstance(value, list):
+        for child in value:
+            if type(child) is dict or type(child) is list:
+                yield from references(child)
+
+
+def rewrite_references(resource: ResourceText, resolve: Callable[[str], str | None]) -> ResourceText:
+    """The resource with each reference that ``resolve`` knows replaced, in text and value alike.
+
+    Raises:
+        InvalidResourceError: A member name ``reference`` is written with escapes, so that text and value could differ.
+    """
+    replaced = 0
+
+    def substitute(match: re.Match[str]) -> str:
+        nonlocal replaced
+        found = resolve(json.loads(match[2]))
+        if found is None:
+            return match[0]
+        replaced += 1
+        return match[1] + json.dumps(found)
+
+    wanted = sum(resolve(r) is not None for r in references(resource.value))
+    if not wanted:
+        return resource
+    text = _REFERENCE.sub(substitute, resource.text)
+    if replaced != wanted:
+        raise InvalidResourceError("a reference to be resolved is not written plainly", "Bundle.entry.resource")
+    value, _ = read_value(text, 0)
+    assert isinstance(value, dict)
+    return replace(resource, text=text, value=value)

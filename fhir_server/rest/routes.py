@@ -1,0 +1,89 @@
+"""FHIR over HTTP: a request becomes a ``Received``, a ``Recorded`` becomes the answer.  Nothing is decided here."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Request, Response
+
+from fhir_server.errors import StoreFullError, TooLargeError
+from fhir_server.forms import Received
+from fhir_server.pipeline.run import Pipeline
+from fhir_server.rest.respond import respond, without_record
+
+_METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD"]
+_TRACE_LENGTH = 64
+
+
+class FhirRoutes:
+    """The routes below the FHIR base."""
+
+    def __init__(
+        self,
+        pipeline: Callable[[], Pipeline],
+        clock: Callable[[], datetime],
+        max_body_bytes: int,
+        max_bundle_bytes: int,
+    ) -> None:
+        self._pipeline = pipeline
+        self._clock = clock
+        self._max_body_bytes = max_body_bytes
+        self._max_bundle_bytes = max_bundle_bytes
+        self.router = APIRouter()
+        for path in ("/fhir", "/fhir/{target:path}"):
+            self.router.add_api_route(
+                path, self.answer, methods=_METHODS, include_in_schema=False, response_model=None
+            )
+
+    async def answer(self, request: Request) -> Response:
+        """Answer any FHIR request."""
+        target = request.path_params.get("target", "").strip("/")
+        body = await self._body(request, self._max_body_bytes if target else self._max_bundle_bytes)
+        received = self._received(request, target, body or b"")
+        pipeline = self._pipeline()
+        try:
+            if body is None:
+                limit = self._max_body_bytes if target else self._max_bundle_bytes
+                error = TooLargeError(f"the body is larger than {limit} bytes")
+                return respond(await pipeline.refuse_unread(received, error), request.method)
+            return respond(await pipeline.answer(received), request.method)
+        except StoreFullError:
+            return without_record()
+
+    async def _body(self, request: Request, limit: int) -> bytes | None:
+        """The body, or None if it is larger than the limit (it is then not kept)."""
+        if request.method in ("GET", "HEAD"):
+            return b""
+        declared = request.headers.get("content-length", "0")
+        if declared.isdigit() and int(declared) > limit:
+            return None
+        chunks, size = [], 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                return None
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    def _received(self, request: Request, target: str, body: bytes) -> Received:
+        now = self._clock()
+        headers: Mapping[str, str] = dict(request.headers)
+        return Received(
+            method="GET" if request.method == "HEAD" else request.method,
+            target=target,
+            query=tuple(parse_qsl(request.url.query, keep_blank_values=True)),
+            headers=headers,
+            body=body,
+            at=int(now.timestamp() * 1000),
+            now=now,
+            request_id=_trace(headers.get("x-request-id", "")),
+            address=request.client.host if request.client else "",
+        )
+
+
+def _trace(given: str) -> str:
+    """The caller's request id if it is plain, or a new one."""
+    plain = given.isascii() and given.replace("-", "").replace("_", "").isalnum()
+    return given if plain and len(given) <= _TRACE_LENGTH else secrets.token_hex(16)
+

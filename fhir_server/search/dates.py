@@ -1,0 +1,123 @@
+"""FHIR dates as intervals, and the buckets under which the blind index keeps them.
+
+A date is the interval of all instants that it may mean (R4 search, 3.1.1.4.7): ``2020-03`` is the whole of March.
+Intervals are half-open, in milliseconds since 1970 UTC.  A value without a zone is read in UTC.  A value with another
+offset also belongs to the day that its own clock showed: ``2020-01-01T00:30+01:00`` is found by ``2020-01-01`` and by
+``2019-12-31`` (searching by day or coarser), because whoever wrote it and whoever searches may mean either.
+
+Buckets: each day lies in one bucket of 1, 4, 16 ... 4,096 days; a range of days becomes the fewest buckets that cover it.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+
+from fhir_server.errors import InvalidParameterError
+
+DAY = 86_400_000
+FOREVER = 8_000_000_000_000  # year 2223
+NEVER = -5_400_000_000_000  # year 1798
+_LEVELS = 7
+_FIRST_DAY, _LAST_DAY = NEVER // DAY, FOREVER // DAY
+_DATE = re.compile(
+    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:\d\d)?)?)?)?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The instants that a date may mean.
+
+    Attributes:
+        low: First instant, milliseconds.
+        high: First instant after it.
+        shift: Offset of its own clock from UTC, milliseconds; 0 for values without a time.
+        by_day: Whether it names a day or something coarser.
+    """
+
+    low: int
+    high: int
+    shift: int = 0
+    by_day: bool = False
+
+
+def interval(text: str) -> Interval:
+    """Read a FHIR date, dateTime or instant, or a search value (which may stop at the minute).
+
+    Raises:
+        InvalidParameterError: It is not one.
+    """
+    match = _DATE.fullmatch(text)
+    if match is None:
+        raise InvalidParameterError("a date must look like 2020, 2020-03, 2020-03-31 or 2020-03-31T12:00:00Z")
+    try:
+        return _interval(*match.groups())
+    except (ValueError, OverflowError) as error:
+        raise InvalidParameterError("a date names a day or time that does not exist") from error
+
+
+def _interval(
+    year: str, month: str, day: str, hour: str, minute: str, second: str, fraction: str, zone: str
+) -> Interval:
+    if hour is None:
+        low = datetime(int(year), int(month or 1), int(day or 1), tzinfo=UTC)
+        if day:
+            high = low + timedelta(days=1)
+        elif month:
+            high = (low.replace(day=28) + timedelta(days=4)).replace(day=1)
+        else:
+            high = low.replace(year=low.year + 1)
+        return Interval(_ms(low), _ms(high), by_day=True)
+    offset = _offset(zone)
+    leap = second == "60"
+    at = datetime(
+        *(int(year), int(month), int(day), int(hour), int(minute)),
+        59 if leap else int(second or 0),
+        tzinfo=timezone(offset),
+    )
+    low_ms = _ms(at) + (1000 if leap else 0) + int((fraction or "0").ljust(3, "0")[:3])
+    width = 60_000 if second is None else 1000 if fraction is None else 1
+    return Interval(low_ms, low_ms + width, int(offset / timedelta(milliseconds=1)))
+
+
+def _offset(zone: str | None) -> timedelta:
+    if zone is None or zone == "Z":
+        return timedelta(0)
+    sign = -1 if zone[0] == "-" else 1
+    return sign * timedelta(hours=int(zone[1:3]), minutes=int(zone[4:6]))
+
+
+def _ms(at: datetime) -> int:
+    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+def days(span: Interval) -> tuple[int, int]:
+    """First and last day that the interval touches, on either clock, within the years that the index tells apart."""
+    low = min(span.low, span.low + span.shift) // DAY
+    high = (max(span.high, span.high + span.shift) - 1) // DAY
+    return max(_FIRST_DAY, min(low, _LAST_DAY)), max(_FIRST_DAY, min(high, _LAST_DAY))
+
+
+def buckets_of(day: int) -> Iterator[str]:
+    """The bucket names of one day, finest first."""
+    for level in range(_LEVELS):
+        yield f"{level}:{day >> (2 * level)}"
+
+
+def cover(first: int | None, last: int | None) -> Iterator[str]:
+    """The fewest buckets that hold the days ``first`` to ``last``, both included; None for no bound."""
+    low = _FIRST_DAY if first is None else first
+    high = _LAST_DAY if last is None else last
+    level = 0
+    while low <= high:
+        top = level == _LEVELS - 1
+        while low <= high and (top or low & 3):
+            yield f"{level}:{low}"
+            low += 1
+        while low <= high and not top and high & 3 != 3:
+            yield f"{level}:{high}"
+            high -= 1
+        if low > high:
+            return
+        low, high, level = low >> 2, high >> 2, level + 1

@@ -1,0 +1,193 @@
+"""Settings: read from a TOML file (``CONSENTRY_SETTINGS``) and from ``CONSENTRY_*`` variables, which win.
+
+Each setting stands in ``docs/settings.md`` (a test compares).  Unsafe values refuse to start, in one sentence.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from fhir_server.errors import SettingsError
+
+PREFIX = "CONSENTRY_"
+FILE = "CONSENTRY_SETTINGS"
+_ENVIRONMENTS = ("development", "production")
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How one server runs.
+
+    Attributes:
+        env: ``development`` or ``production``; production refuses every default that is only safe on one's own machine.
+        data: Folder of the database, the chain and (unless set) the key file; made with mode 0700.
+        host: Address to listen on.
+        port: Port to listen on.
+        base_url: Public URL of the server without a path; empty means ``http://localhost:PORT``.
+        tenant: Name inside every keyed hash; two tenants can not read each other's database.
+        custodian: Reference of the organization that holds the records.
+        policy: Template of what holds without a patient's Consent: hipaa-tpo, opt-in, opt-out.
+        break_glass: References of those who may break the glass (organizations, groups).
+        zone: Time zone of dates without one, in Consents.
+        key: The key-encryption key as base64 (97 bytes); empty means the key file.
+        key_file: The key file; empty means ``DATA/consentry.key``.
+        clients_file: JSON list of registered clients; empty for none.
+        users_file: JSON list of users; empty for none.
+        max_body_bytes: Largest body of one resource.
+        max_bundle_bytes: Largest body of a batch or transaction.
+        page_size: Entries of a search page when ``_count`` is not given.
+        max_page_size: Most entries of a page.
+        max_candidates: Most records that one search may open before it is refused as too costly.
+        cursor_lifetime: How long a link to the next page can be followed.
+        anchor_events: AuditEvents after which the log is anchored.
+        anchor_interval: Time after which the log is anchored if anything is new.
+        chain_url: JSON-RPC URL of the chain; empty means the embedded chain.
+        chain_id: Chain id that must be found there.
+        chain_contract: Address of the AuditAnchor contract there; empty deploys one.
+        chain_confirmations: Blocks above an anchor before it counts as final.
+        log_level: debug, info, warning or error.
+    """
+
+    env: str = "development"
+    data: Path = Path("consentry-data")
+    host: str = "127.0.0.1"
+    port: int = 8080
+    base_url: str = ""
+    tenant: str = "default"
+    custodian: str = "Organization/custodian"
+    policy: str = ""
+    break_glass: tuple[str, ...] = ()
+    zone: str = "UTC"
+    key: str = field(default="", repr=False)
+    key_file: str = ""
+    clients_file: str = ""
+    users_file: str = ""
+    max_body_bytes: int = 16 * 1024 * 1024
+    max_bundle_bytes: int = 128 * 1024 * 1024
+    page_size: int = 50
+    max_page_size: int = 1000
+    max_candidates: int = 20_000
+    cursor_lifetime: timedelta = timedelta(hours=1)
+    anchor_events: int = 1024
+    anchor_interval: timedelta = timedelta(seconds=60)
+    chain_url: str = ""
+    chain_id: int = 0
+    chain_contract: str = ""
+    chain_confirmations: int = 1
+    log_level: str = "info"
+
+    def __post_init__(self) -> None:
+        """Refuse what is malformed or unsafe.  Raises ``SettingsError`` naming the setting."""
+        _one_of("env", self.env, _ENVIRONMENTS)
+        _one_of("policy", self.policy, ("", "hipaa-tpo", "opt-in", "opt-out"))
+        _one_of("log_level", self.log_level, ("debug", "info", "warning", "error"))
+        for name in ("max_body_bytes", "max_bundle_bytes", "page_size", "max_page_size", "max_candidates"):
+            _positive(name, getattr(self, name))
+        _positive("anchor_events", self.anchor_events)
+        if not 0 <= self.port <= 65_535:
+            raise SettingsError("port must be between 0 and 65535")
+        if self.page_size > self.max_page_size:
+            raise SettingsError("page_size must not be larger than max_page_size")
+        if not self.custodian.startswith("Organization/"):
+            raise SettingsError("custodian must be a reference such as Organization/our-clinic")
+        try:
+            ZoneInfo(self.zone)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise SettingsError("zone must be an IANA time zone such as Europe/Berlin") from error
+        self._check_url()
+        if self.env == "production":
+            self._check_production()
+
+    def _check_url(self) -> None:
+        parts = urlsplit(self.public_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
+            raise SettingsError("base_url must be an http(s) URL without a path, such as https://fhir.example.org")
+        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+            raise SettingsError("base_url must be https unless it is on this machine (localhost)")
+
+    def _check_production(self) -> None:
+        if not self.policy:
+            raise SettingsError("policy must be named in production: hipaa-tpo, opt-in or opt-out")
+        if not self.base_url:
+            raise SettingsError("base_url must be set in production")
+        if not self.key and not self.key_file:
+            raise SettingsError("key or key_file must be set in production, away from the data folder")
+        if not self.chain_url:
+            raise SettingsError("chain_url must be set in production: the embedded chain proves nothing to outsiders")
+
+    @property
+    def public_url(self) -> str:
+        """URL of the server without a path."""
+        return self.base_url or f"http://localhost:{self.port}"
+
+    @property
+    def fhir_base(self) -> str:
+        """FHIR base url, without trailing slash."""
+        return f"{self.public_url}/fhir"
+
+    @property
+    def policy_name(self) -> str:
+        """The policy template in force; a development server starts with ``hipaa-tpo``."""
+        return self.policy or "hipaa-tpo"
+
+
+def read_settings(environment: Mapping[str, str] = os.environ, **given: object) -> Settings:
+    """Read the settings; ``given`` (from the command line) wins over variables, variables over the file.
+
+    Raises:
+        SettingsError: A value is malformed, unsafe or unknown.
+    """
+    values: dict[str, object] = dict(_file(environment.get(FILE, "")))
+    known = {f.name for f in fields(Settings)}
+    for name, text in environment.items():
+        if name.startswith(PREFIX) and name != FILE:
+            values[name.removeprefix(PREFIX).lower()] = text
+    values.update({name: value for name, value in given.items() if value is not None})
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise SettingsError(f"unknown setting: {', '.join(unknown)} (docs/settings.md has all of them)")
+    return Settings(**{name: _typed(name, value) for name, value in values.items()})  # type: ignore[arg-type]
+
+
+def _file(name: str) -> Mapping[str, object]:
+    if not name:
+        return {}
+    try:
+        return tomllib.loads(Path(name).read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"the settings file cannot be read: {error}") from error
+
+
+def _typed(name: str, value: object) -> object:
+    default = next((f.default for f in fields(Settings) if f.name == name), None)
+    try:
+        match default:
+            case timedelta():
+                return value if isinstance(value, timedelta) else timedelta(seconds=float(str(value)))
+            case int():
+                return int(str(value))
+            case Path():
+                return Path(str(value))
+            case tuple():
+                parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
+                return tuple(str(p).strip() for p in parts if str(p).strip())
+            case _:
+                return str(value)
+    except ValueError as error:
+        raise SettingsError(f"{name} must be a number") from error
+
+
+def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise SettingsError(f"{name} must be one of {', '.join(c for c in choices if c)}")
+
+
+def _positive(name: str, value: int) -> None:
+    if value < 1:
+        raise SettingsError(f"{name} must be at least 1")

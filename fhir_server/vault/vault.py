@@ -1,0 +1,219 @@
+"""Reading and writing sealed records.
+
+A record of one patient is sealed under that patient's key, one of no patient under its type's key.  A record of several
+patients is sealed under a key of its own (32 random bytes), which is sealed for each of them in turn:
+``wraps = (patient token (16) | key id (16) | sealed key (seal.py))...``; it opens while one of them is not erased.
+"""
+
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+from fhir_server.crypto.blind import BlindIndex
+from fhir_server.crypto.seal import DataKey, place
+from fhir_server.errors import KeyDestroyedError
+from fhir_server.store.protocol import AuditRow, SealedVersion, Selection, Snapshot, Store, Unit
+from fhir_server.vault.keyring import KeyRing
+
+_TOKEN = 16
+_PAD = 8
+_SEALED_KEY = 1 + 12 + 256 + 16  # version, nonce, padded key, tag
+_WRAP = _TOKEN + 16 + _SEALED_KEY
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A version about to be written.
+
+    Attributes:
+        text: The stamped resource, or empty for a tombstone.
+        at: Milliseconds since 1970 UTC.
+        patients: References of the patients it belongs to (``Patient/1``), sorted.
+        tokens: Its search tokens, unpadded.
+        previous: The version that it follows, or None for a new resource.
+        dropped: Tokens of the previous version.
+    """
+
+    type_: str
+    id_: str
+    version: int
+    at: int
+    text: str
+    patients: tuple[str, ...]
+    tokens: frozenset[bytes]
+    previous: SealedVersion | None = None
+    dropped: frozenset[bytes] = frozenset()
+
+
+class Reader:
+    """A snapshot, with the keys to open what it holds."""
+
+    def __init__(self, snapshot: Snapshot, ring: KeyRing, blind: BlindIndex, tenant: str) -> None:
+        self._snapshot = snapshot
+        self._ring = ring
+        self._tenant = tenant.encode()
+        self.blind = blind
+
+    async def find(self, type_: str, id_: str, version: int | None = None) -> SealedVersion | None:
+        """The current version of a resource (a tombstone too), or the named one; sealed."""
+        return await self._snapshot.find(self.blind.row(type_, id_), version)
+
+    async def history(self, rid: int) -> Sequence[SealedVersion]:
+        """All versions of a record, newest first; sealed."""
+        return await self._snapshot.history(rid)
+
+    async def select(self, selection: Selection) -> Sequence[SealedVersion]:
+        """The records that match a selection; sealed."""
+        return await self._snapshot.select(selection)
+
+    async def open(self, version: SealedVersion) -> bytes:
+        """Open one version.  Only ``pipeline/gate.py`` calls this for a caller, after consent.
+
+        Raises:
+            TamperedRecordError: It is not what was sealed for its place.
+            KeyDestroyedError: All of its patients were erased.
+        """
+        key = await self._key(version)
+        return key.open(version.sealed, self._place(version))
+
+    async def open_commitment(self, version: SealedVersion, row: AuditRow) -> bytes:
+        """The 32 bytes that open an audit row's commitment to the AuditEvent ``version``."""
+        key = await self._key(version)
+        return key.open(row.opening, b"opening|" + self._place(version))
+
+    async def audit_row(self, rid: int) -> AuditRow | None:
+        """The audit row of an AuditEvent, or None if it is not in the log."""
+        return next(iter(await self._snapshot.audit(rid=rid)), None)
+
+    async def patients(self, version: SealedVersion) -> tuple[str, ...]:
+        """The references of the patients a record belongs to, told by their keys: the record stays closed."""
+        return tuple([await self.name(token) for token in patient_tokens(version)])
+
+    async def name(self, patient: bytes) -> str:
+        """The reference of a patient by its token; empty if it was erased."""
+        return await self._ring.name(patient, self._snapshot)
+
+    async def _key(self, version: SealedVersion) -> DataKey:
+        if not version.wraps:
+            return await self._ring.by_id(version.key_id, self._snapshot)
+        for at in range(0, len(version.wraps), _WRAP):
+            wrap = version.wraps[at : at + _WRAP]
+            try:
+                outer = await self._ring.by_id(wrap[_TOKEN : 2 * _TOKEN], self._snapshot)
+            except KeyDestroyedError:
+                continue
+            return DataKey(version.key_id, outer.open(wrap[2 * _TOKEN :], version.key_id + version.row))
+        raise KeyDestroyedError("the data keys of all patients of this record were destroyed")
+
+    def _place(self, version: SealedVersion) -> bytes:
+        return place(
+            (
+                self._tenant,
+                version.type_.encode(),
+                version.row,
+                f"{version.version}|{version.at}|{int(version.deleted)}".encode(),
+                version.patients,
+                version.key_id,
+            )
+        )
+
+
+class Writer(Reader):
+    """A unit of work, with the keys to seal."""
+
+    def __init__(self, unit: Unit, ring: KeyRing, blind: BlindIndex, tenant: str) -> None:
+        super().__init__(unit, ring, blind, tenant)
+        self._unit = unit
+        self.fresh: dict[bytes, DataKey] = {}
+
+    async def put(self, draft: Draft) -> SealedVersion:
+        """Seal and write one version; the caller has decided that it follows ``previous``."""
+        version, _ = await self._put(draft)
+        return version
+
+    async def put_audited(self, draft: Draft, k: bytes, commitment: bytes) -> tuple[SealedVersion, int]:
+        """Write an AuditEvent with its leaf: commitment in clear, the number ``k`` that opens it sealed beside it."""
+        version, key = await self._put(draft)
+        opening = key.seal(k, b"opening|" + self._place(version))
+        return version, await self._unit.append_audit(version.rid, commitment, opening)
+
+    async def _put(self, draft: Draft) -> tuple[SealedVersion, DataKey]:
+        row = self.blind.row(draft.type_, draft.id_)
+        owners = dict(sorted((self.blind.patient(p), p) for p in draft.patients))
+        key, wraps = await self._seal_key(draft.type_, row, owners)
+        previous = draft.previous
+        version = SealedVersion(
+            rid=previous.rid if previous else 0,
+            row=row,
+            type_=draft.type_,
+            version=draft.version,
+            at=draft.at,
+            deleted=not draft.text,
+            key_id=key.id,
+            patients=b"".join(owners),
+            wraps=wraps,
+            sealed=b"",
+        )
+        sealed = key.seal(draft.text.encode(), self._place(version))
+        add = list(draft.tokens - draft.dropped)
+        if not previous:
+            add += _padding(len(add))
+        written = replace(version, sealed=sealed)
+        rid = await self._unit.put(written, add, list(draft.dropped - draft.tokens))
+        return replace(written, rid=rid), key
+
+    async def _seal_key(self, type_: str, row: bytes, owners: Mapping[bytes, str]) -> tuple[DataKey, bytes]:
+        if not owners:
+            owners = {self.blind.patient(f"type:{type_}"): f"type:{type_}"}
+        keys = {
+            token: await self._ring.for_owner(token, name, self._unit, self.fresh) for token, name in owners.items()
+        }
+        if len(keys) == 1:
+            return next(iter(keys.values())), b""
+        id_, secret = secrets.token_bytes(16), secrets.token_bytes(32)
+        wraps = [token + outer.id + outer.seal(secret, id_ + row) for token, outer in keys.items()]
+        return DataKey(id_, secret), b"".join(wraps)
+
+    async def _key(self, version: SealedVersion) -> DataKey:
+        fresh = next((k for k in self.fresh.values() if k.id == version.key_id), None)
+        return fresh or await super()._key(version)
+
+
+class Vault:
+    """A store whose records open here."""
+
+    def __init__(self, store: Store, ring: KeyRing, blind: BlindIndex, tenant: str) -> None:
+        self._store = store
+        self._ring = ring
+        self._blind = blind
+        self._tenant = tenant
+        self.blind = blind
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Reader]:
+        """A snapshot for reading."""
+        async with self._store.reading() as snapshot:
+            yield Reader(snapshot, self._ring, self._blind, self._tenant)
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[Writer]:
+        """A unit of work; durable as a whole when the context has ended.
+
+        Raises:
+            StoreFullError: The disk is full; nothing of the unit was kept.
+        """
+        async with self._store.writing() as unit:
+            writer = Writer(unit, self._ring, self._blind, self._tenant)
+            yield writer
+        self._ring.publish(writer.fresh)
+
+
+def patient_tokens(version: SealedVersion) -> list[bytes]:
+    """The tokens of the patients a record belongs to."""
+    return [version.patients[at : at + _TOKEN] for at in range(0, len(version.patients), _TOKEN)]
+
+
+def _padding(count: int) -> list[bytes]:
+    """Random tokens that bring ``count`` to a multiple of 8: the number of rows tells less of the resource."""
+    return [secrets.token_bytes(12) for _ in range(-count % _PAD)]

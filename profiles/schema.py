@@ -1,0 +1,110 @@
+"""A JSON Schema for R4, made from the definitions table: structure, cardinality, formats and required codes.
+
+Stricter than the published ``fhir.schema.json``: cardinalities of at least one, one choice type only (``value[x]``), null
+only inside arrays of primitives, no empty object or array (R4 json.html).  Compiled by jsonschema-rs, type by type.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from profiles.definitions import Definitions, Element
+
+Schema = dict[str, object]
+
+_INTEGERS: Mapping[str, Schema] = {
+    "integer": {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1},
+    "unsignedInt": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
+    "positiveInt": {"type": "integer", "minimum": 1, "maximum": 2**31 - 1},
+}
+_OTHERS: Mapping[str, Schema] = {
+    "boolean": {"type": "boolean"},
+    "decimal": {"type": "number"},
+    "string": {"type": "string", "minLength": 1, "pattern": "[^ \\r\\n\\t]"},
+    "markdown": {"type": "string", "minLength": 1, "pattern": "[^ \\r\\n\\t]"},
+    "base64Binary": {"type": "string", "minLength": 1, "pattern": "^[0-9A-Za-z+/=\\s]*$"},
+    "xhtml": {"type": "string", "minLength": 1, "pattern": "^\\s*<"},
+}
+
+
+def schema_of(type_: str, definitions: Definitions) -> Schema:
+    """The schema of one resource type; nested resources are objects with a ``resourceType``, checked on their own."""
+    needed: dict[str, Schema] = {}
+    _collect(type_, definitions, needed)
+    return {"$ref": f"#/definitions/{type_}", "definitions": needed}
+
+
+def _collect(type_: str, definitions: Definitions, needed: dict[str, Schema]) -> None:
+    if type_ in needed:
+        return
+    elements = definitions.elements[type_]
+    needed[type_] = {}
+    properties: Schema = {}
+    for name, element in elements.items():
+        properties.update(_property(name, element, definitions))
+    if type_ in definitions.resource_types:
+        properties["resourceType"] = {"const": type_}
+    needed[type_] = {
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": False,
+        "properties": properties,
+        "allOf": [True, *_presence(elements, definitions)],
+    }
+    for element in elements.values():
+        if element.type in definitions.elements and element.type != "Resource":
+            _collect(element.type, definitions, needed)
+    if "Element" not in needed:
+        _collect("Element", definitions, needed)
+
+
+def _property(name: str, element: Element, definitions: Definitions) -> Iterator[tuple[str, Schema]]:
+    value = _value(element, definitions)
+    primitive = _is_primitive(element, definitions)
+    if element.max == "1":
+        yield name, value
+        if primitive:
+            yield f"_{name}", {"$ref": "#/definitions/Element"}
+        return
+    most = {} if element.max == "*" else {"maxItems": int(element.max)}
+    many: Schema = {"type": "array", "minItems": 1, **most}
+    if primitive:
+        yield name, {**many, "items": {"anyOf": [value, {"type": "null"}]}}
+        companion = {"anyOf": [{"$ref": "#/definitions/Element"}, {"type": "null"}]}
+        yield f"_{name}", {**many, "items": companion}
+    else:
+        yield name, {**many, "items": value}
+
+
+def _value(element: Element, definitions: Definitions) -> Schema:
+    if element.type == "Resource":
+        return {"type": "object", "required": ["resourceType"]}
+    if not _is_primitive(element, definitions):
+        return {"$ref": f"#/definitions/{element.type}"}
+    codes = definitions.codes.get(element.codes)
+    if codes:
+        return {"enum": list(codes)}
+    if element.type in _INTEGERS:
+        return _INTEGERS[element.type]
+    if element.type in _OTHERS:
+        return _OTHERS[element.type]
+    return {"type": "string", "pattern": f"^(?:{definitions.primitives[element.type]})$"}
+
+
+def _is_primitive(element: Element, definitions: Definitions) -> bool:
+    return element.type in definitions.primitives or element.type == "xhtml"
+
+
+def _presence(elements: Mapping[str, Element], definitions: Definitions) -> Iterator[Schema]:
+    """What must be there, and of which members at most one may be."""
+    choices: dict[str, list[Schema]] = {}
+    for name, element in elements.items():
+        present: Schema = {"required": [name]}
+        if _is_primitive(element, definitions):
+            present = {"anyOf": [present, {"required": [f"_{name}"]}]}
+        if element.choice:
+            choices.setdefault(element.choice, []).append(present)
+        elif element.min:
+            yield present
+    for choice, alternatives in choices.items():
+        needed = any(e.min for e in elements.values() if e.choice == choice)
+        none: list[Schema] = [] if needed else [{"not": {"anyOf": alternatives}}]
+        yield {"oneOf": [*alternatives, *none]}
