@@ -148,7 +148,7 @@ def _check_modifiers(consent: Json, problems: Problems) -> bool:
                 name = "modifierExtension" if "modifierExtension" in node else "implicitRules"
                 problems.append(Problem(f"{_ROOT}.{name}", "not understood, so not processed"))
             emergency = emergency or node.get("code") in ("BTG", "ETREAT")
-            waiting.extend(value for value in node.values() if isinstance(value, dict | list))
+            waiting.extend([value for value in node.values() if isinstance(value, (dict, list))])
     return emergency
 
 

@@ -12,6 +12,8 @@ from .matching import Read
 from .provision import Rule
 from .record import Record
 
+_NOTHING: frozenset[str] = frozenset()
+
 
 @dataclass(frozen=True, slots=True)
 class Branch:
@@ -48,6 +50,8 @@ def specialise(rule: Rule, request: AccessRequest) -> Branch | None:
         return None
     failing = _first_failing(rule, request)
     matched = failing is None
+    if not (rule.exceptions or rule.narrowing or rule.additional):
+        return _leaf(rule, failing, rule.reads if matched else ())
     exceptions = _specialise_all(rule.exceptions if matched else (), request)
     narrowing = _specialise_all(rule.narrowing if matched and _is_open(rule) else (), request)
     additional = _specialise_all(rule.additional, request)
@@ -66,6 +70,16 @@ def specialise(rule: Rule, request: AccessRequest) -> Branch | None:
         (matched and rule.type_ is Kind.DENY) or any(child.may_deny for child in children),
         frozenset().union(*needs, *(child.needs for child in children)),
     )
+
+
+def _leaf(rule: Rule, failing: str | None, reads: tuple[Read, ...]) -> Branch:
+    """The branch of a rule without nested rules."""
+    permits = rule.type_ is Kind.PERMIT
+    matched = failing is None
+    needs = reads[0].needs.union(*[read.needs for read in reads]) if reads else _NOTHING
+    looks = bool(reads)
+    may_permit, may_deny = matched and permits, matched and not permits
+    return Branch(rule, failing, reads, (), (), (), looks, may_permit, may_deny, needs)
 
 
 def _is_open(rule: Rule) -> bool:

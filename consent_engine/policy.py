@@ -235,11 +235,12 @@ def _patient(consent: object) -> str | None:
 def _narrow(policy: Policy, request: AccessRequest, case: _Case) -> Verdict:
     mandatory = tuple(rule_on(each, request) for each in policy.mandatory)
     ordinary = tuple(rule_on(each, request) for each in policy.consents)
-    kind = _foresee(mandatory, ordinary, case)
-    decision = None if kind is Kind.DEPENDS else _settle(mandatory, ordinary, case)
-    pending = (each for each in (*mandatory, *ordinary) if isinstance(each, Pending))
-    needs: frozenset[str] = frozenset().union(*(each.branch.needs for each in pending))
-    return Verdict(kind, decision, needs, mandatory, ordinary, case)
+    pending = [each for each in (*mandatory, *ordinary) if isinstance(each, Pending)]
+    needs: frozenset[str] = frozenset().union(*[each.branch.needs for each in pending])
+    if pending and _foresee(mandatory, ordinary, case) is Kind.DEPENDS:
+        return Verdict(Kind.DEPENDS, None, needs, mandatory, ordinary, case)
+    decision = _settle(mandatory, ordinary, case)
+    return Verdict(decision.decision, decision, needs, mandatory, ordinary, case)
 
 
 def _foresee(mandatory: tuple[_Item, ...], ordinary: tuple[_Item, ...], case: _Case) -> Kind:
@@ -254,11 +255,11 @@ def _foresee(mandatory: tuple[_Item, ...], ordinary: tuple[_Item, ...], case: _C
     pending = [each for each in relevant if isinstance(each, Pending)]
     if not pending or _any(mandatory, Status.PERMIT):
         return _settle(mandatory, ordinary, case).decision
-    may_deny = any(each.may_deny for each in pending)
     if case.breaks_glass:
-        return Kind.DEPENDS
+        return Kind.DEPENDS  # whether the glass may be broken depends on every deny there is
     if _any(relevant, *_DENYING):
         return Kind.DENY
+    may_deny = any(each.may_deny for each in pending)
     if case.is_self or _any(relevant, Status.PERMIT):
         return Kind.DEPENDS if may_deny else Kind.PERMIT
     may_permit = case.default is Kind.PERMIT or any(each.may_permit for each in pending)

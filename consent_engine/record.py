@@ -172,7 +172,7 @@ def _collect(resource: Json) -> Contents:
             waiting.extend(node)
         elif isinstance(node, dict):
             _note(node, codings, references, mime_types)
-            waiting.extend(value for value in node.values() if isinstance(value, dict | list))
+            waiting.extend([value for value in node.values() if isinstance(value, (dict, list))])
     return Contents(frozenset(codings), frozenset(references), frozenset(mime_types))
 
 

@@ -72,7 +72,9 @@ def main() -> None:
             return again.narrow(request)
 
         median(
-            f"{count} Consents: compile", lambda c=labelled: compile_policy(c, config, "P/1"), 300
+            f"{count} Consents: compile",
+            lambda c=labelled: compile_policy(c, config, "Patient/1"),
+            300,
         )
         median(f"{count} Consents: first verdict for a requester", first, 2000)
         median(f"{count} Consents: verdict", lambda p=policy: p.narrow(request), 20000)
