@@ -89,6 +89,7 @@ class Anchorer:
         self._pending: Pending | None = None
         self._waiting_since: datetime | None = None
         self._overdue = False
+        self._refused_before = False
         self._one_run = asyncio.Lock()
 
     @property
@@ -125,6 +126,8 @@ class Anchorer:
             ChainUnavailableError: Nothing is lost; call again later.
             WrongChainError: The chain was changed under us.  Stop.
             HistoryError: The contract's root is not in this log.  Stop: somebody must look.
+            AnchorRevertedError: The contract refused twice in a row, so not for a race: another
+                account publishes this log, or ours cannot pay.  Stop: somebody must look.
         """
         async with self._one_run:
             settled = await self._settle()
@@ -201,8 +204,14 @@ class Anchorer:
             return None
         try:
             mined = await asyncio.to_thread(self._publish, self._pending)
-        except (AnchorRevertedError, NonceTakenError):
-            self._pending = None  # it can never take effect; the next one asks the contract anew
+        except NonceTakenError:
+            self._pending = None  # it can never be mined; the next one asks the contract anew
+            return None
+        except AnchorRevertedError:
+            self._pending = None
+            if self._refused_before:
+                raise
+            self._refused_before = True
             return None
         if mined is None:
             return None
@@ -221,7 +230,8 @@ class Anchorer:
             raise HistoryError("the contract logged another checkpoint than was sent")
         anchored = Anchored(pending, mined.block, mined.block_hash, self._identity)
         await self._journal.save_anchor(pending.size, encode_anchor(anchored))
-        self._pending, self._waiting_since, self._overdue = None, None, False
+        self._pending, self._waiting_since = None, None
+        self._overdue = self._refused_before = False
         self._anchored_size = max(self._anchored_size, pending.size)
         return anchored
 

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from anchoring import merkle
+from anchoring import checkpoint, merkle
 from anchoring.chain import Head
+from anchoring.checkpoint import LogKey
 from anchoring.commitment import COMMITMENT_BYTES, check_commitment
-from anchoring.errors import AuditFailure, CommitmentError
+from anchoring.errors import AuditFailure, CommitmentError, VerificationError
+from anchoring.journal import decode_anchor
 from anchoring.merkle import Tree
 
 _PROGRESS_EVERY = 1000
@@ -65,6 +67,26 @@ class AuditFinding:
     anchors: int
     anchored_events: int
     root: bytes
+
+
+def read_anchor(record: bytes, keys: Sequence[LogKey]) -> AnchoredRoot:
+    """Read an anchor from the journal, and prove that the log signed its checkpoint.
+
+    Args:
+        record: What ``AnchorJournal.save_anchor`` stored.
+        keys: The log's keys; each must have signed.
+
+    Raises:
+        AuditFailure: The record is malformed, not signed, or says otherwise than its checkpoint.
+    """
+    try:
+        made = decode_anchor(record).made
+        signed = checkpoint.verify(made.checkpoint, keys)
+    except VerificationError as error:
+        raise AuditFailure(0, f"an anchor in the journal is refused: {error}") from error
+    if (signed.size, signed.root) != (made.size, made.root):
+        raise AuditFailure(made.size, f"the anchor of size {made.size} is not its checkpoint's")
+    return AnchoredRoot(made.size, made.root)
 
 
 def audit_log(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from anchoring.chain import ChainIdentity
+from anchoring.errors import MalformedReceiptError
 from anchoring.strict_json import Members, parse_object, write_hex
 
 _PENDING = "consentry-pending/v1"
@@ -92,7 +93,7 @@ def decode_pending(record: bytes) -> Pending:
     Raises:
         MalformedReceiptError: The record is not one.
     """
-    return _read_pending(parse_object(record, _PENDING_NAMES))
+    return _read_pending(parse_object(record, _PENDING_NAMES), _PENDING)
 
 
 def encode_anchor(anchor: Anchored) -> bytes:
@@ -117,7 +118,7 @@ def decode_anchor(record: bytes) -> Anchored:
     members = parse_object(record, _ANCHOR_NAMES)
     chain = members.members("chain", _CHAIN_NAMES)
     return Anchored(
-        made=_read_pending(members),
+        made=_read_pending(members, _ANCHOR),
         block=members.number("block"),
         block_hash=members.hex("blockHash", 32),
         chain=ChainIdentity(
@@ -140,7 +141,9 @@ def _pending_members(pending: Pending) -> dict[str, object]:
     }
 
 
-def _read_pending(members: Members) -> Pending:
+def _read_pending(members: Members, version: str) -> Pending:
+    if members.text("version") != version:
+        raise MalformedReceiptError(f"the record is not {version}")
     return Pending(
         size=members.number("size"),
         root=members.hex("root", 32),

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,8 +13,10 @@ import pytest
 
 from anchoring import receipt
 from anchoring.anchorer import Cadence
+from anchoring.checkpoint import log_id
 from anchoring.embedded import EmbeddedChain
 from anchoring.errors import (
+    AnchorRevertedError,
     ChainUnavailableError,
     CommitmentError,
     HistoryError,
@@ -205,6 +208,27 @@ async def test_a_transaction_whose_nonce_is_taken_is_made_anew(world: Any, now: 
     anchorer = await world.start()
     assert await anchorer.run_once(now) is None
     assert (await anchorer.run_once(now)).made.size == 3
+
+
+async def test_a_contract_that_keeps_refusing_is_reported(world: Any, now: datetime) -> None:
+    def refuse(raw: bytes) -> None:
+        world.chain.mined[hashlib.sha256(raw).digest()] = None
+
+    world.log.append(3)
+    world.chain.send = refuse
+    anchorer = await world.start()
+    assert await anchorer.run_once(now) is None
+    with pytest.raises(AnchorRevertedError):
+        await anchorer.run_once(now)
+    assert world.journal.anchors == {}
+
+
+async def test_a_stranger_who_took_the_log_on_chain_is_noticed(world: Any, now: datetime) -> None:
+    signed = world.chain.prepare(log_id(world.seeds.origin), 1, bytes(32), [])
+    world.chain.send(signed.raw)
+    world.log.append(3)
+    with pytest.raises(HistoryError):
+        await (await world.start()).run_once(now)
 
 
 async def test_an_anchor_whose_journal_was_lost_is_not_made_again(

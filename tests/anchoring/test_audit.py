@@ -2,12 +2,14 @@
 
 import dataclasses
 import hashlib
+from types import SimpleNamespace
 
 import pytest
 
 from anchoring import merkle
-from anchoring.audit import AnchoredRoot, AuditFinding, StoredEvent, audit_log
+from anchoring.audit import AnchoredRoot, AuditFinding, StoredEvent, audit_log, read_anchor
 from anchoring.chain import Head
+from anchoring.checkpoint import LogSeeds
 from anchoring.commitment import commit
 from anchoring.errors import AuditFailure
 from anchoring.merkle import Tree
@@ -129,6 +131,27 @@ def test_erased_events_leave_all_else_provable() -> None:
     ]
     found = audit_log(erased, ANCHORS)
     assert (found.events, found.opened, found.anchors) == (COUNT, 14, 3)
+
+
+def test_anchors_of_the_journal_count_only_as_the_log_signed_them(
+    anchored: SimpleNamespace,
+) -> None:
+    world = anchored.world
+    keys = world.seeds.public_keys()
+    records = world.journal.anchors
+    events = [StoredEvent(i, commit(*opened), *opened) for i, opened in enumerate(world.log.events)]
+    roots = [read_anchor(record, keys) for record in records.values()]
+    assert audit_log(events, roots).anchors == 3
+    stranger = LogSeeds(world.seeds.origin, b"\x08" * 32, b"\x09" * 32).public_keys()
+    others = list(records.values())
+    for record, by in (
+        (others[0], stranger),
+        (others[0], ()),
+        (b"{}", keys),
+        (others[0].replace(b'"size": 5', b'"size": 6'), keys),
+    ):
+        with pytest.raises(AuditFailure):
+            read_anchor(record, by)
 
 
 def test_progress_is_told() -> None:
