@@ -53,10 +53,7 @@ class Members:
 
     def hex(self, name: str, length: int | None = None) -> bytes:
         """Give bytes that are written in hexadecimal, of this length if one is given."""
-        value = self.text(name)
-        if not _HEX.fullmatch(value):
-            raise MalformedReceiptError(f"{name} is not 0x and lower-case hexadecimal digits")
-        return _of_length(bytes.fromhex(value[2:]), name, length)
+        return read_hex(self.text(name), name, length)
 
     def members(self, name: str, names: frozenset[str]) -> "Members":
         """Give an object with exactly these members."""
@@ -113,6 +110,17 @@ def read_base64(text: str, what: str, length: int | None = None) -> bytes:
     if write_base64(decoded) != text:
         raise MalformedReceiptError(f"{what} is not canonical base64url")
     return _of_length(decoded, what, length)
+
+
+def read_hex(text: str, what: str, length: int | None = None) -> bytes:
+    """Read ``0x`` and lower-case hexadecimal digits.
+
+    Raises:
+        MalformedReceiptError: Not that, or another length.
+    """
+    if not _HEX.fullmatch(text):
+        raise MalformedReceiptError(f"{what} is not 0x and lower-case hexadecimal digits")
+    return _of_length(bytes.fromhex(text[2:]), what, length)
 
 
 def write_hex(value: bytes) -> str:

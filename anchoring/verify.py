@@ -35,6 +35,7 @@ from anchoring.errors import (
     VerificationError,
 )
 from anchoring.receipt import MAX_RECEIPT_BYTES, AnchorClaim, Receipt, parse
+from anchoring.strict_json import read_hex
 
 
 class ChainReader(Protocol):
@@ -66,14 +67,30 @@ class ProvedStep:
     statement: str
 
 
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """What the verifier knows from elsewhere, and does not take from the receipt.
+
+    Attributes:
+        keys: Log keys, each of which must have signed.
+        contract: Address of the contract at which the institution anchors; None if not known.
+    """
+
+    keys: tuple[LogKey, ...] = ()
+    contract: bytes | None = None
+
+
+_NOTHING_PINNED = Pinned()
+
+
 def verify_receipt(
-    receipt: Receipt, pinned: Sequence[LogKey] = (), chain: ChainReader | None = None
+    receipt: Receipt, pinned: Pinned = _NOTHING_PINNED, chain: ChainReader | None = None
 ) -> tuple[ProvedStep, ...]:
     """Prove every step that can be proved; returning means that all of them are.
 
     Args:
         receipt: The receipt.
-        pinned: Log keys known from elsewhere.  Without one, the keys are the receipt's own.
+        pinned: What is known from elsewhere; for what is not, the receipt is believed.
         chain: A chain to ask, or None to stay offline.
 
     Raises:
@@ -83,7 +100,9 @@ def verify_receipt(
     check_commitment(receipt.commitment, receipt.event, receipt.k)
     signed, _ = checkpoint.parse(receipt.checkpoint)
     _check_inclusion(receipt, signed)
-    _check_signatures(receipt, signed, pinned)
+    _check_signatures(receipt, signed, pinned.keys)
+    if pinned.contract not in (None, receipt.anchor.identity.contract):
+        raise AnchorError("the contract is not the pinned one")
     sender = _check_transaction(receipt.anchor, signed)
     proved = [
         ProvedStep("commitment", "the event and its key give the commitment in the log"),
@@ -100,11 +119,13 @@ def verify_receipt(
     return tuple(proved)
 
 
-def reservations(receipt: Receipt, *, pinned: bool, asked_chain: bool) -> tuple[str, ...]:
+def reservations(receipt: Receipt, pinned: Pinned, *, asked_chain: bool) -> tuple[str, ...]:
     """Say what a successful verification still does not prove."""
     found = []
-    if not pinned:
+    if not pinned.keys:
         found.append("the log's keys are those in the receipt: compare them, or give --key")
+    if pinned.contract is None:
+        found.append("the contract is that in the receipt: compare it, or give --contract")
     if not asked_chain:
         found.append("no chain was asked whether it holds the transaction: --rpc or --chain-db")
     if receipt.anchor.identity.assurance == SELF_OPERATED:
@@ -120,14 +141,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     try:
         receipt = parse(_read_file(asked.receipt))
-        pinned = [checkpoint.parse_vkey(key) for key in asked.key]
+        pinned = _pinned(asked)
         chain = _chain(asked, receipt)
         proved = verify_receipt(receipt, pinned, chain)
     except VerificationError as error:
         return _report_failure(error.step, str(error), as_json=asked.json)
     except ChainError as error:
         return _report_failure("chain", str(error), as_json=asked.json)
-    left = reservations(receipt, pinned=bool(pinned), asked_chain=chain is not None)
+    left = reservations(receipt, pinned, asked_chain=chain is not None)
     if asked.json:
         steps = [{"step": step.step, "statement": step.statement} for step in proved]
         print(json.dumps({"proved": steps, "notProved": left}))
@@ -149,8 +170,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--key", action="append", default=[], metavar="VKEY", help="a log key that must have signed"
     )
+    parser.add_argument("--contract", metavar="ADDRESS", help="the contract that must be used")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     return parser
+
+
+def _pinned(asked: argparse.Namespace) -> Pinned:
+    keys = tuple(checkpoint.parse_vkey(key) for key in asked.key)
+    if asked.contract is None:
+        return Pinned(keys)
+    return Pinned(keys, read_hex(asked.contract.lower(), "--contract", 20))
 
 
 def _read_file(path: Path) -> bytes:

@@ -19,6 +19,7 @@ from anchoring.checkpoint import LogSeeds
 from anchoring.embedded import EmbeddedChain
 from anchoring.errors import AnchorError, ChainError, CheckpointError, VerificationError
 from anchoring.receipt import Receipt
+from anchoring.verify import Pinned
 
 ROOM = Path(__file__).resolve().parents[2]
 STEPS = ["commitment", "inclusion", "checkpoint", "anchor"]
@@ -40,7 +41,9 @@ def test_each_receipt_proves_every_step(anchored: SimpleNamespace, chain: Embedd
     for encoded in anchored.receipts.values():
         receipt = form.parse(encoded)
         assert [p.step for p in verify.verify_receipt(receipt)] == STEPS
-        with_chain = verify.verify_receipt(receipt, receipt.log_keys, chain)
+        with_chain = verify.verify_receipt(
+            receipt, Pinned(receipt.log_keys, receipt.anchor.identity.contract), chain
+        )
         assert [p.step for p in with_chain] == [*STEPS, "chain"]
 
 
@@ -100,7 +103,7 @@ ONLY_A_CHAIN_KNOWS = {"genesisHash", "block", "blockHash"}
 
 def failed_step(members: dict[str, Any], chain: EmbeddedChain | None) -> str:
     with pytest.raises(VerificationError) as refused:
-        verify.verify_receipt(form.parse(json.dumps(members).encode()), (), chain)
+        verify.verify_receipt(form.parse(json.dumps(members).encode()), Pinned(), chain)
     return refused.value.step
 
 
@@ -149,13 +152,13 @@ def test_a_log_forged_whole_is_refused_by_the_pinned_key(receipt: Receipt) -> No
     stranger = LogSeeds(receipt.log_keys[0].name, b"\x08" * 32, b"\x09" * 32).public_keys()
     for key in stranger:
         with pytest.raises(CheckpointError, match="no signature"):
-            verify.verify_receipt(receipt, [key])
+            verify.verify_receipt(receipt, Pinned((key,)))
 
 
 def test_a_pinned_key_of_another_log_is_refused(receipt: Receipt) -> None:
     other = LogSeeds("elsewhere.example", b"\x02" * 32, b"\x03" * 32).public_keys()
     with pytest.raises(CheckpointError, match="origin"):
-        verify.verify_receipt(receipt, other)
+        verify.verify_receipt(receipt, Pinned(other))
 
 
 def test_a_receipt_whose_keys_are_of_one_kind_is_refused(receipt: Receipt) -> None:
@@ -163,6 +166,15 @@ def test_a_receipt_whose_keys_are_of_one_kind_is_refused(receipt: Receipt) -> No
         weak = dataclasses.replace(receipt, log_keys=(key, key))
         with pytest.raises(CheckpointError, match="one Ed25519 and one ML-DSA-44"):
             verify.verify_receipt(weak)
+
+
+def test_an_anchor_at_another_contract_than_the_pinned_one_is_refused(
+    receipt: Receipt, file: Path
+) -> None:
+    with pytest.raises(AnchorError, match="pinned"):
+        verify.verify_receipt(receipt, Pinned(contract=bytes(20)))
+    assert verify.main([str(file), "--contract", "0x" + "00" * 20]) == 1
+    assert verify.main([str(file), "--contract", "0x00"]) == 1
 
 
 class StubChain:
@@ -192,7 +204,7 @@ def test_a_chain_that_tells_another_story_is_refused(
     ]
     for story in stories:
         with pytest.raises(AnchorError):
-            verify.verify_receipt(receipt, (), StubChain(chain, **story))  # type: ignore[arg-type]
+            verify.verify_receipt(receipt, Pinned(), StubChain(chain, **story))  # type: ignore[arg-type]
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -230,7 +242,10 @@ def test_the_command_asks_the_chain_file_with_the_server_stopped(
     assert done.returncode == 0
     answer = json.loads(done.stdout)
     assert [step["step"] for step in answer["proved"]] == [*STEPS, "chain"]
-    assert len(answer["notProved"]) == 1
+    assert len(answer["notProved"]) == 2
+    contract = "0x" + receipt.anchor.identity.contract.hex()
+    done = run(file, "--chain-db", anchored.path, *keys, "--json", "--contract", contract)
+    assert len(json.loads(done.stdout)["notProved"]) == 1
 
 
 def test_the_command_does_not_load_a_node_library_offline(file: Path) -> None:
@@ -320,4 +335,4 @@ def test_a_reader_that_fails_is_not_taken_for_a_proof(receipt: Receipt) -> None:
             return refuse
 
     with pytest.raises(AnchorError):
-        verify.verify_receipt(receipt, (), Silent())  # type: ignore[arg-type]
+        verify.verify_receipt(receipt, Pinned(), Silent())  # type: ignore[arg-type]
