@@ -40,8 +40,8 @@ class NoPatients:
         return ()
 
 
-def prepare_launch(clients: ClientRegistry, users: UserRegistry, launch: Launch) -> Launch:
-    """Return the launch, checked.
+def require_acceptable(launch: Launch, clients: ClientRegistry, users: UserRegistry) -> None:
+    """Return when the launch may be made.
 
     Raises:
         LaunchError: Unknown client or user, a reference of the wrong type, or a patient user
@@ -56,7 +56,6 @@ def prepare_launch(clients: ClientRegistry, users: UserRegistry, launch: Launch)
     _require_reference("Encounter", launch.encounter)
     if person.patient is not None and launch.patient not in (None, person.patient):
         raise LaunchError("a patient can launch with their own record only")
-    return launch
 
 
 def _require_reference(type_: str, reference: str | None) -> None:

@@ -15,7 +15,7 @@ from smart_auth.errors import ConfigurationError
 from smart_auth.exchange import HttpRequest, HttpResponse
 from smart_auth.introspection import TokenFinder
 from smart_auth.issuing import Issuer, RandomBytes
-from smart_auth.launch import NoPatients, PatientDirectory, prepare_launch
+from smart_auth.launch import NoPatients, PatientDirectory, require_acceptable
 from smart_auth.registry import ASYMMETRIC, Client, ClientRegistry, UserRegistry
 from smart_auth.revocation import Revocations
 from smart_auth.scopes import ScopeSet, parse_scopes
@@ -102,20 +102,18 @@ class SmartServer:
         Raises:
             LaunchError: Client, user or a reference is not acceptable.
         """
-        launch = prepare_launch(
-            self._clients,
-            self._users,
-            Launch(
-                client_id=client_id,
-                username=username,
-                patient=patient,
-                encounter=encounter,
-                patient_label=patient_label,
-                need_patient_banner=need_patient_banner,
-                intent=intent,
-                fhir_context=json.dumps([dict(entry) for entry in fhir_context]),
-            ),
+        context = json.dumps([dict(entry) for entry in fhir_context])
+        launch = Launch(
+            client_id=client_id,
+            username=username,
+            patient=patient,
+            encounter=encounter,
+            patient_label=patient_label,
+            need_patient_banner=need_patient_banner,
+            intent=intent,
+            fhir_context=context,
         )
+        require_acceptable(launch, self._clients, self._users)
         return await self._vault.issue_launch(launch, self._clock())
 
     async def token(self, request: HttpRequest) -> HttpResponse:

@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Protocol
 
 _VERSION = b"\x01"
 
@@ -160,36 +160,35 @@ def pack(record: Grant | IssuedCode | Session | Launch | Pending) -> bytes:
 
 def unpack_grant(stored: bytes) -> Grant:
     """Read a Grant that ``pack`` made."""
-    return Grant(**_members(stored))
+    return Grant(**json.loads(_json(stored)))
 
 
 def unpack_code(stored: bytes) -> IssuedCode:
     """Read an IssuedCode that ``pack`` made."""
-    members = _members(stored)
+    members = json.loads(_json(stored))
     return IssuedCode(**{**members, "grant": Grant(**members["grant"])})
 
 
 def unpack_session(stored: bytes) -> Session:
     """Read a Session that ``pack`` made."""
-    return Session(**_members(stored))
+    return Session(**json.loads(_json(stored)))
 
 
 def unpack_launch(stored: bytes) -> Launch:
     """Read a Launch that ``pack`` made."""
-    return Launch(**_members(stored))
+    return Launch(**json.loads(_json(stored)))
 
 
 def unpack_pending(stored: bytes) -> Pending:
     """Read a Pending that ``pack`` made."""
-    members = _members(stored)
+    members = json.loads(_json(stored))
     request = AuthorizationRequest(**members["request"])
     launch = None if members["launch"] is None else Launch(**members["launch"])
     offered = tuple((reference, label) for reference, label in members["offered"])
     return Pending(**{**members, "request": request, "launch": launch, "offered": offered})
 
 
-def _members(stored: bytes) -> dict[str, Any]:
+def _json(stored: bytes) -> bytes:
     if stored[:1] != _VERSION:
         raise ValueError("unknown version of a stored record")
-    members: dict[str, Any] = json.loads(stored[1:])
-    return members
+    return stored[1:]

@@ -289,18 +289,18 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="session")
+def registered(client_keys: Any) -> tuple[ClientRegistry, UserRegistry]:
+    """Registries never change, and checking an RSA key takes long: they are read once."""
+    clients = ClientRegistry.from_mappings(client_mappings(client_keys))
+    return clients, UserRegistry.from_mappings(user_mappings())
+
+
 @pytest.fixture
-def house(clock: Clock, keys: SigningKeys, client_keys: Any) -> House:
+def house(clock: Clock, keys: SigningKeys, client_keys: Any, registered: Any) -> House:
     store = MemoryStore(clock)
-    server = SmartServer(
-        SmartSettings(ISSUER, FHIR, custodian="Organization/custodian"),
-        keys,
-        ClientRegistry.from_mappings(client_mappings(client_keys)),
-        UserRegistry.from_mappings(user_mappings()),
-        store,
-        clock,
-        Patients(),
-    )
+    settings = SmartSettings(ISSUER, FHIR, custodian="Organization/custodian")
+    server = SmartServer(settings, keys, *registered, store, clock, Patients())
     return House(server, store, clock, keys, client_keys)
 
 
