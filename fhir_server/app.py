@@ -103,6 +103,22 @@ async def close_house(house: House) -> None:
     await house.store.close()
 
 
+@asynccontextmanager
+async def open_tokens(settings: Settings) -> AsyncIterator[SmartServer]:
+    """Only the authorization server, for commands on the machine that holds the keys.
+
+    Raises:
+        SettingsError: There is no database there.
+    """
+    if not (settings.data / DATABASE_FILE).exists():
+        raise SettingsError(f"there is no database in {settings.data}: start 'consentry serve' on it first")
+    store = SqliteStore(settings.data / DATABASE_FILE)
+    try:
+        yield await _open_smart(settings, store, Secrets(store, key_provider(settings), settings.tenant))
+    finally:
+        await store.close()
+
+
 async def _open_smart(settings: Settings, store: SqliteStore, own: Secrets) -> SmartServer:
     smart_settings = SmartSettings(
         issuer=f"{settings.public_url}/auth",

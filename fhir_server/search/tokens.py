@@ -9,7 +9,7 @@ The index gives a superset: what it finds is opened, if consent permits, and che
 from collections.abc import Iterable, Iterator, Mapping
 
 from fhir_server.crypto.blind import BlindIndex
-from fhir_server.search.dates import Interval, buckets_of, days
+from fhir_server.search.dates import DAY, Interval, buckets_of, days
 from fhir_server.search.values import ReferenceValue, ResourceValues, TokenValue, Value, words
 
 COMPARTMENT = "_patient"
@@ -71,8 +71,9 @@ def word_prefix(word: str) -> str:
 
 def _date_terms(value: Interval) -> Iterator[tuple[str, str]]:
     first, last = days(value)
-    if first == last:
-        yield from (("on", bucket) for bucket in buckets_of(first))
+    if value.high - value.low <= DAY and last - first <= 1:  # a moment near midnight may lie on two days
+        for day in {first, last}:
+            yield from (("on", bucket) for bucket in buckets_of(day))
     else:
         yield from (("start", bucket) for bucket in buckets_of(first))
         yield from (("end", bucket) for bucket in buckets_of(last))

@@ -1,0 +1,81 @@
+"""``consentry``: the command line."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fhir_server.errors import ConsentryError
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    help: str
+    example: str
+    describe: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+def _commands() -> dict[str, _Command]:
+    from fhir_server.commands import decide, demo, load, serve, token, verify
+
+    return {
+        "demo": _Command(
+            "play the whole story on the sample clinic", "consentry demo", demo.add_arguments, demo.run
+        ),
+        "serve": _Command(
+            "run the server", "consentry serve --port 8080 --data consentry-data", serve.add_arguments, serve.run
+        ),
+        "load": _Command(
+            "load Bundles (.json, .json.gz, .ndjson) into a running server",
+            "consentry load --data consentry-data patients/",
+            load.add_arguments,
+            load.run,
+        ),
+        "token": _Command(
+            "print a short-lived token of the custodian's own system",
+            "consentry token --data consentry-data --scope 'system/*.cruds'",
+            token.add_arguments,
+            token.run,
+        ),
+        "decide": _Command(
+            "decide one consent case, as the server would", "consentry decide case.json", decide.add_arguments, decide.run
+        ),
+        "verify": _Command(
+            "verify a receipt, or the whole audit log of a data folder",
+            "consentry verify receipt.json",
+            verify.add_arguments,
+            verify.run,
+        ),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; a refusal is one sentence on stderr and exit code 2."""
+    commands = _commands()
+    parser = argparse.ArgumentParser(
+        prog="consentry",
+        description="A FHIR R4 server that seals every record, asks consent on every path, and proves its audit log.",
+    )
+    chosen = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, command in commands.items():
+        sub = chosen.add_parser(
+            name,
+            help=command.help,
+            description=command.help,
+            epilog=f"example: {command.example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.describe(sub)
+    parsed = parser.parse_args(arguments)
+    try:
+        return commands[parsed.command].run(parsed)
+    except ConsentryError as error:
+        sys.stderr.write(f"consentry {parsed.command}: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""``consentry load``: FHIR files into a running server, over HTTP, as the custodian's own system.
+
+Reads transaction and batch Bundles (``.json``, ``.json.gz``) and resources one a line (``.ndjson``, ``.ndjson.gz``).
+Batches go first, because patients' Bundles refer to the hospitals and practitioners in them.
+"""
+
+import argparse
+import asyncio
+import gzip
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from fhir_server.app import clock, open_tokens
+from fhir_server.commands.token import settings_of
+from fhir_server.errors import SettingsError
+
+_TOKEN_AGE = 200.0  # seconds; a token lives 300
+_LINES = 200  # resources of an NDJSON file that are sent as one batch
+_SUFFIXES = (".json", ".json.gz", ".ndjson", ".ndjson.gz")
+
+
+@dataclass(slots=True)
+class Summary:
+    """What came of a load; ``stored`` and ``refused`` count resources."""
+
+    stored: Counter[str] = field(default_factory=Counter)
+    refused: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command."""
+    parser.add_argument("paths", nargs="+", type=Path, help="files, or folders of them")
+    parser.add_argument("--data", type=Path, help="data folder of the running server")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Load, with a progress bar; exit 1 if anything was refused."""
+    files = list(find_files(arguments.paths))
+    if not files:
+        raise SettingsError("no .json, .json.gz or .ndjson files there")
+    summary = asyncio.run(_load(files, arguments.data))
+    total = sum(summary.stored.values())
+    rate = total / summary.seconds if summary.seconds else 0.0
+    console = Console()
+    for type_, count in summary.stored.most_common():
+        console.print(f"  {count:>8,}  {type_}")
+    console.print(f"{total:,} resources in {summary.seconds:.1f} s ({rate:,.0f}/s), {len(summary.refused)} refused")
+    for line in summary.refused[:20]:
+        console.print(f"  refused: {line}", markup=False)
+    return 1 if summary.refused else 0
+
+
+def find_files(paths: Sequence[Path]) -> Iterator[Path]:
+    """The files to load, in order: batches before transactions, hospitals before practitioners, then by name.
+
+    Raises:
+        SettingsError: A path does not exist.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise SettingsError(f"{path} does not exist")
+        found += [path] if path.is_file() else [p for p in path.rglob("*") if p.name.endswith(_SUFFIXES)]
+    yield from sorted(found, key=lambda p: (_rank(p.name), str(p)))
+
+
+def _rank(name: str) -> int:
+    lowered = name.lower()
+    return 0 if lowered.startswith("hospital") else 1 if lowered.startswith("practitioner") else 2
+
+
+async def _load(files: Sequence[Path], data: Path | None) -> Summary:
+    settings = settings_of(data, None)
+    summary = Summary()
+    started = time.perf_counter()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    progress = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
+    async with open_tokens(settings) as smart, httpx.AsyncClient(timeout=600) as client:
+        token, made = "", 0.0
+        with progress:
+            for file in progress.track(files, description="loading"):
+                for bundle in bundles_of(file):
+                    if time.perf_counter() - made > _TOKEN_AGE:
+                        token, made = smart.system_token("system/*.cruds", clock()), time.perf_counter()
+                    await _send(client, settings.fhir_base, token, bundle, file.name, summary)
+    summary.seconds = time.perf_counter() - started
+    return summary
+
+
+def bundles_of(file: Path) -> Iterator[bytes]:
+    """The file as Bundles to post; what is no batch or transaction is wrapped in a batch."""
+    content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+    if ".ndjson" in file.name:
+        lines = [line for line in content.splitlines() if line.strip()]
+        for start in range(0, len(lines), _LINES):
+            yield _wrapped(lines[start : start + _LINES])
+        return
+    value = orjson.loads(content)
+    if value.get("resourceType") == "Bundle" and value.get("type") in ("batch", "transaction"):
+        yield content
+    else:
+        yield _wrapped([content])
+
+
+def _wrapped(resources: Sequence[bytes]) -> bytes:
+    entries = [_entry(resource) for resource in resources]
+    return b'{"resourceType":"Bundle","type":"batch","entry":[' + b",".join(entries) + b"]}"
+
+
+def _entry(resource: bytes) -> bytes:
+    """An update under the resource's own id, so that references between files hold and a second load changes nothing."""
+    value = orjson.loads(resource)
+    type_, id_ = value["resourceType"], value.get("id")
+    request = {"method": "PUT", "url": f"{type_}/{id_}"} if id_ else {"method": "POST", "url": type_}
+    return b'{"resource":' + resource + b',"request":' + orjson.dumps(request) + b"}"
+
+
+async def _send(
+    client: httpx.AsyncClient, base: str, token: str, bundle: bytes, name: str, summary: Summary
+) -> None:
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/fhir+json"}
+    answer = await client.post(base, content=bundle, headers=headers)
+    content = orjson.loads(answer.content)
+    if answer.status_code != 200:
+        summary.refused.append(f"{name}: {answer.status_code} {_words(content)}")
+        return
+    for entry in content.get("entry", ()):
+        response = entry["response"]
+        if response["status"][:1] == "2":
+            location = response.get("location", "/")
+            summary.stored[location.split("/_history")[0].split("/")[-2] or "deleted"] += 1
+        else:
+            summary.refused.append(f"{name}: {response['status']} {_words(response.get('outcome', {}))}")
+
+
+def _words(outcome: dict[str, object]) -> str:
+    issues = outcome.get("issue")
+    if not isinstance(issues, list) or not issues:
+        return ""
+    return str(issues[0].get("diagnostics", ""))[:200]
