@@ -210,6 +210,21 @@ async def test_a_transaction_whose_nonce_is_taken_is_made_anew(world: Any, now: 
     assert (await anchorer.run_once(now)).made.size == 3
 
 
+async def test_a_chain_that_logged_another_checkpoint_is_refused(world: Any, now: datetime) -> None:
+    world.log.append(3)
+    find = world.chain.find
+    for change in ({"size": 4}, {"root": bytes(32)}, {"log": bytes(32)}):
+
+        def lie(transaction: bytes, change: dict[str, Any] = change) -> Any:
+            found = find(transaction)
+            return found and dataclasses.replace(found, **change)
+
+        world.chain.find = lie
+        with pytest.raises(HistoryError, match="another checkpoint"):
+            await (await world.start()).run_once(now)
+    assert world.journal.anchors == {}
+
+
 async def test_a_contract_that_keeps_refusing_is_reported(world: Any, now: datetime) -> None:
     def refuse(raw: bytes) -> None:
         world.chain.mined[hashlib.sha256(raw).digest()] = None

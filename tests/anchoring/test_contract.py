@@ -13,12 +13,14 @@ from anchoring import merkle
 from anchoring import transaction as tx
 from anchoring.chain import Head
 from anchoring.contract import (
+    ANCHORED_EVENT,
     ARTIFACT,
     AnchorCall,
     anchor_calldata,
     artifact,
     read_anchor_calldata,
     read_head,
+    read_mined,
 )
 from anchoring.embedded import EmbeddedChain
 from anchoring.errors import AnchorRevertedError, ChainError, UnknownTransactionError
@@ -268,6 +270,21 @@ def test_a_root_costs_less_than_75_gas_an_event_at_1024_and_1_5_at_65536(
 def test_other_calldata_is_not_read_as_an_anchor(calldata: bytes) -> None:
     with pytest.raises(UnknownTransactionError):
         read_anchor_calldata(calldata)
+
+
+def test_an_event_of_another_contract_or_kind_anchors_nothing() -> None:
+    topics = [tx.keccak256(ANCHORED_EVENT.encode()), bytes(32), bytes(32), bytes(32)]
+    ours, words = b"c" * 20, bytes(32)
+    assert read_mined(1, bytes(32), ours, [(ours, topics, words)]).size == 0
+    for logs in (
+        [],
+        [(b"d" * 20, topics, words)],
+        [(ours, topics[:3], words)],
+        [(ours, [bytes(32), *topics[1:]], words)],
+        [(ours, topics, words + words)],
+    ):
+        with pytest.raises(AnchorRevertedError):
+            read_mined(1, bytes(32), ours, logs)
 
 
 def test_an_answer_of_another_length_is_no_head() -> None:

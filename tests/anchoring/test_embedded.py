@@ -107,6 +107,20 @@ def test_a_transaction_that_the_chain_cannot_take_changes_nothing(tmp_path: Path
     anchor(chain, tree, 5)
 
 
+def test_a_block_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
+    chain = EmbeddedChain(tmp_path / "c.db", KEY)
+
+    def fail() -> None:
+        with chain._session(write=True):
+            chain._table[b"half"] = b"written"
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    with chain._session():
+        assert b"half" not in chain._table
+
+
 def test_another_key_does_not_open_it(tmp_path: Path) -> None:
     EmbeddedChain(tmp_path / "c.db", KEY).close()
     with pytest.raises(WrongChainError, match="another key"):

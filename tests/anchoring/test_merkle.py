@@ -235,6 +235,20 @@ def test_a_tree_says_nothing_about_sizes_that_it_never_had(tree: Tree) -> None:
             ask()
 
 
+def test_nodes_too_many_or_too_few_are_refused_even_when_the_hashes_were_made_to_fit() -> None:
+    a, b, c = LEAVES[:3]
+    with pytest.raises(InclusionError, match="too many"):
+        merkle.verify_inclusion(a, 0, 1, [b], merkle.node_hash(b, a))
+    with pytest.raises(InclusionError, match="too few"):
+        merkle.verify_inclusion(a, 0, 4, [b], merkle.node_hash(a, b))
+    grown = merkle.node_hash(a, b)
+    with pytest.raises(ConsistencyError, match="too few"):
+        merkle.verify_consistency(1, 4, [b], a, grown)
+    longer = [b, c]
+    with pytest.raises(ConsistencyError, match="too many"):
+        merkle.verify_consistency(1, 2, longer, merkle.node_hash(c, a), merkle.node_hash(c, grown))
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     st.binary(min_size=32, max_size=32),

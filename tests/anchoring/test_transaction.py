@@ -92,6 +92,17 @@ def test_bytes_that_are_no_transaction_are_refused(raw: bytes) -> None:
         tx.read(raw)
 
 
+def test_the_other_signature_of_the_same_transaction_is_refused() -> None:
+    """EIP-2: (r, n - s) verifies as well, and would give the transaction a second hash."""
+    n = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141  # SEC 2, secp256k1
+    fields = tx._decode(tx.sign(CALL, KEY).raw[1:])
+    assert isinstance(fields, list)
+    y, s = (int.from_bytes(fields[at], "big") for at in (9, 11))
+    other = [*fields[:9], tx._number(1 - y), fields[10], tx._number(n - s)]
+    with pytest.raises(UnknownTransactionError, match="canonical"):
+        tx.read(b"\x02" + tx._encode(other))
+
+
 def test_a_transaction_that_moves_coins_is_not_an_anchor() -> None:
     theirs = Account.sign_transaction(
         {

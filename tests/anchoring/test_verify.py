@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from anchoring import receipt as form
-from anchoring import verify
+from anchoring import transaction, verify
 from anchoring.checkpoint import LogSeeds
+from anchoring.contract import anchor_calldata, read_anchor_calldata
 from anchoring.embedded import EmbeddedChain
 from anchoring.errors import AnchorError, ChainError, CheckpointError, VerificationError
 from anchoring.receipt import Receipt
@@ -175,6 +176,25 @@ def test_an_anchor_at_another_contract_than_the_pinned_one_is_refused(
         verify.verify_receipt(receipt, Pinned(contract=bytes(20)))
     assert verify.main([str(file), "--contract", "0x" + "00" * 20]) == 1
     assert verify.main([str(file), "--contract", "0x00"]) == 1
+
+
+def test_a_tree_size_of_the_same_shape_is_refused(anchored: SimpleNamespace) -> None:
+    """Leaf 0 has the same path in trees of 5 to 8 leaves; only the checkpoint says which."""
+    members = json.loads(anchored.receipts[0])
+    for size in (6, 7, 8):
+        assert failed_step(members | {"treeSize": size}, None) == "inclusion"
+
+
+def test_a_genuine_anchor_of_another_log_is_refused(receipt: Receipt) -> None:
+    sent = transaction.read(receipt.anchor.transaction).content
+    call = read_anchor_calldata(sent.call)
+    other = dataclasses.replace(call, log=b"o" * 32)
+    signed = transaction.sign(dataclasses.replace(sent, call=anchor_calldata(other)), b"\x07" * 32)
+    claim = dataclasses.replace(
+        receipt.anchor, log=other.log, transaction=signed.raw, hash_=signed.hash_
+    )
+    with pytest.raises(AnchorError, match="log id"):
+        verify.verify_receipt(dataclasses.replace(receipt, anchor=claim))
 
 
 class StubChain:
