@@ -116,18 +116,18 @@ def instant(at: int) -> str:
     return f"{whole:%Y-%m-%dT%H:%M:%S}.{at % 1000:03d}Z"
 
 
-def references(value: object) -> Iterator[str]:
+def references(value: object) -> list[str]:
     """Every ``Reference.reference`` below ``value``."""
-    if isinstance(value, dict):
-        for name, child in value.items():
-            if name == "reference" and isinstance(child, str):
-                yield child
-            elif type(child) is dict or type(child) is list:
-                yield from references(child)
-    elif isinstance(value, list):
-        for child in value:
-            if type(child) is dict or type(child) is list:
-                yield from references(child)
+    found: list[str] = []
+    waiting = [value]
+    while waiting:
+        node = waiting.pop()
+        children = node.values() if type(node) is dict else node if type(node) is list else ()
+        waiting += [child for child in children if type(child) is dict or type(child) is list]
+        reference = node.get("reference") if type(node) is dict else None
+        if type(reference) is str:
+            found.append(reference)
+    return found
 
 
 def rewrite_references(resource: ResourceText, resolve: Callable[[str], str | None]) -> ResourceText:
@@ -136,6 +136,9 @@ def rewrite_references(resource: ResourceText, resolve: Callable[[str], str | No
     Raises:
         InvalidResourceError: A member name ``reference`` is written with escapes, so that text and value could differ.
     """
+    wanted = sum(resolve(r) is not None for r in references(resource.value))
+    if not wanted:
+        return resource
     replaced = 0
 
     def substitute(match: re.Match[str]) -> str:
@@ -146,9 +149,6 @@ def rewrite_references(resource: ResourceText, resolve: Callable[[str], str | No
         replaced += 1
         return match[1] + json.dumps(found)
 
-    wanted = sum(resolve(r) is not None for r in references(resource.value))
-    if not wanted:
-        return resource
     text = _REFERENCE.sub(substitute, resource.text)
     if replaced != wanted:
         raise InvalidResourceError("a reference to be resolved is not written plainly", "Bundle.entry.resource")

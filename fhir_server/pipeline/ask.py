@@ -23,8 +23,10 @@ _MOST_PARAMETERS = 200
 _GUESSES = {"GET": "read", "HEAD": "read", "POST": "create", "PUT": "update", "DELETE": "delete"}
 
 
-def ask(received: Received, requester: Requester, types: frozenset[str]) -> Asked:
-    """Read the request.
+def ask(
+    received: Received, requester: Requester, types: frozenset[str], content: ResourceText | None = None
+) -> Asked:
+    """Read the request; ``content`` is its body where that was read before (an entry of a transaction).
 
     Raises:
         BadRequestError: It is malformed.
@@ -37,7 +39,7 @@ def ask(received: Received, requester: Requester, types: frozenset[str]) -> Aske
     parts = received.target.split("/") if received.target else []
     if parts and parts[0] not in types and parts[0] != "metadata":
         raise NotFoundError(f"'{parts[0][:64]}' is not an R4 resource type")
-    interaction = _interaction(received, parts)
+    interaction = _interaction(received, parts, content)
     return Asked(received, requester, interaction)
 
 
@@ -53,12 +55,7 @@ def unasked(received: Received, requester: Requester) -> Asked:
     return Asked(received, requester, interaction)
 
 
-def entry_asked(asked: Asked, received: Received, interaction: Interaction) -> Asked:
-    """An entry of a transaction as a request of its own, by the same requester."""
-    return Asked(received, asked.requester, interaction)
-
-
-def _interaction(received: Received, parts: list[str]) -> Interaction:
+def _interaction(received: Received, parts: list[str], content: ResourceText | None) -> Interaction:
     match received.method, parts:
         case "GET", ["metadata"]:
             return Interaction("capabilities", query=received.query)
@@ -71,11 +68,11 @@ def _interaction(received: Received, parts: list[str]) -> Interaction:
                 "search-type", type_, query=_limited((*received.query, *_form(received))), prefer=_prefer(received)
             )
         case "POST", [type_]:
-            return _create(received, type_)
+            return _create(received, type_, content)
         case "GET", [type_, id_]:
             return Interaction("read", type_, _id(id_), if_none_match=_etag(received, "if-none-match"))
         case "PUT", [type_, id_]:
-            return _update(received, type_, id_)
+            return _update(received, type_, id_, content)
         case "DELETE", [type_, id_]:
             return Interaction("delete", type_, _id(id_), if_match=_etag(received, "if-match"))
         case "GET", [type_, id_, "_history"]:
@@ -98,20 +95,20 @@ def _bundle(received: Received) -> Interaction:
     return Interaction(str(code), content=content, prefer=_prefer(received))
 
 
-def _create(received: Received, type_: str) -> Interaction:
+def _create(received: Received, type_: str, content: ResourceText | None) -> Interaction:
     condition = received.headers.get("if-none-exist")
     pairs = tuple(parse_qsl(condition.lstrip("?"), keep_blank_values=True)) if condition is not None else None
     if pairs == ():
         raise BadRequestError("If-None-Exist must hold search parameters")
-    return Interaction("create", type_, content=_content(received), if_none_exist=pairs, prefer=_prefer(received))
+    return Interaction("create", type_, content=content or _content(received), if_none_exist=pairs, prefer=_prefer(received))
 
 
-def _update(received: Received, type_: str, id_: str) -> Interaction:
+def _update(received: Received, type_: str, id_: str, content: ResourceText | None) -> Interaction:
     return Interaction(
         "update",
         type_,
         _id(id_),
-        content=_content(received),
+        content=content or _content(received),
         if_match=_etag(received, "if-match"),
         prefer=_prefer(received),
     )

@@ -67,8 +67,8 @@ def _entry(number: int, entry: Json, content: ResourceText | None, base: str) ->
     )
 
 
-def received_for(entry: Entry, received: Received, body: str) -> Received:
-    """An entry as a request; authorization, purpose and trace are those of the Bundle's."""
+def received_for(entry: Entry, received: Received) -> Received:
+    """An entry as a request, its content aside; authorization, purpose and trace are those of the Bundle's."""
     path, _, query = entry.url.partition("?")
     headers = {k: v for k, v in received.headers.items() if k not in _CONDITIONS.values() and k != "prefer"}
     return replace(
@@ -77,18 +77,18 @@ def received_for(entry: Entry, received: Received, body: str) -> Received:
         target=path,
         query=tuple(parse_qsl(query, keep_blank_values=True)),
         headers={**headers, **entry.conditions, "content-type": "application/fhir+json"},
-        body=body.encode(),
+        body=b"",
     )
 
 
-def entry_received(in_scope: InScope) -> list[Received]:
+def entry_received(in_scope: InScope, base: str) -> list[Received]:
     """The entries of a batch as requests."""
     asked = in_scope.asked
     content = asked.interaction.content
     assert content is not None
     return [
-        received_for(entry, asked.received, entry.content.text if entry.content else "")
-        for entry in entries_of(content, "")
+        replace(received_for(entry, asked.received), body=entry.content.text.encode() if entry.content else b"")
+        for entry in entries_of(content, base)
     ]
 
 

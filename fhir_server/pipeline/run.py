@@ -116,7 +116,7 @@ class Pipeline:
             async with turn:
                 return await self.answer(received)
 
-        entries = entry_received(in_scope)
+        entries = entry_received(in_scope, self.tools.base)
         answers = await asyncio.gather(*(run(entry) for entry in entries))
         async with self.vault.writing() as writer:
             return await record(redact(batch_response(in_scope, answers), self.tools.base), writer, self.tools)

@@ -87,8 +87,8 @@ class _Transaction:
             return await self._found(entry)
         content = await self._resolved(entry.content) if entry.content else None
         conditions = {k: v for k, v in entry.conditions.items() if k != "if-none-exist"}
-        own = received_for(replace(entry, conditions=conditions), received, content.text if content else "")
-        asked = ask(own, self._in_scope.asked.requester, self._desk.tools.definitions.resource_types)
+        own = received_for(replace(entry, conditions=conditions), received)
+        asked = ask(own, self._in_scope.asked.requester, self._desk.tools.definitions.resource_types, content)
         desk = replace(self._desk, gate=self._gate(asked, self._desk.reader))
         return await self._perform(authorise(asked), desk, self._ids.get(entry.number, ""))
 
@@ -115,8 +115,8 @@ class _Transaction:
         return f"{type_}/{self._ids[entry.number]}"
 
     def _asked(self, entry: Entry) -> Asked:
-        own = received_for(entry, self._in_scope.asked.received, entry.content.text if entry.content else "")
-        return ask(own, self._in_scope.asked.requester, self._desk.tools.definitions.resource_types)
+        own = received_for(entry, self._in_scope.asked.received)
+        return ask(own, self._in_scope.asked.requester, self._desk.tools.definitions.resource_types, entry.content)
 
     async def _resolved(self, content: ResourceText) -> ResourceText:
         known: Mapping[str, str] = self._identities

@@ -21,10 +21,9 @@ def tokens_of(
 ) -> set[bytes]:
     """The tokens of ``resource``, unpadded; equal input gives equal tokens, so that an update can take them back."""
     found = {blind.token(type_, COMPARTMENT, "patient", blind.patient(p).hex()) for p in patients}
-    for parameter in values.indexed():
-        for value in values.find(parameter, resource):
-            for kind, text in _terms(value, parameter.type):
-                found.add(blind.token(type_, parameter.code, kind, text))
+    for parameter, value in values.all(resource):
+        for kind, text in _terms(value, parameter.type):
+            found.add(blind.token(type_, parameter.code, kind, text))
     return found
 
 

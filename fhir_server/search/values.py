@@ -5,7 +5,7 @@ The same values make the tokens of the blind index (``tokens.py``) and decide ex
 """
 
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -35,6 +35,7 @@ class ReferenceValue:
 
 
 Value = TokenValue | ReferenceValue | Interval | str
+_IN_COLUMNS = frozenset({"_id", "_lastUpdated"})
 
 
 class ResourceValues:
@@ -47,10 +48,22 @@ class ResourceValues:
             for code, parameter in self.parameters.items()
             if parameter.expression and parameter.type in _READERS
         }
+        self._by_member: dict[str, list[tuple[SearchParameter, Branch]]] = {}
+        for code, branches in self._branches.items():
+            if code not in _IN_COLUMNS:
+                for branch in branches:
+                    first = branch.steps[0]
+                    assert isinstance(first, str), "every search expression begins with a member"
+                    self._by_member.setdefault(first, []).append((self.parameters[code], branch))
 
-    def indexed(self) -> Sequence[SearchParameter]:
-        """The parameters that can be searched, those kept in columns left out."""
-        return [self.parameters[code] for code in self._branches if code not in ("_id", "_lastUpdated")]
+    def all(self, resource: Json) -> Iterator[tuple[SearchParameter, Value]]:
+        """Every value of every parameter, those kept in columns left out; walks only the members that are there."""
+        for member in resource:
+            for parameter, branch in self._by_member.get(member, ()):
+                read = _READERS[parameter.type]
+                for node in branch.find(resource):
+                    for value in read(branch.type, node):
+                        yield parameter, value
 
     def reads(self, code: str) -> bool:
         """Whether a parameter of this code can be searched."""
