@@ -232,6 +232,28 @@ def test_nothing_is_included_in_a_log_that_was_never_anchored(
         chain.call(inclusion_calldata(log, bytes(32), 0, []))
 
 
+def test_proofs_of_a_wrong_length_are_refused_even_when_the_roots_were_made_to_fit(
+    chain: EmbeddedChain, log: bytes, tree: Tree
+) -> None:
+    a, b, c, d = (tree.leaf(i) for i in range(4))
+    node = merkle.node_hash
+    logs = [hashlib.sha256(log + bytes([i])).digest() for i in range(4)]
+    anchor(chain, logs[0], 1, a, [])
+    chain.call(inclusion_calldata(logs[0], a, 0, []))
+    anchor(chain, logs[1], 4, node(a, b), [])  # a root of two leaves said to be of four
+    anchor(chain, logs[2], 1, node(b, a), [])  # and one said to be of one
+    for forged in (
+        inclusion_calldata(logs[0], a, 1, []),
+        inclusion_calldata(logs[1], a, 0, [b]),
+        inclusion_calldata(logs[2], a, 0, [b]),
+    ):
+        with pytest.raises(AnchorRevertedError):
+            chain.call(forged)
+    old, new = node(d, node(c, a)), node(d, node(c, node(a, b)))
+    anchor(chain, logs[3], 3, old, [])
+    refused(chain, logs[3], 4, new, [a, b, c, d])
+
+
 def test_a_root_costs_less_than_75_gas_an_event_at_1024_and_1_5_at_65536(
     chain: EmbeddedChain, log: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
