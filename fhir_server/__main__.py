@@ -21,10 +21,16 @@ def _commands() -> dict[str, _Command]:
 
     return {
         "demo": _Command(
-            "play the whole story on the sample clinic", "consentry demo", demo.add_arguments, demo.run
+            "play the whole story on the sample clinic",
+            "consentry demo",
+            demo.add_arguments,
+            demo.run,
         ),
         "serve": _Command(
-            "run the server", "consentry serve --port 8080 --data consentry-data", serve.add_arguments, serve.run
+            "run the server",
+            "consentry serve --port 8080 --data consentry-data",
+            serve.add_arguments,
+            serve.run,
         ),
         "load": _Command(
             "load Bundles (.json, .json.gz, .ndjson) into a running server",
@@ -39,7 +45,10 @@ def _commands() -> dict[str, _Command]:
             token.run,
         ),
         "decide": _Command(
-            "decide one consent case, as the server would", "consentry decide case.json", decide.add_arguments, decide.run
+            "decide one consent case, as the server would",
+            "consentry decide case.json",
+            decide.add_arguments,
+            decide.run,
         ),
         "verify": _Command(
             "verify a receipt, or the whole audit log of a data folder",

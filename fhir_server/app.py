@@ -82,11 +82,7 @@ async def open_house(settings: Settings) -> House:
         WrongKeyError: The key is not the one that this store was sealed with.
     """
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    keys = key_provider(settings)
-    store = SqliteStore(settings.data / DATABASE_FILE)
-    own = Secrets(store, keys, settings.tenant)
-    blind = BlindIndex(await own.get("blind-index", new_seed), settings.tenant)
-    vault = Vault(store, KeyRing(keys, settings.tenant), blind, settings.tenant)
+    store, own, vault = await _open_vault(settings)
     smart = await _open_smart(settings, store, own)
     anchorer = await open_evidence(settings, store, own)
     config = Config(
@@ -95,7 +91,9 @@ async def open_house(settings: Settings) -> House:
         break_glass=frozenset(settings.break_glass),
     )
     tools = _tools(settings, anchorer, await own.get("cursors", new_seed))
-    return House(settings, store, vault, smart, anchorer, Pipeline(vault, smart, Policies(config), tools))
+    return House(
+        settings, store, vault, smart, anchorer, Pipeline(vault, smart, Policies(config), tools)
+    )
 
 
 async def close_house(house: House) -> None:
@@ -110,13 +108,42 @@ async def open_tokens(settings: Settings) -> AsyncIterator[SmartServer]:
     Raises:
         SettingsError: There is no database there.
     """
+    async with open_archive(settings) as archive:
+        yield await _open_smart(settings, archive.store, archive.own)
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """An existing database with the keys to open it, without a server."""
+
+    store: SqliteStore
+    own: Secrets
+    vault: Vault
+
+
+@asynccontextmanager
+async def open_archive(settings: Settings) -> AsyncIterator[Archive]:
+    """Open an existing database.
+
+    Raises:
+        SettingsError: There is none.
+        WrongKeyError: The key is not the one that it was sealed with.
+    """
     if not (settings.data / DATABASE_FILE).exists():
-        raise SettingsError(f"there is no database in {settings.data}: start 'consentry serve' on it first")
-    store = SqliteStore(settings.data / DATABASE_FILE)
+        raise SettingsError(f"no database in {settings.data}: start 'consentry serve' on it first")
+    store, own, vault = await _open_vault(settings)
     try:
-        yield await _open_smart(settings, store, Secrets(store, key_provider(settings), settings.tenant))
+        yield Archive(store, own, vault)
     finally:
         await store.close()
+
+
+async def _open_vault(settings: Settings) -> tuple[SqliteStore, Secrets, Vault]:
+    keys = key_provider(settings)
+    store = SqliteStore(settings.data / DATABASE_FILE)
+    own = Secrets(store, keys, settings.tenant)
+    blind = BlindIndex(await own.get("blind-index", new_seed), settings.tenant)
+    return store, own, Vault(store, KeyRing(keys, settings.tenant), blind, settings.tenant)
 
 
 async def _open_smart(settings: Settings, store: SqliteStore, own: Secrets) -> SmartServer:
@@ -177,7 +204,9 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         house = await open_house(settings)
         opened.append(house)
-        _LOG.info("started", extra={"policy": settings.policy_name, "custodian": settings.custodian})
+        _LOG.info(
+            "started", extra={"policy": settings.policy_name, "custodian": settings.custodian}
+        )
         anchoring = asyncio.create_task(keep_anchoring(house.anchorer, clock))
         yield
         anchoring.cancel()
@@ -185,7 +214,9 @@ def create_app(settings: Settings) -> FastAPI:
             await anchoring
         await close_house(house)
 
-    app = FastAPI(title="Consentry", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Consentry", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None
+    )
     app.add_middleware(
         CORSMiddleware,
         allow_origins=["*"],
@@ -193,7 +224,9 @@ def create_app(settings: Settings) -> FastAPI:
         allow_headers=["*"],
         expose_headers=["ETag", "Location", "Last-Modified", "X-Request-Id"],
     )
-    fhir = FhirRoutes(lambda: opened[0].pipeline, clock, settings.max_body_bytes, settings.max_bundle_bytes)
+    fhir = FhirRoutes(
+        lambda: opened[0].pipeline, clock, settings.max_body_bytes, settings.max_bundle_bytes
+    )
     authorization = AuthorizationRoutes(lambda: opened[0].smart, clock, settings.custodian)
     app.include_router(authorization.router)
     app.include_router(fhir.router)
@@ -202,6 +235,8 @@ def create_app(settings: Settings) -> FastAPI:
     async def health(_: Request) -> Response:
         """Whether the server answers, and how far the chain is behind."""
         lag = opened[0].anchorer.lag
-        return Response(json.dumps({"status": "up", "anchorLag": lag}), media_type="application/json")
+        return Response(
+            json.dumps({"status": "up", "anchorLag": lag}), media_type="application/json"
+        )
 
     return app

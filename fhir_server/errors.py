@@ -81,7 +81,9 @@ class FhirError(ConsentryError):
     status = 500
     code = "exception"
 
-    def __init__(self, diagnostics: str, expression: str = "", issues: Sequence[Issue] = ()) -> None:
+    def __init__(
+        self, diagnostics: str, expression: str = "", issues: Sequence[Issue] = ()
+    ) -> None:
         super().__init__(diagnostics)
         self.issues = tuple(issues) or (Issue(self.code, diagnostics, expression),)
 

@@ -3,20 +3,23 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from anchoring.anchorer import Anchorer, Cadence, open_anchorer
+from anchoring.audit import StoredEvent
 from anchoring.chain import Chain
 from anchoring.checkpoint import LogSeeds
-from anchoring.errors import ChainUnavailableError
+from anchoring.errors import AuditFailure, ChainUnavailableError
 from fhir_server.crypto.keys import new_account_key, new_seed
+from fhir_server.errors import KeyDestroyedError, TamperedRecordError
 from fhir_server.settings import Settings
+from fhir_server.store.protocol import AuditRow
 from fhir_server.store.sqlite import SqliteStore
 from fhir_server.store.sqlite_grants import Secrets
 from fhir_server.store.sqlite_log import SqliteJournal, SqliteLeaves
+from fhir_server.vault.vault import Reader
 
 CHAIN_FILE = "chain.sqlite"
 _LOG = logging.getLogger("consentry")
@@ -31,15 +34,51 @@ async def open_evidence(settings: Settings, store: SqliteStore, secrets: Secrets
         HistoryError: The stored log is not what was anchored.
         ChainUnavailableError: The chain does not answer.
     """
-    host = urlsplit(settings.public_url).hostname or "localhost"
-    origin = await secrets.get("log-origin", lambda: f"{host}/audit/{settings.tenant}".encode())
-    seeds = LogSeeds(
-        origin.decode(), await secrets.get("log-ed25519", new_seed), await secrets.get("log-mldsa44", new_seed)
-    )
+    seeds = await log_seeds(settings, secrets)
     key = await secrets.get("chain-account", new_account_key)
     chain = await asyncio.to_thread(_open_chain, settings, key)
     cadence = Cadence(settings.anchor_events, settings.anchor_interval)
     return await open_anchorer(SqliteLeaves(store), SqliteJournal(store), chain, seeds, cadence)
+
+
+async def log_seeds(settings: Settings, secrets: Secrets) -> LogSeeds:
+    """The log's name and signing keys; the name is fixed at the first start, whatever the url becomes."""
+    host = urlsplit(settings.public_url).hostname or "localhost"
+    origin = await secrets.get("log-origin", lambda: f"{host}/audit/{settings.tenant}".encode())
+    return LogSeeds(
+        origin.decode(),
+        await secrets.get("log-ed25519", new_seed),
+        await secrets.get("log-mldsa44", new_seed),
+    )
+
+
+async def stored_events(
+    store: SqliteStore, reader: Reader, start: int, stop: int
+) -> list[StoredEvent]:
+    """Events ``start`` to ``stop - 1`` of the log, each opened to be compared with its commitment.
+
+    Raises:
+        AuditFailure: An AuditEvent is gone, or is not what was sealed.
+    """
+    async with store.reading() as snapshot:
+        rows = await snapshot.audit(start=start, stop=stop)
+    return [await _stored_event(row, reader) for row in rows]
+
+
+async def _stored_event(row: AuditRow, reader: Reader) -> StoredEvent:
+    versions = await reader.history(row.rid)
+    if not versions:
+        raise AuditFailure(row.n, f"event {row.n}: its AuditEvent is not in the store")
+    first = versions[-1]
+    try:
+        event = await reader.open(first)
+        k = await reader.open_commitment(first, row)
+    except KeyDestroyedError:
+        return StoredEvent(row.n, row.commitment, None, None)
+    except TamperedRecordError as error:
+        reason = f"event {row.n}: its AuditEvent or opening is not what was sealed"
+        raise AuditFailure(row.n, reason) from error
+    return StoredEvent(row.n, row.commitment, event, k)
 
 
 def _open_chain(settings: Settings, key: bytes) -> Chain:
@@ -62,11 +101,7 @@ async def keep_anchoring(anchorer: Anchorer, clock: Callable[[], datetime]) -> N
             if anchored is not None:
                 _LOG.info("anchored", extra={"size": anchored.made.size, "block": anchored.block})
         except ChainUnavailableError as error:
-            _LOG.warning("chain unavailable", extra={"kind": type(error).__name__, "lag": anchorer.lag})
+            _LOG.warning(
+                "chain unavailable", extra={"kind": type(error).__name__, "lag": anchorer.lag}
+            )
         await asyncio.sleep(_PAUSE)
-
-
-async def anchor_now(anchorer: Anchorer, clock: Callable[[], datetime]) -> None:
-    """Anchor whatever waits, as a server does before it stops."""
-    with suppress(ChainUnavailableError):
-        await anchorer.run_once(clock())

@@ -248,7 +248,12 @@ class Gate(Protocol):
         ...
 
     def written(
-        self, version: SealedVersion, text: bytes, value: Json, patients: Sequence[str], decisions: tuple[Decision, ...]
+        self,
+        version: SealedVersion,
+        text: bytes,
+        value: Json,
+        patients: Sequence[str],
+        decisions: tuple[Decision, ...],
     ) -> Record:
         """The record that this request has just written, as the writer may have it back."""
         ...

@@ -12,7 +12,16 @@ from profiles.definitions import Definitions
 
 _PATIENT = "Patient/"
 _MAY_HOLD_ANYTHING = frozenset(
-    {"Binary", "Bundle", "Parameters", "OperationOutcome", "Basic", "EnrollmentResponse", "Subscription", "DeviceMetric"}
+    {
+        "Binary",
+        "Bundle",
+        "Parameters",
+        "OperationOutcome",
+        "Basic",
+        "EnrollmentResponse",
+        "Subscription",
+        "DeviceMetric",
+    }
 )
 
 
@@ -31,7 +40,8 @@ def administrative_types(definitions: Definitions) -> frozenset[str]:
     return frozenset(
         type_
         for type_ in definitions.resource_types - _MAY_HOLD_ANYTHING
-        if type_ not in definitions.compartments["Patient"] and not _may_refer(type_, definitions, set())
+        if type_ not in definitions.compartments["Patient"]
+        and not _may_refer(type_, definitions, set())
     )
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from fhir_server.errors import InvalidResourceError, MalformedError
 from profiles.errors import JsonError
-from profiles.strict_json import Member, decode, items, members, read, read_value
+from profiles.strict_json import decode, items, members, read, read_value
 
 _REFERENCE = re.compile(r'("reference"\s*:\s*)("(?:[^"\\]|\\.)*")')
 
@@ -58,7 +58,9 @@ def read_resource(body: bytes) -> ResourceText:
 
 def _resource(text: str, value: object) -> ResourceText:
     if not isinstance(value, dict) or not isinstance(value.get("resourceType"), str):
-        raise InvalidResourceError("a resource must be a JSON object with a resourceType", "resourceType")
+        raise InvalidResourceError(
+            "a resource must be a JSON object with a resourceType", "resourceType"
+        )
     return ResourceText(text, value)
 
 
@@ -66,7 +68,9 @@ def entry_resources(bundle: ResourceText) -> Iterator[ResourceText | None]:
     """The resources of a Bundle's entries, each with its own text; None for an entry without one."""
     for member in members(bundle.text):
         if member.name == "entry" and isinstance(member.value, list):
-            for start, entry in zip(items(bundle.text, member.value_start), member.value, strict=True):
+            for start, entry in zip(
+                items(bundle.text, member.value_start), member.value, strict=True
+            ):
                 yield _entry_resource(bundle.text, start) if "resource" in entry else None
 
 
@@ -82,10 +86,14 @@ def stamp(resource: ResourceText, id_: str, version: int, at: int) -> ResourceTe
     kept = [m for m in members(resource.text) if m.name not in ("resourceType", "id", "meta")]
     own = {"versionId": str(version), "lastUpdated": instant(at)}
     sent = resource.value.get("meta")
-    meta = {**own, **{k: v for k, v in sent.items() if k not in own}} if isinstance(sent, dict) else own
+    meta = (
+        {**own, **{k: v for k, v in sent.items() if k not in own}}
+        if isinstance(sent, dict)
+        else own
+    )
     head = f'{{"resourceType":{json.dumps(resource.type_)},"id":{json.dumps(id_)},"meta":{_meta(resource, own)}'
     text = "".join([head, *("," + resource.text[m.start : m.end] for m in kept), "}"])
-    value = {"resourceType": resource.type_, "id": id_, "meta": meta}
+    value: dict[str, object] = {"resourceType": resource.type_, "id": id_, "meta": meta}
     value.update((m.name, m.value) for m in kept)
     return ResourceText(text, value)
 
@@ -97,17 +105,6 @@ def _meta(resource: ResourceText, own: Mapping[str, str]) -> str:
             kept = [m for m in members(resource.text, member.value_start) if m.name not in own]
             return "{" + ",".join([head, *(resource.text[m.start : m.end] for m in kept)]) + "}"
     return "{" + head + "}"
-
-
-def content_of(resource: ResourceText) -> tuple[Mapping[str, object], list[str]]:
-    """What the client says, without what the server stamps: its tags and the text of all other members."""
-    sent = resource.value.get("meta")
-    meta = {k: v for k, v in sent.items() if k not in ("versionId", "lastUpdated")} if isinstance(sent, dict) else {}
-    return meta, [_member_text(resource.text, m) for m in members(resource.text) if m.name not in ("id", "meta")]
-
-
-def _member_text(text: str, member: Member) -> str:
-    return f"{member.name}:{text[member.value_start : member.end]}"
 
 
 def instant(at: int) -> str:
@@ -130,7 +127,9 @@ def references(value: object) -> list[str]:
     return found
 
 
-def rewrite_references(resource: ResourceText, resolve: Callable[[str], str | None]) -> ResourceText:
+def rewrite_references(
+    resource: ResourceText, resolve: Callable[[str], str | None]
+) -> ResourceText:
     """The resource with each reference that ``resolve`` knows replaced, in text and value alike.
 
     Raises:
@@ -151,7 +150,9 @@ def rewrite_references(resource: ResourceText, resolve: Callable[[str], str | No
 
     text = _REFERENCE.sub(substitute, resource.text)
     if replaced != wanted:
-        raise InvalidResourceError("a reference to be resolved is not written plainly", "Bundle.entry.resource")
+        raise InvalidResourceError(
+            "a reference to be resolved is not written plainly", "Bundle.entry.resource"
+        )
     value, _ = read_value(text, 0)
     assert isinstance(value, dict)
     return replace(resource, text=text, value=value)

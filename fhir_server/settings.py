@@ -87,7 +87,13 @@ class Settings:
         _one_of("env", self.env, _ENVIRONMENTS)
         _one_of("policy", self.policy, ("", "hipaa-tpo", "opt-in", "opt-out"))
         _one_of("log_level", self.log_level, ("debug", "info", "warning", "error"))
-        for name in ("max_body_bytes", "max_bundle_bytes", "page_size", "max_page_size", "max_candidates"):
+        for name in (
+            "max_body_bytes",
+            "max_bundle_bytes",
+            "page_size",
+            "max_page_size",
+            "max_candidates",
+        ):
             _positive(name, getattr(self, name))
         _positive("anchor_events", self.anchor_events)
         if not 0 <= self.port <= 65_535:
@@ -107,7 +113,9 @@ class Settings:
     def _check_url(self) -> None:
         parts = urlsplit(self.public_url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
-            raise SettingsError("base_url must be an http(s) URL without a path, such as https://fhir.example.org")
+            raise SettingsError(
+                "base_url must be an http(s) URL without a path, such as https://fhir.example.org"
+            )
         if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
             raise SettingsError("base_url must be https unless it is on this machine (localhost)")
 
@@ -117,9 +125,13 @@ class Settings:
         if not self.base_url:
             raise SettingsError("base_url must be set in production")
         if not self.key and not self.key_file:
-            raise SettingsError("key or key_file must be set in production, away from the data folder")
+            raise SettingsError(
+                "key or key_file must be set in production, away from the data folder"
+            )
         if not self.chain_url:
-            raise SettingsError("chain_url must be set in production: the embedded chain proves nothing to outsiders")
+            raise SettingsError(
+                "chain_url must be set in production: the embedded chain proves nothing to outsiders"
+            )
 
     @property
     def public_url(self) -> str:
@@ -151,7 +163,9 @@ def read_settings(environment: Mapping[str, str] = os.environ, **given: object) 
     values.update({name: value for name, value in given.items() if value is not None})
     unknown = sorted(set(values) - known)
     if unknown:
-        raise SettingsError(f"unknown setting: {', '.join(unknown)} (docs/settings.md has all of them)")
+        raise SettingsError(
+            f"unknown setting: {', '.join(unknown)} (docs/settings.md has all of them)"
+        )
     return Settings(**{name: _typed(name, value) for name, value in values.items()})  # type: ignore[arg-type]
 
 
@@ -169,7 +183,9 @@ def _typed(name: str, value: object) -> object:
     try:
         match default:
             case timedelta():
-                return value if isinstance(value, timedelta) else timedelta(seconds=float(str(value)))
+                return (
+                    value if isinstance(value, timedelta) else timedelta(seconds=float(str(value)))
+                )
             case int():
                 return int(str(value))
             case Path():

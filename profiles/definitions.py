@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Any  # the table's own shape, as derive.py writes it
 
 _ABSTRACT_BASES = ("Resource", "DomainResource")
 
@@ -93,8 +94,7 @@ def r4() -> Definitions:
     return _definitions(json.loads(gzip.decompress(packed)))
 
 
-def _definitions(table: dict[str, dict[str, object]] | object) -> Definitions:
-    assert isinstance(table, dict)
+def _definitions(table: dict[str, Any]) -> Definitions:
     types = table["types"]
     concrete = frozenset(
         name for name, t in types.items() if t["kind"] == "resource" and "abstract" not in t
@@ -102,7 +102,8 @@ def _definitions(table: dict[str, dict[str, object]] | object) -> Definitions:
     parameters = [_parameter(p) for p in table["parameters"]]
     return Definitions(
         elements={
-            name: {key: _element(e) for key, e in t["elements"].items()} for name, t in types.items()
+            name: {key: _element(e) for key, e in t["elements"].items()}
+            for name, t in types.items()
         },
         resource_types=concrete,
         domain_types=frozenset(n for n in concrete if "contained" in types[n]["elements"]),

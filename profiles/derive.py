@@ -98,7 +98,11 @@ def _type_code(type_: Json) -> str:
     for extension in type_.get("extension", ()):
         if extension["url"] == _FHIR_TYPE:
             return str(extension["valueUrl"])
-    return str(type_["code"]).removeprefix("http://hl7.org/fhirpath/System.").replace("String", "string")
+    return (
+        str(type_["code"])
+        .removeprefix("http://hl7.org/fhirpath/System.")
+        .replace("String", "string")
+    )
 
 
 def _format(definition: Json) -> str:
@@ -147,11 +151,12 @@ def _parameters(resources: Sequence[Json]) -> Iterator[Json]:
             continue
         if resource["id"].startswith("example"):
             continue
-        kept = {k: resource[k] for k in ("url", "code", "type", "base") if k in resource}
+        kept: Json = {k: resource[k] for k in ("url", "code", "type", "base") if k in resource}
         kept |= {k: resource[k] for k in ("expression", "target", "description") if k in resource}
         if "component" in resource:
             kept["component"] = [
-                {"definition": c["definition"], "expression": c["expression"]} for c in resource["component"]
+                {"definition": c["definition"], "expression": c["expression"]}
+                for c in resource["component"]
             ]
         yield kept
 
@@ -169,7 +174,13 @@ def read_package(package: bytes) -> list[Json]:
     """Read the conformance resources of a FHIR package (a gzipped tar)."""
     import io
 
-    wanted = ("StructureDefinition-", "ValueSet-", "CodeSystem-", "SearchParameter-", "CompartmentDefinition-")
+    wanted = (
+        "StructureDefinition-",
+        "ValueSet-",
+        "CodeSystem-",
+        "SearchParameter-",
+        "CompartmentDefinition-",
+    )
     found = []
     with tarfile.open(fileobj=io.BytesIO(package), mode="r:gz") as tar:
         for member in tar:
@@ -186,7 +197,9 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write("usage: python -m profiles.derive hl7.fhir.r4.core.tgz\n")
         return 2
     package = Path(arguments[0]).read_bytes()
-    table = json.dumps(derive(read_package(package)), separators=(",", ":"), sort_keys=True).encode()
+    table = json.dumps(
+        derive(read_package(package)), separators=(",", ":"), sort_keys=True
+    ).encode()
     compressed = gzip.compress(table, 9, mtime=0)
     (HERE / "r4.json.gz").write_bytes(compressed)
     (HERE / "SOURCE.md").write_text(_source(package, table))

@@ -20,7 +20,9 @@ Node = Mapping[str, object]
 Filter = Callable[[Node, Node], bool]
 Step = str | int | Filter
 
-_TOKEN = re.compile(r"\s*(?:(?P<text>'[^']*')|(?P<number>\d+)|(?P<name>[A-Za-z]\w*)|(?P<sign>!=|[().|\[\]=]))")
+_TOKEN = re.compile(
+    r"\s*(?:(?P<text>'[^']*')|(?P<number>\d+)|(?P<name>[A-Za-z]\w*)|(?P<sign>!=|[().|\[\]=]))"
+)
 _DEPTH = 12
 
 
@@ -240,7 +242,9 @@ def _refers_to(type_: str) -> Filter:
             return value.get("type") == type_
         if reference.startswith("#"):
             return any(
-                isinstance(c, dict) and c.get("resourceType") == type_ and c.get("id") == reference[1:]
+                isinstance(c, dict)
+                and c.get("resourceType") == type_
+                and c.get("id") == reference[1:]
                 for c in _list(root.get("contained"))
             )
         segments = reference.partition("/_history/")[0].split("/")

@@ -56,7 +56,9 @@ def _collect(type_: str, definitions: Definitions, needed: dict[str, Schema]) ->
         _collect("Element", definitions, needed)
 
 
-def _property(name: str, element: Element, definitions: Definitions) -> Iterator[tuple[str, Schema]]:
+def _property(
+    name: str, element: Element, definitions: Definitions
+) -> Iterator[tuple[str, Schema]]:
     value = _value(element, definitions)
     primitive = _is_primitive(element, definitions)
     if element.max == "1":

@@ -46,11 +46,17 @@ class Validator:
             found.extend(self.check(inner, where))
         return tuple(found)
 
-    def check_own(self, resource: Mapping[str, object], expression: str = "") -> tuple[Problem, ...]:
+    def check_own(
+        self, resource: Mapping[str, object], expression: str = ""
+    ) -> tuple[Problem, ...]:
         """The problems of ``resource`` alone, not of the resources in it."""
         type_ = resource.get("resourceType")
         if not isinstance(type_, str) or type_ not in self._definitions.resource_types:
-            return (Problem(f"{expression or 'Resource'}.resourceType", "not-supported", "is not an R4 type"),)
+            return (
+                Problem(
+                    f"{expression or 'Resource'}.resourceType", "not-supported", "is not an R4 type"
+                ),
+            )
         validator = self._validator(type_)
         if validator.is_valid(resource):
             return ()
@@ -63,7 +69,9 @@ class Validator:
         return self._compiled[type_]
 
 
-def _nested(type_: str, resource: Mapping[str, object], path: str) -> Iterator[tuple[Mapping[str, object], str]]:
+def _nested(
+    type_: str, resource: Mapping[str, object], path: str
+) -> Iterator[tuple[Mapping[str, object], str]]:
     for at, inner in enumerate(_objects(resource.get("contained"))):
         yield inner, f"{path}.contained[{at}]"
     if type_ == "Bundle":
@@ -77,7 +85,9 @@ def _nested(type_: str, resource: Mapping[str, object], path: str) -> Iterator[t
         yield from _parameters(resource, path)
 
 
-def _parameters(part: Mapping[str, object], path: str) -> Iterator[tuple[Mapping[str, object], str]]:
+def _parameters(
+    part: Mapping[str, object], path: str
+) -> Iterator[tuple[Mapping[str, object], str]]:
     for name in ("parameter", "part"):
         for at, inner in enumerate(_objects(part.get(name))):
             where = f"{path}.{name}[{at}]"

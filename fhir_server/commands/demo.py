@@ -1,3 +1,6 @@
 import argparse
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None: ...
-def run(arguments: argparse.Namespace) -> int: return 0
+def run(arguments: argparse.Namespace) -> int:
+    return 0

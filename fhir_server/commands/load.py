@@ -54,7 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
     console = Console()
     for type_, count in summary.stored.most_common():
         console.print(f"  {count:>8,}  {type_}")
-    console.print(f"{total:,} resources in {summary.seconds:.1f} s ({rate:,.0f}/s), {len(summary.refused)} refused")
+    console.print(
+        f"{total:,} resources in {summary.seconds:.1f} s ({rate:,.0f}/s), {len(summary.refused)} refused"
+    )
     for line in summary.refused[:20]:
         console.print(f"  refused: {line}", markup=False)
     return 1 if summary.refused else 0
@@ -70,7 +72,9 @@ def find_files(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
         if not path.exists():
             raise SettingsError(f"{path} does not exist")
-        found += [path] if path.is_file() else [p for p in path.rglob("*") if p.name.endswith(_SUFFIXES)]
+        found += (
+            [path] if path.is_file() else [p for p in path.rglob("*") if p.name.endswith(_SUFFIXES)]
+        )
     yield from sorted(found, key=lambda p: (_rank(p.name), str(p)))
 
 
@@ -83,7 +87,12 @@ async def _load(files: Sequence[Path], data: Path | None) -> Summary:
     settings = settings_of(data, None)
     summary = Summary()
     started = time.perf_counter()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     progress = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
     async with open_tokens(settings) as smart, httpx.AsyncClient(timeout=600) as client:
         token, made = "", 0.0
@@ -91,7 +100,10 @@ async def _load(files: Sequence[Path], data: Path | None) -> Summary:
             for file in progress.track(files, description="loading"):
                 for bundle in bundles_of(file):
                     if time.perf_counter() - made > _TOKEN_AGE:
-                        token, made = smart.system_token("system/*.cruds", clock()), time.perf_counter()
+                        token, made = (
+                            smart.system_token("system/*.cruds", clock()),
+                            time.perf_counter(),
+                        )
                     await _send(client, settings.fhir_base, token, bundle, file.name, summary)
     summary.seconds = time.perf_counter() - started
     return summary
@@ -121,7 +133,9 @@ def _entry(resource: bytes) -> bytes:
     """An update under the resource's own id, so that references between files hold and a second load changes nothing."""
     value = orjson.loads(resource)
     type_, id_ = value["resourceType"], value.get("id")
-    request = {"method": "PUT", "url": f"{type_}/{id_}"} if id_ else {"method": "POST", "url": type_}
+    request = (
+        {"method": "PUT", "url": f"{type_}/{id_}"} if id_ else {"method": "POST", "url": type_}
+    )
     return b'{"resource":' + resource + b',"request":' + orjson.dumps(request) + b"}"
 
 
@@ -140,7 +154,9 @@ async def _send(
             location = response.get("location", "/")
             summary.stored[location.split("/_history")[0].split("/")[-2] or "deleted"] += 1
         else:
-            summary.refused.append(f"{name}: {response['status']} {_words(response.get('outcome', {}))}")
+            summary.refused.append(
+                f"{name}: {response['status']} {_words(response.get('outcome', {}))}"
+            )
 
 
 def _words(outcome: dict[str, object]) -> str:

@@ -25,7 +25,9 @@ class JsonLines(logging.Formatter):
             while trace is not None and trace.tb_next is not None:
                 trace = trace.tb_next
             if trace is not None:
-                line["where"] = f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}"
+                line["where"] = (
+                    f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}"
+                )
         return json.dumps(line, default=str)
 
 

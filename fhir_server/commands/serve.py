@@ -20,8 +20,12 @@ _LOG = logging.getLogger("consentry")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command."""
-    parser.add_argument("--data", type=Path, help="folder of the database (default: consentry-data)")
-    parser.add_argument("--port", type=int, help="port to listen on; 0 picks a free one (default: 8080)")
+    parser.add_argument(
+        "--data", type=Path, help="folder of the database (default: consentry-data)"
+    )
+    parser.add_argument(
+        "--port", type=int, help="port to listen on; 0 picks a free one (default: 8080)"
+    )
     parser.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--policy", help="policy template: hipaa-tpo, opt-in or opt-out")
 
@@ -34,12 +38,19 @@ def run(arguments: argparse.Namespace) -> int:
     listener = socket.create_server((settings.host, settings.port), reuse_port=False, backlog=512)
     if settings.port == 0:
         settings = read_settings(
-            data=arguments.data, port=listener.getsockname()[1], host=arguments.host, policy=arguments.policy
+            data=arguments.data,
+            port=listener.getsockname()[1],
+            host=arguments.host,
+            policy=arguments.policy,
         )
     configure_logging(settings.log_level)
     _LOG.info(
         "policy",
-        extra={"template": settings.policy_name, "env": settings.env, "custodian": settings.custodian},
+        extra={
+            "template": settings.policy_name,
+            "env": settings.env,
+            "custodian": settings.custodian,
+        },
     )
     remember(settings)
     config = uvicorn.Config(

@@ -14,8 +14,12 @@ from fhir_server.settings import Settings, read_settings
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command."""
     parser.add_argument("--data", type=Path, help="folder of the server's database")
-    parser.add_argument("--scope", default="system/*.cruds", help="SMART system scopes (default: system/*.cruds)")
-    parser.add_argument("--url", help="public url of the server, if it has never run on this folder")
+    parser.add_argument(
+        "--scope", default="system/*.cruds", help="SMART system scopes (default: system/*.cruds)"
+    )
+    parser.add_argument(
+        "--url", help="public url of the server, if it has never run on this folder"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -33,7 +37,9 @@ def settings_of(data: Path | None, url: str | None) -> Settings:
     plain = read_settings(data=data)
     found = url or recall(plain.data)
     if not found:
-        raise SettingsError(f"no server has run on {plain.data}: start 'consentry serve --data {plain.data}' first")
+        raise SettingsError(
+            f"no server has run on {plain.data}: start 'consentry serve --data {plain.data}' first"
+        )
     return read_settings(data=data, base_url=found)
 
 

@@ -1,3 +1,111 @@
+"""``consentry verify``: a receipt, without any server; or, with ``--data``, the whole audit log of a data folder."""
+
 import argparse
-def add_arguments(parser: argparse.ArgumentParser) -> None: ...
-def run(arguments: argparse.Namespace) -> int: return 0
+import asyncio
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from anchoring.audit import AuditFinding, StoredEvent, audit_log, read_anchor
+from anchoring.chain import Head
+from anchoring.checkpoint import LogSeeds, log_id
+from anchoring.errors import AuditFailure
+from anchoring.verify import main as verify_receipt
+from fhir_server.app import Archive, open_archive
+from fhir_server.errors import SettingsError
+from fhir_server.evidence import CHAIN_FILE, log_seeds, stored_events
+from fhir_server.settings import Settings, read_settings
+from fhir_server.store.sqlite_log import SqliteJournal
+
+_CHUNK = 500
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command."""
+    parser.add_argument("receipt", nargs="?", help="receipt file; needs no server and no keys")
+    parser.add_argument(
+        "--data", type=Path, help="verify the whole audit log of this data folder instead"
+    )
+    parser.add_argument(
+        "--rpc", metavar="URL", help="ask this chain node, too, whether it holds the anchor"
+    )
+    parser.add_argument("--chain-db", metavar="FILE", help="ask this embedded chain file, too")
+    parser.add_argument("--json", action="store_true", help="answer as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Exit 0 with a line for each step proved, or 1 naming the step that failed."""
+    if arguments.receipt:
+        options = [f"--rpc={arguments.rpc}"] if arguments.rpc else []
+        options += [f"--chain-db={arguments.chain_db}"] if arguments.chain_db else []
+        options += ["--json"] if arguments.json else []
+        return verify_receipt([arguments.receipt, *options])
+    if arguments.data is None:
+        raise SettingsError("name a receipt file, or a data folder with --data")
+    return _verify_log(read_settings(data=arguments.data))
+
+
+def _verify_log(settings: Settings) -> int:
+    console = Console()
+    with asyncio.Runner() as runner:
+        opening = open_archive(settings)
+        archive = runner.run(opening.__aenter__())
+        try:
+            finding = _audit(settings, archive, runner)
+        except AuditFailure as failure:
+            console.print(f"FAILED  audit log: {failure}", markup=False)
+            return 1
+        finally:
+            runner.run(opening.__aexit__(None, None, None))
+    console.print(f"proved  {finding.events} events, gapless, {finding.opened} opened and compared")
+    console.print(
+        f"proved  {finding.anchors} anchored checkpoints, the newest over {finding.anchored_events} events"
+    )
+    return 0
+
+
+def _audit(settings: Settings, archive: Archive, runner: asyncio.Runner) -> AuditFinding:
+    seeds = runner.run(log_seeds(settings, archive.own))
+    journal = SqliteJournal(archive.store)
+    anchors = [
+        read_anchor(record, seeds.public_keys()) for record in runner.run(journal.all_anchors())
+    ]
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("verifying", total=None)
+        return audit_log(
+            _events(archive, runner),
+            anchors,
+            _head(settings, seeds),
+            lambda done: progress.update(task, completed=done),
+        )
+
+
+def _head(settings: Settings, seeds: LogSeeds) -> Head | None:
+    """What the embedded chain holds of this log, if it is there."""
+    file = settings.data / CHAIN_FILE
+    if settings.chain_url or not file.exists():
+        return None
+    from anchoring.embedded import EmbeddedChain
+
+    chain = EmbeddedChain(file, None)
+    try:
+        return chain.head(log_id(seeds.origin))
+    finally:
+        chain.close()
+
+
+def _events(archive: Archive, runner: asyncio.Runner) -> Iterator[StoredEvent]:
+    async def chunk(start: int) -> list[StoredEvent]:
+        async with archive.vault.reading() as reader:
+            return await stored_events(archive.store, reader, start, start + _CHUNK)
+
+    start = 0
+    while True:
+        events = runner.run(chunk(start))
+        yield from events
+        if len(events) < _CHUNK:
+            return
+        start += _CHUNK

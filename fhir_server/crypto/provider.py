@@ -43,7 +43,9 @@ class LocalKeyProvider:
 
     def __init__(self, material: bytes) -> None:
         if len(material) != _LENGTH or material[:1] != _VERSION:
-            raise SettingsError("the key-encryption key is not in the expected form (version 1, 97 bytes)")
+            raise SettingsError(
+                "the key-encryption key is not in the expected form (version 1, 97 bytes)"
+            )
         self._key = hpke.MLKEM768X25519PrivateKey(
             MLKEM768PrivateKey.from_seed_bytes(material[1 : 1 + _SEED]),
             X25519PrivateKey.from_private_bytes(material[1 + _SEED :]),
@@ -87,10 +89,14 @@ def from_file(path: Path, *, may_create: bool) -> LocalKeyProvider:
     """
     if not path.exists():
         if not may_create:
-            raise WrongKeyError(f"the key file {path.name} is missing: put it back; without it nothing opens")
+            raise WrongKeyError(
+                f"the key file {path.name} is missing: put it back; without it nothing opens"
+            )
         _create(path)
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise SettingsError(f"the key file {path.name} is readable by others: run 'chmod 600' on it")
+        raise SettingsError(
+            f"the key file {path.name} is readable by others: run 'chmod 600' on it"
+        )
     return from_text(path.read_text())
 
 

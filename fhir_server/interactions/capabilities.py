@@ -19,7 +19,9 @@ async def capabilities(in_scope: InScope, desk: Desk) -> Opened:
     return document(in_scope, desk.tools.capability)
 
 
-def capability_statement(definitions: Definitions, searchable: Searchable, base: str, issuer: str, since: str) -> bytes:
+def capability_statement(
+    definitions: Definitions, searchable: Searchable, base: str, issuer: str, since: str
+) -> bytes:
     """The CapabilityStatement of a server at ``base`` whose tokens come from ``issuer``; ``since`` is a FHIR dateTime."""
     security = {
         "cors": True,
@@ -61,7 +63,9 @@ def capability_statement(definitions: Definitions, searchable: Searchable, base:
             {
                 "mode": "server",
                 "security": security,
-                "resource": [_resource(type_, searchable) for type_ in sorted(definitions.resource_types)],
+                "resource": [
+                    _resource(type_, searchable) for type_ in sorted(definitions.resource_types)
+                ],
                 "interaction": [{"code": "transaction"}, {"code": "batch"}],
             }
         ],
@@ -88,6 +92,9 @@ def _resource(type_: str, searchable: Searchable) -> dict[str, object]:
         del described["searchInclude"]
     if type_ == "AuditEvent":
         described["operation"] = [
-            {"name": "receipt", "definition": "https://consentry.example/OperationDefinition/AuditEvent-receipt"}
+            {
+                "name": "receipt",
+                "definition": "https://consentry.example/OperationDefinition/AuditEvent-receipt",
+            }
         ]
     return described

@@ -53,14 +53,18 @@ class Tools:
         """
         problems = self.validator.check(resource.value)
         if problems:
-            issues = tuple(Issue(p.code, f"{p.expression} {p.message}", p.expression) for p in problems[:50])
+            issues = tuple(
+                Issue(p.code, f"{p.expression} {p.message}", p.expression) for p in problems[:50]
+            )
             raise InvalidResourceError("the resource is not valid R4", issues=issues)
 
     def patients(self, value: Json, type_: str, id_: str) -> tuple[str, ...]:
         """Whose data a resource is."""
         return patients_of(value, type_, id_, self.base)
 
-    def tokens(self, value: Json, type_: str, patients: tuple[str, ...], reader: Reader) -> frozenset[bytes]:
+    def tokens(
+        self, value: Json, type_: str, patients: tuple[str, ...], reader: Reader
+    ) -> frozenset[bytes]:
         """The search tokens of a resource."""
         return frozenset(tokens_of(type_, self.searchable.of(type_), value, patients, reader.blind))
 

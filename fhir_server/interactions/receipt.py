@@ -3,12 +3,12 @@
 Whoever may read the AuditEvent may have its receipt; it opens nothing but that event.
 """
 
+from anchoring.errors import NotYetAnchoredError
 from fhir_server.errors import ConflictError, NotFoundError
 from fhir_server.forms import InScope, Opened
 from fhir_server.interactions.desk import Desk
 from fhir_server.interactions.read import MISSING, read
 from fhir_server.interactions.stages import document
-from anchoring.errors import NotYetAnchoredError
 
 
 async def receipt(in_scope: InScope, desk: Desk) -> Opened:
@@ -26,5 +26,7 @@ async def receipt(in_scope: InScope, desk: Desk) -> Opened:
     try:
         content = await desk.tools.prove(row.n, record.text, k)
     except NotYetAnchoredError as error:
-        raise ConflictError("the log has not been anchored since this event: ask again later") from error
+        raise ConflictError(
+            "the log has not been anchored since this event: ask again later"
+        ) from error
     return document(in_scope, content, (record,))

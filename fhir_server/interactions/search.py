@@ -35,17 +35,34 @@ async def search(in_scope: InScope, desk: Desk) -> Opened:
     interaction = asked.interaction
     strict = interaction.prefer.get("handling") == "strict"
     values = desk.tools.searchable.of(interaction.type_)
-    query = parse_query(values, interaction.type_, interaction.query, page=desk.tools.page, strict=strict)
+    query = parse_query(
+        values, interaction.type_, interaction.query, page=desk.tools.page, strict=strict
+    )
     finder = _Finder(in_scope, desk, query)
     found = await finder.page()
     included = await _included(in_scope, desk, query, found.records)
-    issues = [Issue("not-supported", f"the parameter '{n}' is not supported and was left out", severity="warning")
-              for n in query.unknown]
+    issues = [
+        Issue(
+            "not-supported",
+            f"the parameter '{n}' is not supported and was left out",
+            severity="warning",
+        )
+        for n in query.unknown
+    ]
     links = finder.links(found)
-    return page(in_scope, "searchset", [*found.records, *included], total=found.total, links=links, issues=issues)
+    return page(
+        in_scope,
+        "searchset",
+        [*found.records, *included],
+        total=found.total,
+        links=links,
+        issues=issues,
+    )
 
 
-async def find_matches(in_scope: InScope, desk: Desk, type_: str, condition: Pairs) -> Sequence[Record]:
+async def find_matches(
+    in_scope: InScope, desk: Desk, type_: str, condition: Pairs
+) -> Sequence[Record]:
     """At most two permitted matches of the condition of a conditional interaction.
 
     Raises:
@@ -73,7 +90,7 @@ class _Finder:
         self._received = in_scope.asked.received
         self._values = desk.tools.searchable.of(query.type_)
         self._applied = urlencode(query.applied)
-        check_values(query.criteria, desk.tools.base, self._received.now)
+        check_values(query.criteria)
 
     async def page(self) -> _Page:
         in_order = not self._query.sorts or (
@@ -86,7 +103,9 @@ class _Finder:
         own = f"{base}?{self._applied}" if self._applied else base
         if found.after is None:
             return (("self", own),)
-        cursor = self._desk.tools.cursors.make(found.after, self._owner(), self._search(), self._received.at)
+        cursor = self._desk.tools.cursors.make(
+            found.after, self._owner(), self._search(), self._received.at
+        )
         following = urlencode((*self._query.applied, ("_cursor", cursor)))
         return (("self", own), ("next", f"{base}?{following}"))
 
@@ -96,7 +115,9 @@ class _Finder:
         start = self._place()
         records: list[Record] = []
         total = 0
-        async for record in self._matches(None if self._query.total or start is None else _pair(start)):
+        async for record in self._matches(
+            None if self._query.total or start is None else _pair(start)
+        ):
             total += 1
             if start is not None and self._query.total and not self._is_behind(record, start):
                 continue
@@ -115,7 +136,9 @@ class _Finder:
         start = self._place()
         first = _behind(ordered, start) if start is not None else 0
         last = first + self._query.count
-        after: Place | None = [ordered[last - 1].version.rid, last] if first < last < len(ordered) else None
+        after: Place | None = (
+            [ordered[last - 1].version.rid, last] if first < last < len(ordered) else None
+        )
         return _Page(tuple(ordered[first:last]), len(ordered), after)
 
     async def _matches(self, after: tuple[int, int] | None) -> AsyncIterator[Record]:
@@ -137,14 +160,22 @@ class _Finder:
 
     def _meets(self, record: Record) -> bool:
         return matches(
-            self._values, record.value, self._query.criteria, self._desk.tools.base, self._received.now
+            self._values,
+            record.value,
+            self._query.criteria,
+            self._desk.tools.base,
+            self._received.now,
         )
 
     def _selection(self) -> Selection:
         tools, reader = self._desk.tools, self._desk.reader
         ids = [c for c in self._query.criteria if c.parameter.code == "_id" and not c.modifier]
-        times = [c for c in self._query.criteria if c.parameter.code == "_lastUpdated" and not c.modifier]
-        others = [c for c in self._query.criteria if c.parameter.code not in ("_id", "_lastUpdated")]
+        times = [
+            c for c in self._query.criteria if c.parameter.code == "_lastUpdated" and not c.modifier
+        ]
+        others = [
+            c for c in self._query.criteria if c.parameter.code not in ("_id", "_lastUpdated")
+        ]
         made = groups(self._query.type_, others, reader.blind, tools.base, self._received.now)
         since, until = self._bounds(times)
         sorts = self._query.sorts
@@ -155,7 +186,9 @@ class _Finder:
             since=since,
             until=until,
             by_time=bool(sorts) and sorts[0].parameter.code == "_lastUpdated",
-            descending=bool(sorts) and sorts[0].parameter.code == "_lastUpdated" and sorts[0].descending,
+            descending=bool(sorts)
+            and sorts[0].parameter.code == "_lastUpdated"
+            and sorts[0].descending,
             limit=_CHUNK,
         )
 
@@ -194,7 +227,9 @@ class _Finder:
     def _place(self) -> Place | None:
         if not self._query.cursor:
             return None
-        return self._desk.tools.cursors.read(self._query.cursor, self._owner(), self._search(), self._received.at)
+        return self._desk.tools.cursors.read(
+            self._query.cursor, self._owner(), self._search(), self._received.at
+        )
 
     def _is_behind(self, record: Record, start: Place) -> bool:
         mine, there = _pair(self._order_of(record)), _pair(start)

@@ -8,11 +8,16 @@ from fhir_server.search.query import Sort
 from fhir_server.search.values import ReferenceValue, ResourceValues, TokenValue, Value, normalise
 
 
-def sort_records(records: Sequence[Record], sorts: Sequence[Sort], values: ResourceValues) -> list[Record]:
+def sort_records(
+    records: Sequence[Record], sorts: Sequence[Sort], values: ResourceValues
+) -> list[Record]:
     """The records in the order of the sort keys, the first key counting most."""
     ordered = list(records)
     for sort in reversed(sorts):
-        keyed = [(_key(values.find(sort.parameter, r.value), descending=sort.descending), r) for r in ordered]
+        keyed = [
+            (_key(values.find(sort.parameter, r.value), descending=sort.descending), r)
+            for r in ordered
+        ]
         present = [(k, r) for k, r in keyed if k is not None]
         missing = [r for k, r in keyed if k is None]
         present.sort(key=lambda pair: pair[0], reverse=sort.descending)

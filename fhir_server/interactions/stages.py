@@ -18,7 +18,11 @@ def located(
 ) -> Located:
     """Sealed records that the request is about, under the scopes of the request or those given."""
     return Located(
-        in_scope, tuple(versions), in_scope.covering if covering is None else covering, action, tuple(former)
+        in_scope,
+        tuple(versions),
+        in_scope.covering if covering is None else covering,
+        action,
+        tuple(former),
     )
 
 

@@ -57,7 +57,9 @@ async def update(in_scope: InScope, desk: Desk) -> Opened:
     _require_mutable(interaction)
     content = _content(interaction)
     if content.id_ != interaction.id_:
-        raise InvalidResourceError("the id of the resource must be that of the url", f"{interaction.type_}.id")
+        raise InvalidResourceError(
+            "the id of the resource must be that of the url", f"{interaction.type_}.id"
+        )
     desk.tools.require_valid(content)
     current = await desk.reader.find(interaction.type_, interaction.id_)
     previous = await _current_record(in_scope, desk, current)
@@ -82,7 +84,9 @@ async def delete(in_scope: InScope, desk: Desk) -> Opened:
         raise NotFoundError(MISSING)
     if current.deleted:
         former = [v for v in await desk.reader.history(current.rid) if not v.deleted][:1]
-        if not await desk.gate.admit(located(in_scope, (current,), action="correct", former=former)):
+        if not await desk.gate.admit(
+            located(in_scope, (current,), action="correct", former=former)
+        ):
             raise NotFoundError(MISSING)
         return nothing(in_scope, 204)
     previous = await _current_record(in_scope, desk, current)
@@ -120,7 +124,9 @@ async def _write(
     patients = desk.tools.patients(stamped.value, type_, id_)
     decisions = await desk.gate.require_write(in_scope, stamped.value, patients, action)
     dropped = (
-        desk.tools.tokens(previous.value, type_, previous.patients, desk.reader) if previous else frozenset[bytes]()
+        desk.tools.tokens(previous.value, type_, previous.patients, desk.reader)
+        if previous
+        else frozenset[bytes]()
     )
     tokens = desk.tools.tokens(stamped.value, type_, patients, desk.reader)
     draft = Draft(type_, id_, version, at, stamped.text, patients, tokens, current, dropped)
@@ -136,13 +142,17 @@ async def _put(desk: Desk, draft: Draft) -> SealedVersion:
     return version
 
 
-async def _current_record(in_scope: InScope, desk: Desk, current: SealedVersion | None) -> Record | None:
+async def _current_record(
+    in_scope: InScope, desk: Desk, current: SealedVersion | None
+) -> Record | None:
     """The current version, opened: whoever may not see it may not change it either."""
     if current is None:
         return None
     if current.deleted:
         former = [v for v in await desk.reader.history(current.rid) if not v.deleted][:1]
-        if not await desk.gate.admit(located(in_scope, (current,), action="correct", former=former)):
+        if not await desk.gate.admit(
+            located(in_scope, (current,), action="correct", former=former)
+        ):
             raise NotFoundError(MISSING)
         return None
     records = await desk.gate.admit(located(in_scope, (current,), action="correct"))
@@ -152,7 +162,9 @@ async def _current_record(in_scope: InScope, desk: Desk, current: SealedVersion 
 
 
 def _require_match(interaction: Interaction, current: SealedVersion | None) -> None:
-    if interaction.if_match is not None and (current is None or current.version != interaction.if_match):
+    if interaction.if_match is not None and (
+        current is None or current.version != interaction.if_match
+    ):
         raise PreconditionFailedError("If-Match does not name the current version: read it again")
 
 
@@ -164,7 +176,9 @@ def _require_mutable(interaction: Interaction) -> None:
 def _content(interaction: Interaction) -> ResourceText:
     content = interaction.content
     if content is None or content.type_ != interaction.type_:
-        raise InvalidResourceError("the resource must be of the type that the url names", "resourceType")
+        raise InvalidResourceError(
+            "the resource must be of the type that the url names", "resourceType"
+        )
     return content
 
 

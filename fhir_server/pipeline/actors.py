@@ -15,7 +15,9 @@ _ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 _MOST_PARENTS = 8
 
 
-async def access_request(asked: Asked, action: str, custodian: str, reader: Reader) -> AccessRequest:
+async def access_request(
+    asked: Asked, action: str, custodian: str, reader: Reader
+) -> AccessRequest:
     """The question that is put to the consent engine for this request."""
     caller = asked.requester.caller
     purpose = asked.requester.purpose

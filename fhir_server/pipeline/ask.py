@@ -17,14 +17,19 @@ from fhir_server.resource_text import ResourceText, read_resource
 
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _ETAG = re.compile(r'(?:W/)?"(\d{1,9})"')
-_JSON = frozenset({"application/fhir+json", "application/json", "application/json+fhir", "text/json", ""})
+_JSON = frozenset(
+    {"application/fhir+json", "application/json", "application/json+fhir", "text/json", ""}
+)
 _ACCEPTED = frozenset({*_JSON, "*/*", "application/*", "json", "text/html"})
 _MOST_PARAMETERS = 200
 _GUESSES = {"GET": "read", "HEAD": "read", "POST": "create", "PUT": "update", "DELETE": "delete"}
 
 
 def ask(
-    received: Received, requester: Requester, types: frozenset[str], content: ResourceText | None = None
+    received: Received,
+    requester: Requester,
+    types: frozenset[str],
+    content: ResourceText | None = None,
 ) -> Asked:
     """Read the request; ``content`` is its body where that was read before (an entry of a transaction).
 
@@ -47,60 +52,102 @@ def unasked(received: Received, requester: Requester) -> Asked:
     """The request as far as it can be told, for the audit of a refusal before it was understood."""
     type_, _, rest = received.target.partition("/")
     id_ = rest.partition("/")[0]
-    code = "search-type" if received.method == "GET" and not rest else _GUESSES.get(received.method, "read")
+    code = (
+        "search-type"
+        if received.method == "GET" and not rest
+        else _GUESSES.get(received.method, "read")
+    )
     known = bool(re.fullmatch("[A-Za-z]{1,64}", type_))
     interaction = Interaction(
-        code, type_ if known else "", id_ if known and _ID.fullmatch(id_) else "", query=received.query
+        code,
+        type_ if known else "",
+        id_ if known and _ID.fullmatch(id_) else "",
+        query=received.query,
     )
     return Asked(received, requester, interaction)
 
 
 def _interaction(received: Received, parts: list[str], content: ResourceText | None) -> Interaction:
-    match received.method, parts:
-        case "GET", ["metadata"]:
+    found = (
+        _reading(received, parts)
+        if received.method == "GET"
+        else _writing(received, parts, content)
+    )
+    if found is not None:
+        return found
+    if len(parts) <= 2:
+        raise MethodNotAllowedError(f"{received.method} is not possible here")
+    raise NotFoundError("there is nothing at this path")
+
+
+def _reading(received: Received, parts: list[str]) -> Interaction | None:
+    match parts:
+        case ["metadata"]:
             return Interaction("capabilities", query=received.query)
+        case [type_]:
+            return Interaction(
+                "search-type", type_, query=_limited(received.query), prefer=_prefer(received)
+            )
+        case [type_, id_]:
+            return Interaction(
+                "read", type_, _id(id_), if_none_match=_etag(received, "if-none-match")
+            )
+        case [type_, id_, "_history"]:
+            return Interaction("history-instance", type_, _id(id_), query=received.query)
+        case [type_, id_, "_history", version]:
+            return Interaction("vread", type_, _id(id_), _version(version))
+        case ["AuditEvent", id_, "$receipt"]:
+            return Interaction("operation", "AuditEvent", _id(id_))
+        case _:
+            return None
+
+
+def _writing(
+    received: Received, parts: list[str], content: ResourceText | None
+) -> Interaction | None:
+    match received.method, parts:
         case "POST", []:
             return _bundle(received)
-        case "GET", [type_]:
-            return Interaction("search-type", type_, query=_limited(received.query), prefer=_prefer(received))
         case "POST", [type_, "_search"]:
-            return Interaction(
-                "search-type", type_, query=_limited((*received.query, *_form(received))), prefer=_prefer(received)
-            )
+            query = _limited((*received.query, *_form(received)))
+            return Interaction("search-type", type_, query=query, prefer=_prefer(received))
         case "POST", [type_]:
             return _create(received, type_, content)
-        case "GET", [type_, id_]:
-            return Interaction("read", type_, _id(id_), if_none_match=_etag(received, "if-none-match"))
         case "PUT", [type_, id_]:
             return _update(received, type_, id_, content)
         case "DELETE", [type_, id_]:
             return Interaction("delete", type_, _id(id_), if_match=_etag(received, "if-match"))
-        case "GET", [type_, id_, "_history"]:
-            return Interaction("history-instance", type_, _id(id_), query=received.query)
-        case "GET", [type_, id_, "_history", version]:
-            return Interaction("vread", type_, _id(id_), _version(version))
-        case "GET", ["AuditEvent", id_, "$receipt"]:
-            return Interaction("operation", "AuditEvent", _id(id_))
-        case _, [_] | [_, _] | []:
-            raise MethodNotAllowedError(f"{received.method} is not possible here")
         case _:
-            raise NotFoundError("there is nothing at this path")
+            return None
 
 
 def _bundle(received: Received) -> Interaction:
     content = _content(received)
     code = content.value.get("type")
     if content.type_ != "Bundle" or code not in ("batch", "transaction"):
-        raise BadRequestError("what is posted to the base must be a Bundle of type batch or transaction", "Bundle.type")
+        raise BadRequestError(
+            "what is posted to the base must be a Bundle of type batch or transaction",
+            "Bundle.type",
+        )
     return Interaction(str(code), content=content, prefer=_prefer(received))
 
 
 def _create(received: Received, type_: str, content: ResourceText | None) -> Interaction:
     condition = received.headers.get("if-none-exist")
-    pairs = tuple(parse_qsl(condition.lstrip("?"), keep_blank_values=True)) if condition is not None else None
+    pairs = (
+        tuple(parse_qsl(condition.lstrip("?"), keep_blank_values=True))
+        if condition is not None
+        else None
+    )
     if pairs == ():
         raise BadRequestError("If-None-Exist must hold search parameters")
-    return Interaction("create", type_, content=content or _content(received), if_none_exist=pairs, prefer=_prefer(received))
+    return Interaction(
+        "create",
+        type_,
+        content=content or _content(received),
+        if_none_exist=pairs,
+        prefer=_prefer(received),
+    )
 
 
 def _update(received: Received, type_: str, id_: str, content: ResourceText | None) -> Interaction:
@@ -121,10 +168,17 @@ def _content(received: Received) -> ResourceText:
 
 
 def _form(received: Received) -> Pairs:
-    if _media_type(received.headers.get("content-type", "")) not in ("application/x-www-form-urlencoded", ""):
+    if _media_type(received.headers.get("content-type", "")) not in (
+        "application/x-www-form-urlencoded",
+        "",
+    ):
         raise UnsupportedMediaTypeError("send application/x-www-form-urlencoded")
     try:
-        return tuple(parse_qsl(received.body.decode(), keep_blank_values=True, max_num_fields=_MOST_PARAMETERS))
+        return tuple(
+            parse_qsl(
+                received.body.decode(), keep_blank_values=True, max_num_fields=_MOST_PARAMETERS
+            )
+        )
     except (UnicodeDecodeError, ValueError) as error:
         raise InvalidParameterError("the form cannot be read") from error
 
@@ -170,4 +224,8 @@ def _etag(received: Received, header: str) -> int | None:
 
 def _prefer(received: Received) -> Mapping[str, str]:
     parts = re.split(r"[,;]", received.headers.get("prefer", ""))
-    return {name.strip(): value.strip() for name, _, value in (part.partition("=") for part in parts) if value}
+    return {
+        name.strip(): value.strip()
+        for name, _, value in (part.partition("=") for part in parts)
+        if value
+    }

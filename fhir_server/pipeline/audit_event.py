@@ -21,8 +21,21 @@ _ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 _ENTITY_TYPE = "http://terminology.hl7.org/CodeSystem/audit-entity-type"
 _OBJECT_ROLE = "http://terminology.hl7.org/CodeSystem/object-role"
 _BALP = "https://profiles.ihe.net/ITI/BALP"
-_ACTIONS = {"create": "C", "read": "R", "vread": "R", "history-instance": "R", "update": "U", "delete": "D"}
-_PATTERNS = {"create": "Create", "read": "Read", "vread": "Read", "update": "Update", "delete": "Delete"}
+_ACTIONS = {
+    "create": "C",
+    "read": "R",
+    "vread": "R",
+    "history-instance": "R",
+    "update": "U",
+    "delete": "D",
+}
+_PATTERNS = {
+    "create": "Create",
+    "read": "Read",
+    "vread": "Read",
+    "update": "Update",
+    "delete": "Delete",
+}
 _WRITES = frozenset({"create", "update", "delete", "batch", "transaction"})
 _MOST_NAMED = 1000
 
@@ -68,12 +81,16 @@ def audit_event(happening: Happening, id_: str, at: int, base: str, custodian: s
     if happening.why:
         event["outcomeDesc"] = happening.why
     if asked.requester.purpose:
-        event["purposeOfEvent"] = [{"coding": [{"system": _ACT_REASON, "code": asked.requester.purpose}]}]
+        event["purposeOfEvent"] = [
+            {"coding": [{"system": _ACT_REASON, "code": asked.requester.purpose}]}
+        ]
     event["agent"] = _agents(happening, base)
     event["source"] = {
         "site": base,
         "observer": {"reference": custodian, "display": "Consentry"},
-        "type": [{"system": "http://terminology.hl7.org/CodeSystem/security-source-type", "code": "4"}],
+        "type": [
+            {"system": "http://terminology.hl7.org/CodeSystem/security-source-type", "code": "4"}
+        ],
     }
     event["entity"] = _entities(happening)
     return event
@@ -99,7 +116,11 @@ def _agents(happening: Happening, base: str) -> list[Entity]:
         "network": {"address": base, "type": "5"},
     }
     if caller is None:
-        nobody: Entity = {"who": {"display": "not authenticated"}, "requestor": True, "network": network}
+        nobody: Entity = {
+            "who": {"display": "not authenticated"},
+            "requestor": True,
+            "network": network,
+        }
         return [nobody, server]
     client: Entity = {
         "type": _dcm("110153" if writes else "110152"),
@@ -112,7 +133,10 @@ def _agents(happening: Happening, base: str) -> list[Entity]:
     if caller.user:
         user: Entity = {
             "type": {"coding": [{"system": f"{_V3}/v3-ParticipationType", "code": "IRCP"}]},
-            "who": {"reference": caller.user, **({"display": caller.user_name} if caller.user_name else {})},
+            "who": {
+                "reference": caller.user,
+                **({"display": caller.user_name} if caller.user_name else {}),
+            },
             "requestor": True,
         }
         agents.insert(0, user)
@@ -150,8 +174,8 @@ def _entities(happening: Happening) -> list[Entity]:
     if happening.patient:
         found.append({"what": {"reference": happening.patient}, **_kind("1", "1")})
     named = [f"{r.reference}/_history/{r.version.version}" for r in happening.records if r.value]
-    for reference in [*named[:_MOST_NAMED], *happening.touched]:
-        found.append({"what": {"reference": reference}, **_kind("2", "4")})
+    references = [*named[:_MOST_NAMED], *happening.touched]
+    found += [{"what": {"reference": reference}, **_kind("2", "4")} for reference in references]
     if asked.interaction.code == "search-type" or not named:
         found.append({**_kind("2", "24"), "query": _query(asked)})
     trace: Entity = {
@@ -175,10 +199,15 @@ def _details(happening: Happening) -> list[Entity]:
 
 
 def _kind(type_: str, role: str) -> Entity:
-    return {"type": {"system": _ENTITY_TYPE, "code": type_}, "role": {"system": _OBJECT_ROLE, "code": role}}
+    return {
+        "type": {"system": _ENTITY_TYPE, "code": type_},
+        "role": {"system": _OBJECT_ROLE, "code": role},
+    }
 
 
 def _query(asked: Asked) -> str:
     received = asked.received
     query = f"?{urlencode(received.query)}" if received.query else ""
-    return base64.b64encode(f"{received.method} {received.target}{query}".encode("utf-8", "replace")).decode()
+    return base64.b64encode(
+        f"{received.method} {received.target}{query}".encode("utf-8", "replace")
+    ).decode()

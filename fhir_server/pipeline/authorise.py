@@ -34,7 +34,9 @@ def authorise(asked: Asked) -> InScope:
         return InScope(asked, _any_scope(asked))
     covering = scopes_for(asked, interaction.type_, _LETTERS[interaction.code])
     if not covering:
-        raise ScopeError(f"the access token's scopes do not cover {interaction.code} of {interaction.type_}")
+        raise ScopeError(
+            f"the access token's scopes do not cover {interaction.code} of {interaction.type_}"
+        )
     return InScope(asked, covering)
 
 

@@ -12,8 +12,19 @@ from fhir_server.interactions.stages import document
 from fhir_server.resource_text import ResourceText, entry_resources
 
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE"})
-_CONDITIONS = {"ifNoneExist": "if-none-exist", "ifMatch": "if-match", "ifNoneMatch": "if-none-match"}
-_REASONS = {200: "OK", 201: "Created", 204: "No Content", 304: "Not Modified", 400: "Bad Request", 401: "Unauthorized"}
+_CONDITIONS = {
+    "ifNoneExist": "if-none-exist",
+    "ifMatch": "if-match",
+    "ifNoneMatch": "if-none-match",
+}
+_REASONS = {
+    200: "OK",
+    201: "Created",
+    204: "No Content",
+    304: "Not Modified",
+    400: "Bad Request",
+    401: "Unauthorized",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +65,12 @@ def _entry(number: int, entry: Json, content: ResourceText | None, base: str) ->
     if not isinstance(request, dict) or not isinstance(request.get("url"), str):
         raise BadRequestError("an entry needs a request with method and url", where)
     if request.get("method") not in _METHODS:
-        raise BadRequestError("the method of an entry must be GET, POST, PUT or DELETE", f"{where}.method")
-    conditions = {header: str(request[name]) for name, header in _CONDITIONS.items() if name in request}
+        raise BadRequestError(
+            "the method of an entry must be GET, POST, PUT or DELETE", f"{where}.method"
+        )
+    conditions = {
+        header: str(request[name]) for name, header in _CONDITIONS.items() if name in request
+    }
     full_url = entry.get("fullUrl")
     return Entry(
         number,
@@ -70,7 +85,9 @@ def _entry(number: int, entry: Json, content: ResourceText | None, base: str) ->
 def received_for(entry: Entry, received: Received) -> Received:
     """An entry as a request, its content aside; authorization, purpose and trace are those of the Bundle's."""
     path, _, query = entry.url.partition("?")
-    headers = {k: v for k, v in received.headers.items() if k not in _CONDITIONS.values() and k != "prefer"}
+    headers = {
+        k: v for k, v in received.headers.items() if k not in _CONDITIONS.values() and k != "prefer"
+    }
     return replace(
         received,
         method=entry.method,
@@ -87,7 +104,10 @@ def entry_received(in_scope: InScope, base: str) -> list[Received]:
     content = asked.interaction.content
     assert content is not None
     return [
-        replace(received_for(entry, asked.received), body=entry.content.text.encode() if entry.content else b"")
+        replace(
+            received_for(entry, asked.received),
+            body=entry.content.text.encode() if entry.content else b"",
+        )
         for entry in entries_of(content, base)
     ]
 

@@ -12,7 +12,11 @@ from fhir_server.vault.vault import Reader, patient_tokens
 
 
 async def consent(
-    located: Located, request: AccessRequest, policies: Policies, reader: Reader, administrative: frozenset[str]
+    located: Located,
+    request: AccessRequest,
+    policies: Policies,
+    reader: Reader,
+    administrative: frozenset[str],
 ) -> Consented:
     """Decide what can be decided without the records' content."""
     verdicts: dict[bytes, Verdict] = {}
@@ -34,7 +38,9 @@ async def consent(
     return Consented(located, tuple(kept), tuple(said))
 
 
-async def verdict_of(token: bytes, request: AccessRequest, policies: Policies, reader: Reader) -> Verdict:
+async def verdict_of(
+    token: bytes, request: AccessRequest, policies: Policies, reader: Reader
+) -> Verdict:
     """What one patient (by token; empty for nobody) says to this request."""
     policy = await policies.of(token, reader) if token else policies.of_nobody()
     return policy.narrow(request)

@@ -51,10 +51,14 @@ class ConsentGate:
 
     async def admit(self, located: Located) -> tuple[Record, ...]:
         """See ``Gate.admit``."""
-        if located.former and not await self.admit(replace(located, versions=located.former, former=())):
+        if located.former and not await self.admit(
+            replace(located, versions=located.former, former=())
+        ):
             return ()
         request = await self._request(located.action)
-        consented = await consent(located, request, self._policies, self._reader, self._administrative)
+        consented = await consent(
+            located, request, self._policies, self._reader, self._administrative
+        )
         admitted = []
         for version, verdicts in zip(consented.versions, consented.verdicts, strict=True):
             record = await self._open(version, verdicts)
@@ -81,7 +85,12 @@ class ConsentGate:
         return tuple(decisions)
 
     def written(
-        self, version: SealedVersion, text: bytes, value: Json, patients: Sequence[str], decisions: tuple[Decision, ...]
+        self,
+        version: SealedVersion,
+        text: bytes,
+        value: Json,
+        patients: Sequence[str],
+        decisions: tuple[Decision, ...],
     ) -> Record:
         """The record that this request has just written, as the writer may have it back."""
         return Record(version, text, value, decisions, tuple(patients))
@@ -124,18 +133,22 @@ class ConsentGate:
         return tuple(references(orjson.loads(await self._reader.open(version))))
 
     def _in_reach(self, record: Record, covering: tuple[Scope, ...]) -> bool:
-        return any(self._reaches(s, record.version.type_, record.value, record.patients) for s in covering)
+        return any(
+            self._reaches(s, record.version.type_, record.value, record.patients) for s in covering
+        )
 
-    def _covers_write(self, covering: tuple[Scope, ...], content: Json, patients: Sequence[str]) -> bool:
+    def _covers_write(
+        self, covering: tuple[Scope, ...], content: Json, patients: Sequence[str]
+    ) -> bool:
         type_ = str(content.get("resourceType"))
         return any(self._reaches(s, type_, content, patients) for s in covering)
 
     def _reaches(self, scope: Scope, type_: str, value: Json, patients: Sequence[str]) -> bool:
         """Whether one scope reaches a record: level, then parameters."""
         caller = self._asked.requester.caller
-        if scope.level == "patient" and not self._is_nobodys(type_, patients):
-            if caller is None or caller.patient not in patients:
-                return False
+        in_context = caller is not None and caller.patient in patients
+        if scope.level == "patient" and not in_context and not self._is_nobodys(type_, patients):
+            return False
         if not scope.parameters:
             return True
         values = self._searchable.of(type_)
@@ -162,10 +175,11 @@ def _parts(value: Json) -> Iterator[Json]:
 
 
 def _nested(value: object) -> Iterator[Json]:
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    children = (
+        value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    )
     for child in children:
         if isinstance(child, dict) and "resourceType" in child:
             yield child
         if isinstance(child, (dict, list)):
             yield from _nested(child)
-

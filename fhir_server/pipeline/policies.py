@@ -39,7 +39,9 @@ class Policies:
         known = self._kept.get(patient)
         if known is not None and known[0] == key:
             return known[1]
-        consents: list[Mapping[str, object]] = [orjson.loads(await reader.open(version)) for version in found]
+        consents: list[Mapping[str, object]] = [
+            orjson.loads(await reader.open(version)) for version in found
+        ]
         subject = await reader.name(patient)
         policy = compile_policy(consents, self._config, subject=subject)
         self._kept[patient] = (key, policy)

@@ -23,16 +23,26 @@ _SUBJECT_PARAMETERS = frozenset({"patient", "subject", "subject:Patient", "_id"}
 async def record(released: Released, writer: Writer, tools: Tools) -> Recorded:
     """Append what was released to the audit log."""
     asked = released.in_scope.asked
-    numbers = await _append(asked, released.status, "", released.disclosed, released.touched, writer, tools)
+    numbers = await _append(
+        asked, released.status, "", released.disclosed, released.touched, writer, tools
+    )
     return Recorded(released.status, released.body, _traced(asked, released.headers), numbers)
 
 
 async def record_refusal(asked: Asked, error: FhirError, writer: Writer, tools: Tools) -> Recorded:
     """Append a refusal to the audit log; the answer is an OperationOutcome."""
     interaction = asked.interaction
-    touched = (f"{interaction.type_}/{interaction.id_}",) if interaction.id_ and asked.requester.caller else ()
+    touched = (
+        (f"{interaction.type_}/{interaction.id_}",)
+        if interaction.id_ and asked.requester.caller
+        else ()
+    )
     numbers = await _append(asked, error.status, str(error), (), touched, writer, tools)
-    headers: Pairs = (("WWW-Authenticate", 'Bearer realm="fhir", error="invalid_token"'),) if error.status == 401 else ()
+    headers: Pairs = (
+        (("WWW-Authenticate", 'Bearer realm="fhir", error="invalid_token"'),)
+        if error.status == 401
+        else ()
+    )
     return Recorded(error.status, outcome(error.issues), _traced(asked, headers), numbers)
 
 
@@ -66,7 +76,9 @@ async def _append_event(happening: Happening, writer: Writer, tools: Tools) -> i
     id_ = tools.new_id()
     at = happening.asked.received.at
     event = audit_event(happening, id_, at, tools.base, tools.custodian)
-    patients = (happening.patient,) if happening.patient else ()  # not the agent: whoever is spied on must see by whom
+    patients = (
+        (happening.patient,) if happening.patient else ()
+    )  # not the agent: whoever is spied on must see by whom
     draft = Draft(
         type_="AuditEvent",
         id_=id_,
@@ -91,7 +103,9 @@ async def _asked_about(asked: Asked, touched: Sequence[str], writer: Writer) -> 
     type_ = asked.interaction.type_
     for name, value in asked.interaction.query:
         if name in _SUBJECT_PARAMETERS and (name != "_id" or type_ == "Patient"):
-            found += [r for r in _patient_references(value) if await writer.name(writer.blind.patient(r))]
+            found += [
+                r for r in _patient_references(value) if await writer.name(writer.blind.patient(r))
+            ]
     return found
 
 

@@ -74,7 +74,11 @@ def _entries(opened: Opened, base: str) -> Iterator[bytes]:
             yield _history_entry(opened, record, base)
         else:
             mode = record.mode.encode()
-            yield b'{"fullUrl":%b,"resource":%b,"search":{"mode":"%b"}}' % (full_url, record.text, mode)
+            yield b'{"fullUrl":%b,"resource":%b,"search":{"mode":"%b"}}' % (
+                full_url,
+                record.text,
+                mode,
+            )
     if opened.issues:
         yield b'{"resource":%b,"search":{"mode":"outcome"}}' % outcome(opened.issues)
 
@@ -103,4 +107,6 @@ def outcome(issues: list[Issue] | tuple[Issue, ...]) -> bytes:
     for issue in issues:
         one = {"severity": issue.severity, "code": issue.code, "diagnostics": issue.diagnostics}
         made.append({**one, "expression": [issue.expression]} if issue.expression else one)
-    return json.dumps({"resourceType": "OperationOutcome", "issue": made}, separators=(",", ":")).encode()
+    return json.dumps(
+        {"resourceType": "OperationOutcome", "issue": made}, separators=(",", ":")
+    ).encode()

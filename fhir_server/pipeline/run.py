@@ -38,7 +38,11 @@ _READS: dict[str, Perform] = {
     "capabilities": capabilities.capabilities,
     "operation": receipt.receipt,
 }
-_WRITES: dict[str, Perform] = {"create": write.create, "update": write.update, "delete": write.delete}
+_WRITES: dict[str, Perform] = {
+    "create": write.create,
+    "update": write.update,
+    "delete": write.delete,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +70,14 @@ class Pipeline:
         except FhirError as error:
             return await self.refuse(asked or unasked(received, requester), error)
         except StoreFullError:
-            full = StorageUnavailableError("the server's disk is full; nothing of this request was kept")
+            full = StorageUnavailableError(
+                "the server's disk is full; nothing of this request was kept"
+            )
             return await self.refuse(asked or unasked(received, requester), full)
         except IntegrityError as error:
-            _LOG.error("integrity", extra={"request": received.request_id, "kind": type(error).__name__})
+            _LOG.error(
+                "integrity", extra={"request": received.request_id, "kind": type(error).__name__}
+            )
             broken = FhirError("a stored record is not what was sealed; the operator has been told")
             return await self.refuse(asked or unasked(received, requester), broken)
 
@@ -119,7 +127,9 @@ class Pipeline:
         entries = entry_received(in_scope, self.tools.base)
         answers = await asyncio.gather(*(run(entry) for entry in entries))
         async with self.vault.writing() as writer:
-            return await record(redact(batch_response(in_scope, answers), self.tools.base), writer, self.tools)
+            return await record(
+                redact(batch_response(in_scope, answers), self.tools.base), writer, self.tools
+            )
 
     def _desk(self, in_scope: InScope, reader: Reader, writer: Writer | None) -> Desk:
         return Desk(self.tools, reader, self._gate(in_scope.asked, reader), writer)
@@ -127,7 +137,11 @@ class Pipeline:
     def _gate(self, asked: Asked, reader: Reader) -> ConsentGate:
         tools = self.tools
         return ConsentGate(
-            asked, reader, self.policies, tools.searchable, tools.administrative, tools.custodian, tools.base
+            asked,
+            reader,
+            self.policies,
+            tools.searchable,
+            tools.administrative,
+            tools.custodian,
+            tools.base,
         )
-
-

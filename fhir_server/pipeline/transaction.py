@@ -10,7 +10,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import parse_qsl
 
-from fhir_server.errors import BadRequestError, FhirError, InvalidResourceError, Issue, PreconditionFailedError
+from fhir_server.errors import (
+    BadRequestError,
+    FhirError,
+    InvalidResourceError,
+    Issue,
+    PreconditionFailedError,
+)
 from fhir_server.forms import Asked, Gate, InScope, Record, Recorded
 from fhir_server.interactions.desk import Desk
 from fhir_server.interactions.search import find_matches
@@ -29,7 +35,9 @@ Perform = Callable[[InScope, Desk, str], Awaitable[Recorded]]
 MakeGate = Callable[[Asked, Reader], Gate]
 
 
-async def run_transaction(in_scope: InScope, desk: Desk, perform: Perform, gate: MakeGate) -> Recorded:
+async def run_transaction(
+    in_scope: InScope, desk: Desk, perform: Perform, gate: MakeGate
+) -> Recorded:
     """Run a transaction in the desk's unit of work; an error in any entry takes all of it back.
 
     Raises:
@@ -40,7 +48,9 @@ async def run_transaction(in_scope: InScope, desk: Desk, perform: Perform, gate:
     assert content is not None
     problems = desk.tools.validator.check_own(content.value)
     if problems:
-        issues = tuple(Issue(p.code, f"{p.expression} {p.message}", p.expression) for p in problems[:50])
+        issues = tuple(
+            Issue(p.code, f"{p.expression} {p.message}", p.expression) for p in problems[:50]
+        )
         raise InvalidResourceError("the Bundle is not valid R4", issues=issues)
     entries = entries_of(content, desk.tools.base)
     run = _Transaction(in_scope, desk, perform, gate)
@@ -75,7 +85,9 @@ class _Transaction:
             if not reference:
                 continue
             if reference in taken and entry.number not in self._existing:
-                raise BadRequestError("two entries are about the same resource", _where(entry.number))
+                raise BadRequestError(
+                    "two entries are about the same resource", _where(entry.number)
+                )
             taken.add(reference)
             if entry.full_url:
                 self._identities[entry.full_url] = reference
@@ -88,14 +100,21 @@ class _Transaction:
         content = await self._resolved(entry.content) if entry.content else None
         conditions = {k: v for k, v in entry.conditions.items() if k != "if-none-exist"}
         own = received_for(replace(entry, conditions=conditions), received)
-        asked = ask(own, self._in_scope.asked.requester, self._desk.tools.definitions.resource_types, content)
+        asked = ask(
+            own,
+            self._in_scope.asked.requester,
+            self._desk.tools.definitions.resource_types,
+            content,
+        )
         desk = replace(self._desk, gate=self._gate(asked, self._desk.reader))
         return await self._perform(authorise(asked), desk, self._ids.get(entry.number, ""))
 
     async def _found(self, entry: Entry) -> Recorded:
         """A conditional create whose resource is there already: it answers with that, as a read."""
         opened = one(authorise(self._asked(entry)), self._existing[entry.number])
-        return await record(redact(opened, self._desk.tools.base), self._desk.unit(), self._desk.tools)
+        return await record(
+            redact(opened, self._desk.tools.base), self._desk.unit(), self._desk.tools
+        )
 
     async def _identity(self, entry: Entry) -> str:
         type_, _, id_ = entry.url.partition("?")[0].partition("/")
@@ -116,12 +135,21 @@ class _Transaction:
 
     def _asked(self, entry: Entry) -> Asked:
         own = received_for(entry, self._in_scope.asked.received)
-        return ask(own, self._in_scope.asked.requester, self._desk.tools.definitions.resource_types, entry.content)
+        return ask(
+            own,
+            self._in_scope.asked.requester,
+            self._desk.tools.definitions.resource_types,
+            entry.content,
+        )
 
     async def _resolved(self, content: ResourceText) -> ResourceText:
         known: Mapping[str, str] = self._identities
         for reference in references(content.value):
-            if "?" in reference and reference not in self._conditional and ":" not in reference.partition("?")[0]:
+            if (
+                "?" in reference
+                and reference not in self._conditional
+                and ":" not in reference.partition("?")[0]
+            ):
                 self._conditional[reference] = await self._conditional_target(reference)
         return rewrite_references(content, lambda r: known.get(r) or self._conditional.get(r))
 
@@ -152,7 +180,11 @@ class _Transaction:
 def _located(error: FhirError, number: int) -> FhirError:
     """The error, told as one of an entry."""
     issues = tuple(
-        replace(i, diagnostics=f"{_where(number)}: {i.diagnostics}", expression=i.expression or _where(number))
+        replace(
+            i,
+            diagnostics=f"{_where(number)}: {i.diagnostics}",
+            expression=i.expression or _where(number),
+        )
         for i in error.issues
     )
     return type(error)(str(error), issues=issues)

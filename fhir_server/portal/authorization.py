@@ -17,16 +17,26 @@ _MAX_FORM_BYTES = 256 * 1024
 class AuthorizationRoutes:
     """Discovery, authorize, token, introspect, revoke and EHR launch."""
 
-    def __init__(self, smart: Callable[[], SmartServer], clock: Callable[[], datetime], custodian: str) -> None:
+    def __init__(
+        self, smart: Callable[[], SmartServer], clock: Callable[[], datetime], custodian: str
+    ) -> None:
         self._smart = smart
         self._clock = clock
         self._custodian = custodian
         self.router = APIRouter(include_in_schema=False)
         add = self.router.add_api_route
         for prefix in ("", "/fhir"):
-            add(f"{prefix}/.well-known/smart-configuration", self.smart_configuration, response_model=None)
+            add(
+                f"{prefix}/.well-known/smart-configuration",
+                self.smart_configuration,
+                response_model=None,
+            )
         for prefix in ("", "/auth"):
-            add(f"{prefix}/.well-known/openid-configuration", self.openid_configuration, response_model=None)
+            add(
+                f"{prefix}/.well-known/openid-configuration",
+                self.openid_configuration,
+                response_model=None,
+            )
         add("/auth/jwks", self.jwks, response_model=None)
         add("/auth/smart-style.json", self.style, response_model=None)
         add("/auth/authorize", self.authorize, methods=["GET", "POST"], response_model=None)
@@ -86,9 +96,18 @@ class AuthorizationRoutes:
                 wanted.get("encounter"),
             )
         except SmartError as error:
-            return _json(getattr(error, "status", 400), {"error": "invalid_request", "error_description": str(error)})
+            return _json(
+                getattr(error, "status", 400),
+                {"error": "invalid_request", "error_description": str(error)},
+            )
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-            return _json(400, {"error": "invalid_request", "error_description": "client_id and username are needed"})
+            return _json(
+                400,
+                {
+                    "error": "invalid_request",
+                    "error_description": "client_id and username are needed",
+                },
+            )
         return _json(201, {"launch": handle})
 
 

@@ -86,4 +86,3 @@ def _trace(given: str) -> str:
     """The caller's request id if it is plain, or a new one."""
     plain = given.isascii() and given.replace("-", "").replace("_", "").isalnum()
     return given if plain and len(given) <= _TRACE_LENGTH else secrets.token_hex(16)
-

@@ -50,7 +50,9 @@ def interval(text: str) -> Interval:
     """
     match = _DATE.fullmatch(text)
     if match is None:
-        raise InvalidParameterError("a date must look like 2020, 2020-03, 2020-03-31 or 2020-03-31T12:00:00Z")
+        raise InvalidParameterError(
+            "a date must look like 2020, 2020-03, 2020-03-31 or 2020-03-31T12:00:00Z"
+        )
     try:
         return _interval(*match.groups())
     except (ValueError, OverflowError) as error:

@@ -24,7 +24,7 @@ def matches(
     return all(_meets(c, values.find(c.parameter, resource), base, now) for c in criteria)
 
 
-def check_values(criteria: Iterable[Criterion], base: str, now: datetime) -> None:
+def check_values(criteria: Iterable[Criterion]) -> None:
     """Refuse values that can match nothing because they are malformed, before the store is asked.
 
     Raises:
@@ -36,13 +36,17 @@ def check_values(criteria: Iterable[Criterion], base: str, now: datetime) -> Non
                 try:
                     interval(split_prefix(value)[1])
                 except InvalidParameterError as error:
-                    raise InvalidParameterError(f"search parameter '{criterion.parameter.code}': {error}") from error
+                    raise InvalidParameterError(
+                        f"search parameter '{criterion.parameter.code}': {error}"
+                    ) from error
 
 
 def _meets(criterion: Criterion, found: Sequence[Value], base: str, now: datetime) -> bool:
     if criterion.modifier == "missing":
         return (criterion.values[0] == "true") == (not found)
-    hit = any(_is(criterion, value, wanted, base, now) for wanted in criterion.values for value in found)
+    hit = any(
+        _is(criterion, value, wanted, base, now) for wanted in criterion.values for value in found
+    )
     return hit != (criterion.modifier == "not")
 
 
@@ -71,7 +75,9 @@ def _reference_is(value: ReferenceValue, modifier: str, wanted: str, base: str) 
         return value.identifier is not None and token_is(value.identifier, wanted)
     reference = local_reference(wanted, modifier, base)
     mine = value.reference.removeprefix(f"{base}/")
-    return bool(mine) and (mine == reference or ("/" not in reference and mine.rpartition("/")[2] == reference))
+    return bool(mine) and (
+        mine == reference or ("/" not in reference and mine.rpartition("/")[2] == reference)
+    )
 
 
 def _string_is(value: str, modifier: str, wanted: str) -> bool:

@@ -29,7 +29,9 @@ def groups(
     for criterion in ranked:
         terms = list(_terms(criterion, base, now))
         if terms and None not in terms:
-            tokens = (blind.token(type_, criterion.parameter.code, *t) for t in terms if t is not None)
+            tokens = (
+                blind.token(type_, criterion.parameter.code, *t) for t in terms if t is not None
+            )
             made.append(tuple(dict.fromkeys(tokens)))
     return tuple(made)
 
@@ -56,7 +58,9 @@ def _token(_: Criterion, value: str, __: str, ___: datetime) -> Iterator[tuple[s
         yield "system", system
 
 
-def _reference(criterion: Criterion, value: str, base: str, _: datetime) -> Iterator[tuple[str, str] | None]:
+def _reference(
+    criterion: Criterion, value: str, base: str, _: datetime
+) -> Iterator[tuple[str, str] | None]:
     if criterion.modifier == "identifier":
         system, code = split_token(value)
         yield ("identifier", f"{system}|{code}") if system is not None and code else None

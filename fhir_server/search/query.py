@@ -106,7 +106,9 @@ def parse_query(
 
 
 class _Reader:
-    def __init__(self, values: ResourceValues, type_: str, page: tuple[int, int], strict: bool) -> None:
+    def __init__(
+        self, values: ResourceValues, type_: str, page: tuple[int, int], strict: bool
+    ) -> None:
         self._values = values
         self._type = type_
         self._strict = strict
@@ -157,7 +159,9 @@ class _Reader:
             self._leave_out(name)
             return
         if modifier not in _MODIFIERS[parameter.type] and modifier not in parameter.target:
-            raise InvalidParameterError(f"the modifier of search parameter '{name}' is not supported")
+            raise InvalidParameterError(
+                f"the modifier of search parameter '{name}' is not supported"
+            )
         if modifier == "missing":
             _choice(value, {"true": True, "false": False})
         self._criteria.append(Criterion(parameter, modifier, tuple(split_values(value))))
@@ -169,7 +173,9 @@ class _Reader:
 
     def _leave_out(self, name: str) -> None:
         if self._strict or name.startswith("_security"):
-            raise InvalidParameterError(f"search parameter '{name}' is not supported for {self._type}")
+            raise InvalidParameterError(
+                f"search parameter '{name}' is not supported for {self._type}"
+            )
         self._unknown.append(name)
 
     def _sort(self, key: str) -> Sort:
@@ -184,7 +190,9 @@ class _Reader:
         code, _, target = rest.partition(":")
         parameter = self._parameter(code)
         if source != self._type or parameter is None or parameter.type != "reference":
-            raise InvalidParameterError("_include must name this type and one of its reference parameters")
+            raise InvalidParameterError(
+                "_include must name this type and one of its reference parameters"
+            )
         self._includes.append(Include(source, parameter, target))
 
 
@@ -223,4 +231,3 @@ def _choice(value: str, choices: Mapping[str, bool]) -> bool:
     if value not in choices:
         raise InvalidParameterError(f"the value must be one of {', '.join(choices)}")
     return choices[value]
-

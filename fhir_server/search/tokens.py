@@ -17,7 +17,11 @@ _PREFIXES = 6
 
 
 def tokens_of(
-    type_: str, values: ResourceValues, resource: Mapping[str, object], patients: Iterable[str], blind: BlindIndex
+    type_: str,
+    values: ResourceValues,
+    resource: Mapping[str, object],
+    patients: Iterable[str],
+    blind: BlindIndex,
 ) -> set[bytes]:
     """The tokens of ``resource``, unpadded; equal input gives equal tokens, so that an update can take them back."""
     found = {blind.token(type_, COMPARTMENT, "patient", blind.patient(p).hex()) for p in patients}
@@ -70,7 +74,9 @@ def word_prefix(word: str) -> str:
 
 def _date_terms(value: Interval) -> Iterator[tuple[str, str]]:
     first, last = days(value)
-    if value.high - value.low <= DAY and last - first <= 1:  # a moment near midnight may lie on two days
+    if (
+        value.high - value.low <= DAY and last - first <= 1
+    ):  # a moment near midnight may lie on two days
         for day in {first, last}:
             yield from (("on", bucket) for bucket in buckets_of(day))
     else:

@@ -103,7 +103,9 @@ def _tokens(type_: str, node: object) -> Iterator[Value]:
                 if text and not node.get("coding"):
                     yield TokenValue("", "", text)
             case "Coding":
-                yield TokenValue(_text(node.get("system")), _text(node.get("code")), _text(node.get("display")))
+                yield TokenValue(
+                    _text(node.get("system")), _text(node.get("code")), _text(node.get("display"))
+                )
             case "Identifier":
                 yield TokenValue(_text(node.get("system")), _text(node.get("value")))
             case "ContactPoint":
@@ -159,7 +161,9 @@ def _strings(type_: str, node: object) -> Iterator[Value]:
     elif isinstance(node, dict) and type_ in ("HumanName", "Address"):
         for key, part in node.items():
             if key not in ("use", "period", "type", "id", "extension") and not key.startswith("_"):
-                yield from (p for p in (part if isinstance(part, list) else [part]) if isinstance(p, str))
+                yield from (
+                    p for p in (part if isinstance(part, list) else [part]) if isinstance(p, str)
+                )
     elif isinstance(node, dict) and type_ == "Extension":
         yield from (v for k, v in node.items() if k.startswith("value") and isinstance(v, str))
 

@@ -102,7 +102,9 @@ class Snapshot(Protocol):
         """A data key by its id, or the newest of an owner."""
         ...
 
-    async def audit(self, *, start: int = 0, stop: int = 0, rid: int | None = None) -> Sequence[AuditRow]:
+    async def audit(
+        self, *, start: int = 0, stop: int = 0, rid: int | None = None
+    ) -> Sequence[AuditRow]:
         """Audit rows ``start <= n < stop``, or that of one AuditEvent."""
         ...
 
@@ -121,7 +123,6 @@ class Unit(Snapshot, Protocol):
     async def append_audit(self, rid: int, commitment: bytes, opening: bytes) -> int:
         """Append the audit row of an AuditEvent just put; return its number, from 0."""
         ...
-
 
 
 class Store(Protocol):

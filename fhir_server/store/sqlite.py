@@ -28,7 +28,9 @@ class SqliteStore:
         self._path = path
         self.connection = _connect(path, create=True)
         _prepare(self.connection, path)
-        self._turn = asyncio.Lock()  # first come, first served: a commit queues behind the units before it
+        self._turn = (
+            asyncio.Lock()
+        )  # first come, first served: a commit queues behind the units before it
         self._waiting: list[asyncio.Future[None]] = []
         self._dirty = asyncio.Event()
         self._readers: asyncio.LifoQueue[sqlite3.Connection] = asyncio.LifoQueue()
@@ -82,7 +84,9 @@ class SqliteStore:
         waiting, self._waiting = self._waiting, []
         for durable in waiting:
             if not durable.done():
-                durable.set_exception(StoreFullError(f"the batch was not written ({type(error).__name__})"))
+                durable.set_exception(
+                    StoreFullError(f"the batch was not written ({type(error).__name__})")
+                )
 
     async def _commit_batches(self) -> None:
         while True:

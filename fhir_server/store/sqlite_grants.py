@@ -93,7 +93,10 @@ class Secrets:
             if found:
                 return self._provider.unwrap(found[0][0], purpose)
             made = make()
-            unit.execute("INSERT INTO secret (name, wrapped) VALUES (?, ?)", (name, self._provider.wrap(made, purpose)))
+            unit.execute(
+                "INSERT INTO secret (name, wrapped) VALUES (?, ?)",
+                (name, self._provider.wrap(made, purpose)),
+            )
         return made
 
 

@@ -33,26 +33,37 @@ class SqliteJournal:
     async def save_pending(self, record: bytes) -> None:
         """See ``AnchorJournal.save_pending``."""
         async with self._store.writing() as unit:
-            unit.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", (_PENDING, record))
+            unit.execute(
+                "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", (_PENDING, record)
+            )
 
     async def save_anchor(self, size: int, record: bytes) -> None:
         """See ``AnchorJournal.save_anchor``."""
         async with self._store.writing() as unit:
-            unit.execute("INSERT OR REPLACE INTO anchor (size, content) VALUES (?, ?)", (size, record))
+            unit.execute(
+                "INSERT OR REPLACE INTO anchor (size, content) VALUES (?, ?)", (size, record)
+            )
             unit.execute("DELETE FROM meta WHERE name = ?", (_PENDING,))
 
     async def last_anchor(self) -> bytes | None:
         """See ``AnchorJournal.last_anchor``."""
-        return await self._one("SELECT content FROM anchor WHERE size > ? ORDER BY size DESC LIMIT 1", 0)
+        return await self._one(
+            "SELECT content FROM anchor WHERE size > ? ORDER BY size DESC LIMIT 1", 0
+        )
 
     async def anchor_covering(self, index: int) -> bytes | None:
         """See ``AnchorJournal.anchor_covering``."""
-        return await self._one("SELECT content FROM anchor WHERE size > ? ORDER BY size LIMIT 1", index)
+        return await self._one(
+            "SELECT content FROM anchor WHERE size > ? ORDER BY size LIMIT 1", index
+        )
 
     async def all_anchors(self) -> list[bytes]:
         """Every anchor, oldest first, for an audit of the whole log."""
         async with self._store.reading() as snapshot:
-            return [content for (content,) in snapshot.execute("SELECT content FROM anchor ORDER BY size", ())]
+            return [
+                content
+                for (content,) in snapshot.execute("SELECT content FROM anchor ORDER BY size", ())
+            ]
 
     async def _one(self, query: str, value: object) -> bytes | None:
         async with self._store.reading() as snapshot:

@@ -58,13 +58,18 @@ class SqliteSnapshot:
         found = self._connection.execute(query, (value,)).fetchone()
         return WrappedKey(found[0], found[1], found[2] or b"") if found else None
 
-    async def audit(self, *, start: int = 0, stop: int = 0, rid: int | None = None) -> Sequence[AuditRow]:
+    async def audit(
+        self, *, start: int = 0, stop: int = 0, rid: int | None = None
+    ) -> Sequence[AuditRow]:
         """See ``Snapshot.audit``."""
+        values: tuple[int, ...]
         if rid is not None:
             query, values = "SELECT n, rid, commitment, opening FROM audit WHERE rid = ?", (rid,)
         else:
-            query = "SELECT n, rid, commitment, opening FROM audit WHERE n >= ? AND n < ? ORDER BY n"
-            values = (start, stop)  # type: ignore[assignment]
+            query = (
+                "SELECT n, rid, commitment, opening FROM audit WHERE n >= ? AND n < ? ORDER BY n"
+            )
+            values = (start, stop)
         return [AuditRow(*found) for found in self._connection.execute(query, values)]
 
 
@@ -107,7 +112,8 @@ class SqliteUnit(SqliteSnapshot):
     async def add_key(self, key: WrappedKey) -> None:
         """See ``Unit.add_key``."""
         self._connection.execute(
-            "INSERT INTO data_key (id, owner, wrapped) VALUES (?, ?, ?)", (key.id, key.owner, key.wrapped)
+            "INSERT INTO data_key (id, owner, wrapped) VALUES (?, ?, ?)",
+            (key.id, key.owner, key.wrapped),
         )
 
     async def append_audit(self, rid: int, commitment: bytes, opening: bytes) -> int:
@@ -120,11 +126,9 @@ class SqliteUnit(SqliteSnapshot):
         return int(found[0])
 
 
-def _version(found: Sequence[object]) -> SealedVersion:
-    rid, row, type_, version, at, deleted, key_id, patients, wraps, sealed = found
-    return SealedVersion(  # the columns are STRICT, so the casts below only tell the type checker
-        rid, row, type_, version, at, bool(deleted), key_id, patients, wraps, sealed  # type: ignore[arg-type]
-    )
+def _version(found: Sequence[Any]) -> SealedVersion:
+    rid, row, type_, version, at, deleted, *sealed = found  # typed by the STRICT columns
+    return SealedVersion(rid, row, type_, version, at, bool(deleted), *sealed)
 
 
 def _statement(selection: Selection) -> tuple[str, list[object]]:
@@ -151,7 +155,9 @@ def _statement(selection: Selection) -> tuple[str, list[object]]:
     order = "DESC" if selection.descending else "ASC"
     by = f"r.at {order}, r.rid {order}" if selection.by_time else f"r.rid {order}"
     values.append(selection.limit)
-    query = f"SELECT {_COLUMNS} FROM {source} WHERE {' AND '.join(conditions)} ORDER BY {by} LIMIT ?"  # noqa: S608
+    query = (
+        f"SELECT {_COLUMNS} FROM {source} WHERE {' AND '.join(conditions)} ORDER BY {by} LIMIT ?"  # noqa: S608
+    )
     return query, values
 
 

@@ -2,7 +2,9 @@
 
 A data key is 32 random bytes; with the name of its owner (``Patient/1``) behind them it is wrapped by the key provider
 (``crypto/provider.py``) for the purpose ``data-key | tenant | owner``.  So who a record belongs to can be told without
-opening the record, and is forgotten with the key.  Unwrapped keys stay in memory; a key made in a unit of work is shared with others only after
+opening the record, and is forgotten with the key.
+
+Unwrapped keys stay in memory; a key made in a unit of work is shared with others only after
 that unit is durable, because a key that was never written would lose what it sealed.
 """
 
@@ -50,7 +52,9 @@ class KeyRing:
             known = self._unwrap(wrapped)
         return known.owner
 
-    async def for_owner(self, owner: bytes, name: str, unit: Unit, fresh: dict[bytes, DataKey]) -> DataKey:
+    async def for_owner(
+        self, owner: bytes, name: str, unit: Unit, fresh: dict[bytes, DataKey]
+    ) -> DataKey:
         """The key to seal with for an owner, made if there is none; ``fresh`` holds those of this unit."""
         known = self._by_owner.get(owner) or fresh.get(owner)
         if known is not None:

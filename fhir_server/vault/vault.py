@@ -103,7 +103,9 @@ class Reader:
                 outer = await self._ring.by_id(wrap[_TOKEN : 2 * _TOKEN], self._snapshot)
             except KeyDestroyedError:
                 continue
-            return DataKey(version.key_id, outer.open(wrap[2 * _TOKEN :], version.key_id + version.row))
+            return DataKey(
+                version.key_id, outer.open(wrap[2 * _TOKEN :], version.key_id + version.row)
+            )
         raise KeyDestroyedError("the data keys of all patients of this record were destroyed")
 
     def _place(self, version: SealedVersion) -> bytes:
@@ -132,7 +134,9 @@ class Writer(Reader):
         version, _ = await self._put(draft)
         return version
 
-    async def put_audited(self, draft: Draft, k: bytes, commitment: bytes) -> tuple[SealedVersion, int]:
+    async def put_audited(
+        self, draft: Draft, k: bytes, commitment: bytes
+    ) -> tuple[SealedVersion, int]:
         """Write an AuditEvent with its leaf: commitment in clear, the number ``k`` that opens it sealed beside it."""
         version, key = await self._put(draft)
         opening = key.seal(k, b"opening|" + self._place(version))
@@ -163,11 +167,14 @@ class Writer(Reader):
         rid = await self._unit.put(written, add, list(draft.dropped - draft.tokens))
         return replace(written, rid=rid), key
 
-    async def _seal_key(self, type_: str, row: bytes, owners: Mapping[bytes, str]) -> tuple[DataKey, bytes]:
+    async def _seal_key(
+        self, type_: str, row: bytes, owners: Mapping[bytes, str]
+    ) -> tuple[DataKey, bytes]:
         if not owners:
             owners = {self.blind.patient(f"type:{type_}"): f"type:{type_}"}
         keys = {
-            token: await self._ring.for_owner(token, name, self._unit, self.fresh) for token, name in owners.items()
+            token: await self._ring.for_owner(token, name, self._unit, self.fresh)
+            for token, name in owners.items()
         }
         if len(keys) == 1:
             return next(iter(keys.values())), b""
