@@ -1,0 +1,48 @@
+# Consentry: make demo | test | check | serve | bench.  Everything that is made lies in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/cache/pycache
+export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/$(VENV)/cache/hypothesis
+
+.PHONY: demo serve setup test check bench clean
+
+demo: setup
+	@$(BIN)/consentry demo
+
+serve: setup
+	@$(BIN)/consentry serve
+
+setup: $(VENV)/.runtime
+
+test: $(VENV)/.dev
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-cache
+
+bench: $(VENV)/.dev
+	@$(BIN)/python -m tests.bench
+
+clean:
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Consentry needs Python 3.11 or newer: make PYTHON=python3.12'; exit 1; }
+	@echo 'making .venv ...'
+	@$(PYTHON) -m venv $(VENV)
+	@echo '*' > $(VENV)/.gitignore
+
+$(VENV)/.runtime: $(BIN)/python .ci/lock/runtime.txt pyproject.toml
+	@echo 'installing locked dependencies ...'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .ci/lock/runtime.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime .ci/lock/dev.txt
+	@echo 'installing locked test tools ...'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .ci/lock/dev.txt
+	@touch $@

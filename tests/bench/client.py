@@ -1,0 +1,81 @@
+"""A bare HTTP/1.1 client, so that the load generator does not measure itself."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status and body."""
+
+    status: int
+    body: bytes
+
+
+class Connection:
+    """One kept-alive connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, token: str) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._token = token
+
+    @classmethod
+    async def open(cls, port: int, token: str) -> "Connection":
+        """Connect to a server on this machine."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**20)
+        return cls(reader, writer, token)
+
+    async def send(self, method: str, path: str, body: bytes = b"") -> Answer:
+        """Send one request and read its answer."""
+        head = (
+            f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {self._token}\r\n"
+            f"Content-Type: application/fhir+json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        self._writer.write(head.encode() + body)
+        await self._writer.drain()
+        headers = (await self._reader.readuntil(b"\r\n\r\n")).lower()
+        length = int(headers.partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
+        return Answer(int(headers[9:12]), await self._reader.readexactly(length))
+
+    def close(self) -> None:
+        """Hang up."""
+        self._writer.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What a run of equal requests measured."""
+
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+
+
+async def hammer(port: int, token: str, paths: Sequence[str], *, clients: int, seconds: float) -> Rate:
+    """Send GETs over ``paths`` from ``clients`` connections at once for ``seconds``; every answer must be 200."""
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+
+    async def one(number: int) -> None:
+        connection = await Connection.open(port, token)
+        at = number
+        while time.perf_counter() < end:
+            started = time.perf_counter()
+            answer = await connection.send("GET", paths[at % len(paths)])
+            times.append(time.perf_counter() - started)
+            assert answer.status == 200, answer
+            at += clients
+        connection.close()
+
+    started = time.perf_counter()
+    await asyncio.gather(*(one(number) for number in range(clients)))
+    elapsed = time.perf_counter() - started
+    ordered = sorted(times)
+    return Rate(
+        len(ordered) / elapsed,
+        ordered[len(ordered) // 2] * 1000,
+        ordered[int(len(ordered) * 0.99)] * 1000,
+    )
