@@ -30,6 +30,7 @@ from fhir_server.pipeline.policies import Policies
 from fhir_server.pipeline.run import Pipeline
 from fhir_server.portal.authorization import AuthorizationRoutes
 from fhir_server.rest.routes import FhirRoutes
+from fhir_server.search.tokens import Tokenizer
 from fhir_server.search.values import Searchable
 from fhir_server.settings import Settings
 from fhir_server.store.sqlite import SqliteStore
@@ -90,7 +91,7 @@ async def open_house(settings: Settings) -> House:
         admin_policies=load_template(settings.policy_name, settings.custodian),
         break_glass=frozenset(settings.break_glass),
     )
-    tools = _tools(settings, anchorer, await own.get("cursors", new_seed))
+    tools = _tools(settings, anchorer, vault.blind, await own.get("cursors", new_seed))
     return House(
         settings, store, vault, smart, anchorer, Pipeline(vault, smart, Policies(config), tools)
     )
@@ -171,7 +172,7 @@ def _read_list(name: str) -> list[Mapping[str, object]]:
     return content
 
 
-def _tools(settings: Settings, anchorer: Anchorer, cursor_key: bytes) -> Tools:
+def _tools(settings: Settings, anchorer: Anchorer, blind: BlindIndex, cursor_key: bytes) -> Tools:
     definitions = r4()
     searchable = Searchable(definitions)
     since = clock().isoformat(timespec="seconds")
@@ -179,6 +180,7 @@ def _tools(settings: Settings, anchorer: Anchorer, cursor_key: bytes) -> Tools:
     return Tools(
         definitions=definitions,
         searchable=searchable,
+        tokenizer=Tokenizer(searchable, blind),
         validator=Validator(definitions),
         cursors=Cursors(cursor_key, lifetime),
         base=settings.fhir_base,

@@ -9,7 +9,7 @@ from fhir_server.forms import Gate, Json
 from fhir_server.interactions.cursors import Cursors
 from fhir_server.ownership import patients_of
 from fhir_server.resource_text import ResourceText
-from fhir_server.search.tokens import tokens_of
+from fhir_server.search.tokens import Tokenizer
 from fhir_server.search.values import Searchable
 from fhir_server.vault.vault import Reader, Writer
 from profiles.definitions import Definitions
@@ -32,6 +32,7 @@ class Tools:
 
     definitions: Definitions
     searchable: Searchable
+    tokenizer: Tokenizer
     validator: Validator
     cursors: Cursors
     base: str
@@ -61,12 +62,6 @@ class Tools:
     def patients(self, value: Json, type_: str, id_: str) -> tuple[str, ...]:
         """Whose data a resource is."""
         return patients_of(value, type_, id_, self.base)
-
-    def tokens(
-        self, value: Json, type_: str, patients: tuple[str, ...], reader: Reader
-    ) -> frozenset[bytes]:
-        """The search tokens of a resource."""
-        return frozenset(tokens_of(type_, self.searchable.of(type_), value, patients, reader.blind))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from fhir_server.interactions.desk import Desk
 from fhir_server.interactions.sorting import sort_records
 from fhir_server.interactions.stages import located, page
 from fhir_server.search.dates import FOREVER, NEVER, interval
-from fhir_server.search.match import check_values, matches
+from fhir_server.search.match import Matcher, check_values
 from fhir_server.search.plan import compartment, groups, local_reference, widened
 from fhir_server.search.query import Criterion, Include, Query, parse_query, split_prefix, unescape
 from fhir_server.search.values import ReferenceValue
@@ -91,6 +91,7 @@ class _Finder:
         self._values = desk.tools.searchable.of(query.type_)
         self._applied = urlencode(query.applied)
         check_values(query.criteria)
+        self._matcher = Matcher(self._values, query.criteria, desk.tools.base, self._received.now)
 
     async def page(self) -> _Page:
         in_order = not self._query.sorts or (
@@ -148,7 +149,7 @@ class _Finder:
         while True:
             versions = await self._desk.reader.select(selection)
             for record in await self._desk.gate.admit(located(self._in_scope, versions)):
-                if self._meets(record):
+                if self._matcher.matches(record.value):
                     yield record
             opened += len(versions)
             if len(versions) < selection.limit:
@@ -157,15 +158,6 @@ class _Finder:
                 raise TooManyError("the search is too wide: add a patient, a code or a date")
             last = versions[-1]
             selection = replace(selection, after=(last.at, last.rid))
-
-    def _meets(self, record: Record) -> bool:
-        return matches(
-            self._values,
-            record.value,
-            self._query.criteria,
-            self._desk.tools.base,
-            self._received.now,
-        )
 
     def _selection(self) -> Selection:
         tools, reader = self._desk.tools, self._desk.reader

@@ -92,7 +92,7 @@ async def delete(in_scope: InScope, desk: Desk) -> Opened:
     previous = await _current_record(in_scope, desk, current)
     assert previous is not None
     _require_match(interaction, current)
-    tokens = desk.tools.tokens(previous.value, interaction.type_, previous.patients, desk.reader)
+    tokens = desk.tools.tokenizer.tokens(interaction.type_, previous.value, previous.patients)
     draft = Draft(
         type_=interaction.type_,
         id_=interaction.id_,
@@ -124,11 +124,11 @@ async def _write(
     patients = desk.tools.patients(stamped.value, type_, id_)
     decisions = await desk.gate.require_write(in_scope, stamped.value, patients, action)
     dropped = (
-        desk.tools.tokens(previous.value, type_, previous.patients, desk.reader)
+        desk.tools.tokenizer.tokens(type_, previous.value, previous.patients)
         if previous
         else frozenset[bytes]()
     )
-    tokens = desk.tools.tokens(stamped.value, type_, patients, desk.reader)
+    tokens = desk.tools.tokenizer.tokens(type_, stamped.value, patients)
     draft = Draft(type_, id_, version, at, stamped.text, patients, tokens, current, dropped)
     sealed = await _put(desk, draft)
     return desk.gate.written(sealed, stamped.text.encode(), stamped.value, patients, decisions)

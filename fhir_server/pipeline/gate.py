@@ -17,7 +17,7 @@ from fhir_server.pipeline.actors import access_request
 from fhir_server.pipeline.consent import consent, verdict_of
 from fhir_server.pipeline.policies import Policies
 from fhir_server.resource_text import references
-from fhir_server.search.match import matches
+from fhir_server.search.match import Matcher
 from fhir_server.search.query import parse_query
 from fhir_server.search.values import Searchable
 from fhir_server.store.protocol import SealedVersion
@@ -153,7 +153,7 @@ class ConsentGate:
             return True
         values = self._searchable.of(type_)
         query = parse_query(values, type_, scope.parameters, page=(1, 1), strict=True)
-        return matches(values, value, query.criteria, self._base, self._asked.received.now)
+        return Matcher(values, query.criteria, self._base, self._asked.received.now).matches(value)
 
     def _is_nobodys(self, type_: str, patients: Sequence[str]) -> bool:
         return not patients and type_ in self._administrative

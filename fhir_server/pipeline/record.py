@@ -86,7 +86,7 @@ async def _append_event(happening: Happening, writer: Writer, tools: Tools) -> i
         at=at,
         text=orjson.dumps(event).decode(),
         patients=patients,
-        tokens=tools.tokens(event, "AuditEvent", patients, writer),
+        tokens=tools.tokenizer.tokens("AuditEvent", event, patients),
     )
     _, number = await put_with_leaf(writer, draft, tools.new_secret)
     return number

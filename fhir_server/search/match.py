@@ -10,18 +10,51 @@ from fhir_server.errors import InvalidParameterError
 from fhir_server.search.dates import Interval, interval
 from fhir_server.search.plan import local_reference, widened
 from fhir_server.search.query import Criterion, split_prefix, split_token, unescape
-from fhir_server.search.values import ReferenceValue, ResourceValues, TokenValue, Value, normalise
+from fhir_server.search.values import (
+    ReferenceValue,
+    ResourceValues,
+    TokenValue,
+    Value,
+    normalise,
+    pack,
+)
 
 
-def matches(
-    values: ResourceValues,
-    resource: Mapping[str, object],
-    criteria: Iterable[Criterion],
-    base: str,
-    now: datetime,
-) -> bool:
-    """Whether ``resource`` meets all criteria."""
-    return all(_meets(c, values.find(c.parameter, resource), base, now) for c in criteria)
+class Matcher:
+    """Whether resources of one type meet all criteria of one request.
+
+    Many candidates share the member that a criterion looks at (their patient, their code): what was found for such a
+    member is remembered for the request.
+    """
+
+    def __init__(
+        self, values: ResourceValues, criteria: Iterable[Criterion], base: str, now: datetime
+    ) -> None:
+        self._values = values
+        self._criteria = [(c, values.first_members(c.parameter)) for c in criteria]
+        self._base = base
+        self._now = now
+        self._known: dict[tuple[int, bytes], bool] = {}
+
+    def matches(self, resource: Mapping[str, object]) -> bool:
+        """Whether ``resource`` meets all criteria."""
+        return all(self._meets(number, resource) for number in range(len(self._criteria)))
+
+    def _meets(self, number: int, resource: Mapping[str, object]) -> bool:
+        criterion, members = self._criteria[number]
+        seen = [resource.get(member) for member in members]
+        packed = pack(seen)
+        if not packed or "contained" in resource:
+            return self._decide(criterion, resource)
+        key = (number, packed)
+        if key not in self._known:
+            self._known[key] = self._decide(criterion, resource)
+        return self._known[key]
+
+    def _decide(self, criterion: Criterion, resource: Mapping[str, object]) -> bool:
+        return _meets(
+            criterion, self._values.find(criterion.parameter, resource), self._base, self._now
+        )
 
 
 def check_values(criteria: Iterable[Criterion]) -> None:

@@ -7,28 +7,59 @@ The index gives a superset: what it finds is opened, if consent permits, and che
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+
+import orjson
 
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.search.dates import DAY, Interval, buckets_of, days
-from fhir_server.search.values import ReferenceValue, ResourceValues, TokenValue, Value, words
+from fhir_server.search.values import ReferenceValue, Searchable, TokenValue, Value, pack, words
 
 COMPARTMENT = "_patient"
 _PREFIXES = 6
+_CACHED = 32_768
+_LONGEST = 1024  # bytes of a member worth remembering
 
 
-def tokens_of(
-    type_: str,
-    values: ResourceValues,
-    resource: Mapping[str, object],
-    patients: Iterable[str],
-    blind: BlindIndex,
-) -> set[bytes]:
-    """The tokens of ``resource``, unpadded; equal input gives equal tokens, so that an update can take them back."""
-    found = {blind.token(type_, COMPARTMENT, "patient", blind.patient(p).hex()) for p in patients}
-    for parameter, value in values.all(resource):
-        for kind, text in _terms(value, parameter.type):
-            found.add(blind.token(type_, parameter.code, kind, text))
-    return found
+class Tokenizer:
+    """Makes the tokens of resources; what many of them share (a code, a patient, a device) is computed once."""
+
+    def __init__(self, searchable: Searchable, blind: BlindIndex) -> None:
+        self._searchable = searchable
+        self._blind = blind
+        self._shared = lru_cache(_CACHED)(self._of_packed)
+
+    def tokens(
+        self, type_: str, resource: Mapping[str, object], patients: Iterable[str]
+    ) -> frozenset[bytes]:
+        """The tokens of ``resource``, unpadded; equal input gives equal tokens: an update can take them back."""
+        blind = self._blind
+        found = {
+            blind.token(type_, COMPARTMENT, "patient", blind.patient(p).hex()) for p in patients
+        }
+        values = self._searchable.of(type_)
+        whole = "contained" in resource  # a member may point into it: it can not be read on its own
+        for member in values.members(resource):
+            content = resource[member]
+            for part in content if isinstance(content, list) and not whole else (content,):
+                packed = b"" if whole else pack(part)
+                if packed and len(packed) <= _LONGEST:
+                    found |= self._shared(type_, member, packed)
+                else:
+                    found |= self._of_member(type_, member, resource)
+        return frozenset(found)
+
+    def _of_packed(self, type_: str, member: str, packed: bytes) -> frozenset[bytes]:
+        return self._of_member(type_, member, {member: orjson.loads(packed)})
+
+    def _of_member(
+        self, type_: str, member: str, resource: Mapping[str, object]
+    ) -> frozenset[bytes]:
+        return frozenset(
+            self._blind.token(type_, parameter.code, kind, text)
+            for parameter, value in self._searchable.of(type_).of_member(member, resource)
+            for kind, text in _terms(value, parameter.type)
+        )
 
 
 def _terms(value: Value, type_: str) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
+import orjson
+
 from fhir_server.errors import InvalidParameterError
 from fhir_server.search.dates import FOREVER, NEVER, Interval, interval
 from profiles.definitions import Definitions, SearchParameter
@@ -56,14 +58,22 @@ class ResourceValues:
                     assert isinstance(first, str), "every search expression begins with a member"
                     self._by_member.setdefault(first, []).append((self.parameters[code], branch))
 
-    def all(self, resource: Json) -> Iterator[tuple[SearchParameter, Value]]:
-        """Every value of every parameter, those kept in columns left out; walks only the members that are there."""
-        for member in resource:
-            for parameter, branch in self._by_member.get(member, ()):
-                read = _READERS[parameter.type]
-                for node in branch.find(resource):
-                    for value in read(branch.type, node):
-                        yield parameter, value
+    def members(self, resource: Json) -> Iterator[str]:
+        """The members of ``resource`` that any parameter looks at."""
+        return (member for member in resource if member in self._by_member)
+
+    def of_member(self, member: str, resource: Json) -> Iterator[tuple[SearchParameter, Value]]:
+        """Every value that one member offers to any parameter, those kept in columns left out."""
+        for parameter, branch in self._by_member[member]:
+            read = _READERS[parameter.type]
+            for node in branch.find(resource):
+                for value in read(branch.type, node):
+                    yield parameter, value
+
+    def first_members(self, parameter: SearchParameter) -> tuple[str, ...]:
+        """The members of a resource that a parameter looks at."""
+        firsts = (str(branch.steps[0]) for branch in self._branches[parameter.code])
+        return tuple(dict.fromkeys(firsts))
 
     def reads(self, code: str) -> bool:
         """Whether a parameter of this code can be searched."""
@@ -189,6 +199,14 @@ def _text(value: object) -> str:
 @cache
 def _dropped(character: str) -> bool:
     return unicodedata.combining(character) != 0
+
+
+def pack(content: object) -> bytes:
+    """A member's content as a key to remember it by; empty for what does not pack (an integer of over 64 bits)."""
+    try:
+        return orjson.dumps(content, default=str)
+    except TypeError:
+        return b""
 
 
 def normalise(text: str) -> str:

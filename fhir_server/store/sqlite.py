@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 
 from fhir_server.errors import SettingsError, StoreFullError
-from fhir_server.store.sqlite_records import SqliteSnapshot, SqliteUnit
+from fhir_server.store.sqlite_records import NewTokens, SqliteSnapshot, SqliteUnit
 
 SCHEMA_VERSION = 1
 _READERS = 8
@@ -33,6 +33,7 @@ class SqliteStore:
         )  # first come, first served: a commit queues behind the units before it
         self._waiting: list[asyncio.Future[None]] = []
         self._dirty = asyncio.Event()
+        self._tokens = NewTokens()
         self._readers: asyncio.LifoQueue[sqlite3.Connection] = asyncio.LifoQueue()
         for _ in range(_READERS):
             self._readers.put_nowait(_connect(path, create=False))
@@ -59,10 +60,12 @@ class SqliteStore:
             if not self.connection.in_transaction:
                 self.connection.execute("BEGIN IMMEDIATE")
             self.connection.execute("SAVEPOINT unit")
+            self._tokens.begin_unit()
             try:
-                yield SqliteUnit(self.connection)
+                yield SqliteUnit(self.connection, self._tokens)
                 self.connection.execute("RELEASE unit")
             except BaseException as error:
+                self._tokens.undo_unit()
                 self._undo(error)
                 raise
             durable = asyncio.get_running_loop().create_future()
@@ -81,6 +84,7 @@ class SqliteStore:
             raise StoreFullError("the disk is full") from error
 
     def _fail_batch(self, error: BaseException) -> None:
+        self._tokens.forget()
         waiting, self._waiting = self._waiting, []
         for durable in waiting:
             if not durable.done():
@@ -97,7 +101,7 @@ class SqliteStore:
 
     async def _commit(self) -> None:
         try:
-            await asyncio.to_thread(self.connection.execute, "COMMIT")
+            await asyncio.to_thread(self._write_batch)
         except sqlite3.Error as error:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
@@ -107,6 +111,10 @@ class SqliteStore:
         for durable in waiting:
             if not durable.done():
                 durable.set_result(None)
+
+    def _write_batch(self) -> None:
+        self._tokens.write(self.connection)
+        self.connection.execute("COMMIT")
 
     async def close(self) -> None:
         """See ``Store.close``."""

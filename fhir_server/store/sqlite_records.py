@@ -1,7 +1,8 @@
 """Records, tokens, data keys and audit rows in SQLite: the statements behind ``Snapshot`` and ``Unit``."""
 
+import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fhir_server.store.protocol import AuditRow, SealedVersion, Selection, WrappedKey
@@ -9,6 +10,7 @@ from fhir_server.store.protocol import AuditRow, SealedVersion, Selection, Wrapp
 _COLUMNS = (
     "r.rid, r.row, r.type, v.version, v.at, v.deleted, v.key_id, v.patients, v.wraps, v.sealed"
 )
+_TOKEN = 12  # bytes, as ``crypto/blind.py`` makes them
 _CURRENT = "JOIN version v ON v.rid = r.rid AND v.version = r.version"
 
 
@@ -73,8 +75,59 @@ class SqliteSnapshot:
         return [AuditRow(*found) for found in self._connection.execute(query, values)]
 
 
+class NewTokens:
+    """Tokens of a batch that are not in the index yet.
+
+    They go in together, sorted, by one statement: equal tokens lie side by side, and while SQLite works on it in the
+    commit's thread, the event loop runs on.  A unit that asks the index before the commit writes them first.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[bytes, int]] = []
+        self._mark = 0
+        self._written: list[tuple[bytes, int]] = []
+
+    def extend(self, tokens: Iterable[tuple[bytes, int]]) -> None:
+        """Add tokens, each with its record."""
+        self._waiting.extend(tokens)
+
+    def begin_unit(self) -> None:
+        """Remember what waits from the units before."""
+        self._mark = len(self._waiting)
+        self._written = []
+
+    def undo_unit(self) -> None:
+        """Go back to ``begin_unit``: what the unit before waited for and this unit wrote, waits again."""
+        self._waiting = self._written + self._waiting[: self._mark]
+
+    def forget(self) -> None:
+        """Forget everything: the batch was not written."""
+        self._waiting = []
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        """Put all of them into the index."""
+        if not self._waiting:
+            return
+        self._written += self._waiting[: self._mark]
+        waiting, self._waiting, self._mark = sorted(self._waiting), [], 0
+        connection.execute(
+            "INSERT OR IGNORE INTO token (token, rid)"
+            f" SELECT substr(?1, key * {_TOKEN} + 1, {_TOKEN}), value FROM json_each(?2)",  # noqa: S608
+            (b"".join(t for t, _ in waiting), json.dumps([rid for _, rid in waiting])),
+        )
+
+
 class SqliteUnit(SqliteSnapshot):
     """See ``store.protocol.Unit``."""
+
+    def __init__(self, connection: sqlite3.Connection, tokens: NewTokens) -> None:
+        super().__init__(connection)
+        self._tokens = tokens
+
+    async def select(self, selection: Selection) -> Sequence[SealedVersion]:
+        """See ``Snapshot.select``; sees what this batch has written."""
+        self._tokens.write(self._connection)
+        return await super().select(selection)
 
     async def put(self, version: SealedVersion, add: Sequence[bytes], drop: Sequence[bytes]) -> int:
         """See ``Unit.put``."""
@@ -93,12 +146,11 @@ class SqliteUnit(SqliteSnapshot):
             ),
         )
         if drop:
+            self._tokens.write(self._connection)
             self._connection.executemany(
                 "DELETE FROM token WHERE token = ? AND rid = ?", [(t, rid) for t in drop]
             )
-        self._connection.executemany(
-            "INSERT OR IGNORE INTO token (token, rid) VALUES (?, ?)", [(t, rid) for t in add]
-        )
+        self._tokens.extend((t, rid) for t in add)
         return rid
 
     def _create(self, version: SealedVersion) -> int:
@@ -137,20 +189,17 @@ def _statement(selection: Selection) -> tuple[str, list[object]]:
     source = f"record r {_CURRENT}"
     if selection.all_of:
         first, *rest = selection.all_of
-        source = (
-            f"(SELECT DISTINCT rid FROM token WHERE token IN ({_marks(first)})) t "  # noqa: S608
-            f"CROSS JOIN record r ON r.rid = t.rid {_CURRENT}"
-        )
+        found = f"SELECT DISTINCT t.rid FROM token t WHERE t.token IN ({_marks(first)})"  # noqa: S608
         values += first
-    else:
-        rest = []
+        for group in rest:  # probed inside, before any record is read
+            found += (
+                " AND EXISTS (SELECT 1 FROM token x"  # noqa: S608
+                f" WHERE x.rid = t.rid AND x.token IN ({_marks(group)}))"
+            )
+            values += group
+        source = f"({found}) t CROSS JOIN record r ON r.rid = t.rid {_CURRENT}"
     conditions = ["r.type = ?", "r.deleted = 0"]
     values.append(selection.type_)
-    for group in rest:
-        conditions.append(
-            f"EXISTS (SELECT 1 FROM token x WHERE x.rid = r.rid AND x.token IN ({_marks(group)}))"  # noqa: S608
-        )
-        values += group
     _narrow(selection, conditions, values)
     order = "DESC" if selection.descending else "ASC"
     by = f"r.at {order}, r.rid {order}" if selection.by_time else f"r.rid {order}"
