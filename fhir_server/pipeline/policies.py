@@ -44,6 +44,8 @@ class Policies:
         ]
         subject = await reader.name(patient)
         policy = compile_policy(consents, self._config, subject=subject)
+        if not subject:  # before the patient's first record is written: "self" would never hold
+            return policy
         self._kept[patient] = (key, policy)
         if len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
