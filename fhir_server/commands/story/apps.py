@@ -1,0 +1,187 @@
+"""Getting tokens as real clients do: backend services, standalone launch, and EHR launch (SMART App Launch 2.2).
+
+A person's part is played through the pages that a browser would show: their forms are read and posted.
+"""
+
+import base64
+import secrets
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from html.parser import HTMLParser
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+
+from fhir_server.commands.story.cast import CALLBACK, Cast, Person, scope_of
+from fhir_server.commands.story.errors import StepError
+from smart_auth.tokens import client_assertion
+
+_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_TIMEOUT = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """What ``.well-known/smart-configuration`` tells a client."""
+
+    fhir: str
+    authorize: str
+    token: str
+    issuer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """An answer of the token endpoint.
+
+    Attributes:
+        patient: Id of the patient in context, or empty.
+    """
+
+    token: str = field(repr=False)
+    scope: str
+    patient: str
+    encounter: str
+
+
+def discover(fhir: str) -> Endpoints:
+    """Ask a FHIR server where its authorization server is."""
+    answer = httpx.get(f"{fhir}/.well-known/smart-configuration", timeout=_TIMEOUT)
+    found = answer.json()
+    return Endpoints(
+        fhir, found["authorization_endpoint"], found["token_endpoint"], found.get("issuer", "")
+    )
+
+
+def backend_token(endpoints: Endpoints, cast: Cast, client_id: str, scope: str) -> Granted:
+    """A token by private_key_jwt, ES384.
+
+    Raises:
+        StepError: The token endpoint refuses.
+    """
+    now = datetime.now(UTC)
+    assertion = client_assertion(cast.keys[client_id], client_id, endpoints.token, now, "ES384")
+    form = {
+        "grant_type": "client_credentials",
+        "scope": scope,
+        "client_assertion_type": _ASSERTION,
+        "client_assertion": assertion,
+    }
+    return _granted(httpx.post(endpoints.token, data=form, timeout=_TIMEOUT))
+
+
+def app_token(endpoints: Endpoints, client_id: str, person: Person, launch: str = "") -> Granted:
+    """A token by authorization code with PKCE: the person signs in and allows what the app asks for.
+
+    Args:
+        launch: The handle of an EHR launch; empty for a standalone launch.
+
+    Raises:
+        StepError: A page or endpoint answers otherwise than SMART says.
+    """
+    verifier, state = secrets.token_urlsafe(48), secrets.token_urlsafe(16)
+    challenge = base64.urlsafe_b64encode(sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+    query = {
+        "response_type": "code",
+        "client_id": client_id,
+        "redirect_uri": CALLBACK,
+        "scope": scope_of(client_id),
+        "state": state,
+        "aud": endpoints.fhir,
+        "code_challenge": challenge,
+        "code_challenge_method": "S256",
+        **({"launch": launch} if launch else {}),
+    }
+    code = _authorize(endpoints, query, person)
+    form = {
+        "grant_type": "authorization_code",
+        "code": code,
+        "redirect_uri": CALLBACK,
+        "client_id": client_id,
+        "code_verifier": verifier,
+    }
+    return _granted(httpx.post(endpoints.token, data=form, timeout=_TIMEOUT))
+
+
+def ehr_launch(
+    server: str, ehr: Granted, client_id: str, username: str, patient: str, encounter: str
+) -> str:
+    """The EHR opens an app for a member of staff, on a patient: the launch handle.
+
+    Raises:
+        StepError: The server refuses.
+    """
+    answer = httpx.post(
+        f"{server}/auth/launch",
+        json={
+            "client_id": client_id,
+            "username": username,
+            "patient": patient,
+            "encounter": encounter,
+        },
+        headers={"Authorization": f"Bearer {ehr.token}"},
+        timeout=_TIMEOUT,
+    )
+    if answer.status_code != 201:
+        raise StepError(f"the launch was refused: {answer.status_code} {answer.text[:200]}")
+    return str(answer.json()["launch"])
+
+
+def _authorize(endpoints: Endpoints, query: dict[str, str], person: Person) -> str:
+    """The person's way through the pages; the code."""
+    with httpx.Client(timeout=_TIMEOUT) as browser:
+        page = browser.get(endpoints.authorize, params=query)
+        login = _form(page, "sign-in")
+        given = {"username": [person.username], "password": [person.password]}
+        page = browser.post(endpoints.authorize, data={**login, **given})
+        decision = _form(page, "decide")
+        page = browser.post(endpoints.authorize, data={**decision, "decision": ["allow"]})
+    back = str(page.headers.get("location", ""))
+    answer: dict[str, list[str]] = parse_qs(urlsplit(back).query)
+    if not back.startswith(f"{CALLBACK}?") or answer.get("state") != [query["state"]]:
+        raise StepError(f"the authorize page did not return to the app: {page.status_code}")
+    if answer.get("iss") != [endpoints.issuer] or "code" not in answer:
+        raise StepError(f"the app got no code: {answer.get('error', ['no iss'])[0]}")
+    return answer["code"][0]
+
+
+def _granted(answer: httpx.Response) -> Granted:
+    if answer.status_code != 200:
+        raise StepError(f"the token endpoint refuses: {answer.status_code} {answer.text[:200]}")
+    found = answer.json()
+    return Granted(
+        found["access_token"],
+        found["scope"],
+        found.get("patient", ""),
+        found.get("encounter", ""),
+    )
+
+
+def _form(page: httpx.Response, step: str) -> dict[str, list[str]]:
+    """The fields of the page's form for a step, as a browser would send them."""
+    reader = _Forms()
+    reader.feed(page.text)
+    for form in reader.forms:
+        if form.get("step") == [step]:
+            return form
+    raise StepError(f"there is no '{step}' form on the page: {page.status_code}")
+
+
+class _Forms(HTMLParser):
+    """Collects the forms of a page: hidden fields, and boxes that are ticked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forms: list[dict[str, list[str]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag == "form":
+            self.forms.append({})
+        if tag != "input" or not self.forms:
+            return
+        if given.get("type") == "hidden" or (
+            given.get("type") == "checkbox" and "checked" in given
+        ):
+            self.forms[-1].setdefault(str(given["name"]), []).append(str(given["value"]))
