@@ -23,6 +23,7 @@ from fhir_server.commands.story.play import Play, set_stage, strike
 from fhir_server.commands.story.proofs import prove_log, search_files
 from fhir_server.commands.story.steps import STEPS, Step
 from fhir_server.commands.story.telling import Teller
+from fhir_server.errors import SettingsError
 
 _ALL = (
     *STEPS,
@@ -118,7 +119,7 @@ def _folder(given: Path | None) -> Iterator[Path]:
     """The folder to play in: the one given, or a temporary one that is removed."""
     if given is not None:
         if given.exists() and any(given.iterdir()):
-            raise ServerError(f"{given} is not empty: name a new folder")
+            raise SettingsError(f"{given} is not empty: name a new folder")
         yield given
         return
     with tempfile.TemporaryDirectory(prefix="consentry-demo-") as name:

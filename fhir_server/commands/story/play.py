@@ -3,7 +3,7 @@
 Setting the scene happens here; what is asked and what must come back is in ``steps.py``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from fhir_server.commands.story.cast import (
     INSURER,
     PORTAL,
     Cast,
+    Person,
     new_cast,
     register,
 )
@@ -40,7 +41,6 @@ _TIMEOUT = 60.0
 _PEOPLE = {
     "helena": CHART,
     "tobias": CHART,
-    "rosalind": PORTAL,
     "mirela": EMERGENCY,
     "irisa": AUDIT,
 }
@@ -68,6 +68,9 @@ class Play:
     """The state of the story.
 
     Attributes:
+        patient: Whose record the story is about.
+        user: The patient's user name.
+        chart: The transaction that the EHR posts.
         filed: The sample's records, once they are loaded.
         consent: The patient's Consent as the server keeps it, once filed.
         replies: Everything that was asked, in its order.
@@ -80,21 +83,24 @@ class Play:
     teller: Teller
     http: httpx.Client
     endpoints: Endpoints
+    patient: str = people.PATIENT
+    user: str = "rosalind"
+    chart: bytes = field(default_factory=sample.clinic, repr=False)
     filed: tuple[Filed, ...] = ()
     consent: Json = field(default_factory=dict)
     callers: dict[str, Caller] = field(default_factory=dict)
     replies: list[Reply] = field(default_factory=list)
     kept: dict[str, str] = field(default_factory=dict)
 
-    def of(
-        self, type_: str, *, labelled: bool = False, patient: str = people.PATIENT
-    ) -> list[Filed]:
-        """The sample's records of a type and patient, labelled ones or the others."""
-        return [
-            f
-            for f in self.filed
-            if f.type_ == type_ and f.patient == patient and f.labelled is labelled
-        ]
+    @property
+    def about(self) -> str:
+        """The search parameter that names the patient."""
+        return f"patient={self.patient}"
+
+    def of(self, type_: str, *, labelled: bool = False) -> list[Filed]:
+        """The patient's records of a type, labelled ones or the others."""
+        own = (f for f in self.filed if f.type_ == type_ and f.patient == self.patient)
+        return [f for f in own if f.labelled is labelled]
 
     def ehr(self) -> Caller:
         """The clinic's EHR, a backend system."""
@@ -107,7 +113,7 @@ class Play:
     def person(self, username: str) -> Caller:
         """A person with a token of the person's own app; staff of the clinic launch it from the EHR."""
         if username not in self.callers:
-            app = _PEOPLE[username]
+            app = _PEOPLE.get(username, PORTAL)
             launch = self._launch(username) if app == CHART else ""
             granted = app_token(self.endpoints, app, self.cast.people[username], launch)
             self.callers[username] = self._caller_of(username, granted)
@@ -136,7 +142,7 @@ class Play:
         """A launch from the EHR, on the first patient and her first encounter."""
         ehr = Granted(self.ehr().token, "", "", "")
         encounter = self.of("Encounter")[0].reference
-        return ehr_launch(self.server.url, ehr, CHART, username, people.PATIENT, encounter)
+        return ehr_launch(self.server.url, ehr, CHART, username, self.patient, encounter)
 
     def _caller_of(self, username: str, granted: Granted) -> Caller:
         person = self.cast.people[username]
@@ -146,19 +152,24 @@ class Play:
 
 
 def set_stage(
-    folder: Path, teller: Teller, port: int = 0, settings: Mapping[str, str] | None = None
+    folder: Path,
+    teller: Teller,
+    port: int = 0,
+    settings: Mapping[str, str] | None = None,
+    more: Sequence[Person] = (),
 ) -> Play:
     """Make the cast, register it, and start a server for it; whoever called ends with ``strike``.
 
     Args:
         folder: Takes the registry, the log, and the server's own folder.
         settings: More settings of the server.
+        more: More people who can sign in.
 
     Raises:
         ServerError: The server does not start.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    cast = new_cast()
+    cast = new_cast(more)
     own = {**register(cast, folder).settings(), "anchor_interval": "1", **(settings or {})}
     data = folder / DATABASE
     data.mkdir(mode=0o700, exist_ok=True)
@@ -178,13 +189,13 @@ def strike(play: Play) -> None:
     play.server.stop()
 
 
-def filed_as(reply: Reply) -> tuple[Filed, ...]:
-    """The sample's records with the references that a transaction's answer gives them.
+def filed_as(reply: Reply, chart: bytes) -> tuple[Filed, ...]:
+    """The records of a chart with the references that a transaction's answer gives them.
 
     Raises:
         StepError: The answer is not about as many entries as were sent.
     """
-    sent = sample.resources(sample.clinic())
+    sent = sample.resources(chart)
     entries = reply.value.get("entry")
     if not isinstance(entries, list) or len(entries) != len(sent):
         raise StepError("the answer does not have an entry for each that was sent")

@@ -59,7 +59,7 @@ def prove_log(play: Play) -> None:
 
 def _fetch_receipt(play: Play) -> bytes:
     """The receipt of the broken glass, as soon as the log is anchored."""
-    patient = play.person("rosalind")
+    patient = play.person(play.user)
     deadline = time.monotonic() + _ANCHORED
     while time.monotonic() < deadline:
         reply = patient.get(f"{glass_event(play)}/$receipt")
@@ -126,7 +126,7 @@ def _first_line(said: str) -> str:
 
 def search_files(play: Play) -> None:
     """No name, birth date, address or note of the sample stands in any file of the server, nor in its log."""
-    private = sample.private_texts(sample.clinic())
+    private = sample.private_texts(play.chart)
     files = sorted(f for f in (*play.server.data.rglob("*"), play.server.log) if f.is_file())
     require(
         len(private) > 0 and not find_texts([play.server.log], ()), "there is nothing to look for"

@@ -21,10 +21,8 @@ from fhir_server.commands.story.why import (
     why_given,
     why_not,
 )
-from fhir_server.sample import people
 
 REASON = "unconscious after a road accident, history needed"
-_ABOUT = f"patient={people.PATIENT}"
 _CHART = ("Condition", "Observation", "Encounter", "DocumentReference")
 
 
@@ -39,9 +37,8 @@ class Step:
 def load_chart(play: Play) -> None:
     """An EHR backend (private_key_jwt, ES384) posts the sample clinic as one transaction."""
     ehr = play.ehr()
-    content = sample.clinic()
-    reply = play.remember(require_status(ehr.post("", content), 200))
-    play.filed = filed_as(reply)
+    reply = play.remember(require_status(ehr.post("", play.chart), 200))
+    play.filed = filed_as(reply, play.chart)
     first = play.of("Observation")[0]
     kept = require_status(play.asks(ehr, first.reference), 200)
     require(b"7.20" in kept.body, "the decimal 7.20 did not come back with its zero")
@@ -52,9 +49,10 @@ def load_chart(play: Play) -> None:
 
 def file_consent(play: Play) -> None:
     """The patient signs in with her own app (PKCE) and files what she allows."""
-    patient = play.person("rosalind")
+    patient = play.person(play.user)
     until = (datetime.now(UTC) + timedelta(days=365)).date()
-    content = json.dumps(sample.consent(until)).encode()
+    own = sample.consent(until) | {"patient": {"reference": play.patient}}
+    content = json.dumps(own).encode()
     reply = play.remember(require_status(patient.post("Consent", content), 201))
     play.consent = reply.value
     play.kept["consent-etag"] = reply.etag
@@ -66,9 +64,9 @@ def read_chart(play: Play) -> None:
     """A clinician and the therapist read in a SMART app that the EHR launches (PKCE)."""
     clinician = play.person("helena")
     for type_ in _CHART:
-        reply = play.asks(clinician, f"{type_}?{_ABOUT}&_total=accurate")
+        reply = play.asks(clinician, f"{type_}?{play.about}&_total=accurate")
         require_exactly(reply, play.of(type_))
-    conditions = play.asks(clinician, f"Condition?{_ABOUT}")
+    conditions = play.asks(clinician, f"Condition?{play.about}")
     count = sum(len(play.of(type_)) for type_ in _CHART)
     play.teller.tell(
         clinician.name,
@@ -127,11 +125,11 @@ def search_claims(play: Play) -> None:
     """The insurer's backend searches: what is permitted, and no count, include, history or link shows more."""
     insurer = play.insurer()
     claims = play.of("Claim")
-    page = require_status(play.asks(insurer, f"Claim?{_ABOUT}&_total=accurate&_count=1"), 200)
+    page = require_status(play.asks(insurer, f"Claim?{play.about}&_total=accurate&_count=1"), 200)
     require(page.total == len(claims), f"the total is {page.total}, {len(claims)} are permitted")
     play.kept["page"] = page.link("next")
     require(play.kept["page"], "there is no link to the next page")
-    require_exactly(play.asks(insurer, "Claim?_total=accurate"), claims)
+    _search_everybody(play, insurer)
     play.teller.tell(
         insurer.name,
         "GET Claim?_total=accurate",
@@ -142,12 +140,22 @@ def search_claims(play: Play) -> None:
     _search_elsewhere(play, insurer)
 
 
+def _search_everybody(play: Play, insurer: Caller) -> None:
+    """A search that names no patient shows nothing that a search for the patient does not."""
+    reply = require_status(play.asks(insurer, "Claim?_total=accurate&_count=1000"), 200)
+    permitted = {f.reference for f in play.of("Claim")}
+    withheld = {f.reference for f in play.filed} - permitted
+    require(permitted <= reply.references, "a permitted claim is missing")
+    require(not withheld & reply.references, "a search for everybody shows what is not permitted")
+    require(reply.total == len(reply.resources), "the total counts what is not shown")
+
+
 def _search_benefits(play: Play, insurer: Caller) -> None:
     benefits, claims = play.of("ExplanationOfBenefit"), play.of("Claim")
     includes = "".join(
         f"&_include=ExplanationOfBenefit:{name}" for name in ("claim", "patient", "encounter")
     )
-    reply = play.asks(insurer, f"ExplanationOfBenefit?{_ABOUT}&_total=accurate{includes}")
+    reply = play.asks(insurer, f"ExplanationOfBenefit?{play.about}&_total=accurate{includes}")
     require_status(reply, 200)
     permitted = {f.reference for f in (*benefits, *claims)}
     require(reply.total == len(benefits), "the total counts what is not permitted")
@@ -168,7 +176,7 @@ def _search_elsewhere(play: Play, insurer: Caller) -> None:
     history = require_status(play.asks(insurer, f"{shown.reference}/_history"), 200)
     require(history.total == 1, "the history counts what is not there")
     for type_ in (*_CHART, "Patient"):
-        query = f"_id={people.PATIENT.partition('/')[2]}" if type_ == "Patient" else _ABOUT
+        query = f"_id={play.patient.partition('/')[2]}" if type_ == "Patient" else play.about
         require_exactly(play.asks(insurer, f"{type_}?{query}&_total=accurate"), ())
     condition = play.of("Condition")[0]
     play.teller.tell(
@@ -182,7 +190,7 @@ def _search_elsewhere(play: Play, insurer: Caller) -> None:
 def break_glass(play: Play) -> None:
     """Another hospital gets nothing until it breaks the glass; the patient sees who did, when and why."""
     hospital = play.person("mirela")
-    require_exactly(play.asks(hospital, f"Condition?{_ABOUT}&_total=accurate"), ())
+    require_exactly(play.asks(hospital, f"Condition?{play.about}&_total=accurate"), ())
     every = [*play.of("Condition"), *play.of("Condition", labelled=True)]
     require_status(play.asks(hospital, every[0].reference), 404)
     play.teller.tell(
@@ -191,7 +199,7 @@ def break_glass(play: Play) -> None:
         "total 0; 404",
         why_not(play, hospital, _stored(every[0])),
     )
-    broken = play.asks(hospital, f"Condition?{_ABOUT}&_total=accurate", reason=REASON)
+    broken = play.asks(hospital, f"Condition?{play.about}&_total=accurate", reason=REASON)
     require_exactly(broken, every)
     play.teller.tell(
         hospital.name,
@@ -204,9 +212,9 @@ def break_glass(play: Play) -> None:
 
 def _show_access_log(play: Play, request_id: str) -> None:
     """The patient finds the broken glass in her own access log."""
-    patient = play.person("rosalind")
+    patient = play.person(play.user)
     log = require_status(
-        play.asks(patient, f"AuditEvent?{_ABOUT}&_sort=-_lastUpdated&_count=50"), 200
+        play.asks(patient, f"AuditEvent?{play.about}&_sort=-_lastUpdated&_count=50"), 200
     )
     event = next((e for e in log.resources if traces(e) == request_id), None)
     require(event is not None, "the broken glass is not in the patient's access log")
@@ -221,14 +229,14 @@ def _show_access_log(play: Play, request_id: str) -> None:
 
 def revoke(play: Play) -> None:
     """The patient revokes; the insurer's token, ids and page link give nothing any more."""
-    patient, insurer = play.person("rosalind"), play.insurer()
+    patient, insurer = play.person(play.user), play.insurer()
     inactive = json.dumps({**play.consent, "status": "inactive"}).encode()
     target = f"Consent/{play.consent['id']}"
     reply = play.remember(patient.put(target, inactive, play.kept["consent-etag"]))
     play.consent = require_status(reply, 200).value
     play.teller.tell(patient.name, "PUT Consent, status inactive", "200", why_given(play, reply))
     claim = play.of("Claim")[0]
-    require_exactly(play.asks(insurer, f"Claim?{_ABOUT}&_total=accurate"), ())
+    require_exactly(play.asks(insurer, f"Claim?{play.about}&_total=accurate"), ())
     require_status(play.asks(insurer, claim.reference), 404)
     reason = why_not(play, insurer, _stored(claim))
     play.teller.tell(

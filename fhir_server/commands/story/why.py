@@ -18,13 +18,13 @@ _ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 _RECENT = 50
 
 
-def why_given(play: Play, reply: Reply, patient: str = people.PATIENT) -> str:
+def why_given(play: Play, reply: Reply) -> str:
     """What the AuditEvent of a request says: basis and rules.
 
     Raises:
         StepError: It is not on record.
     """
-    event = event_of(play, reply, patient)
+    event = event_of(play, reply)
     bases = ", ".join(details(event, "consent-basis")) or "none needed"
     rules = [
         _rule(play, policy) for agent in _list(event, "agent") for policy in _texts(agent, "policy")
@@ -32,7 +32,7 @@ def why_given(play: Play, reply: Reply, patient: str = people.PATIENT) -> str:
     return f"{bases}{': ' if rules else ''}{'; '.join(dict.fromkeys(rules))}"
 
 
-def why_not(play: Play, caller: Caller, resource: Json, patient: str = people.PATIENT) -> str:
+def why_not(play: Play, caller: Caller, resource: Json) -> str:
     """Why a record is not given to a caller, in the engine's words.
 
     Raises:
@@ -52,7 +52,7 @@ def why_not(play: Play, caller: Caller, resource: Json, patient: str = people.PA
         people.CLINIC,
     )
     consents = [play.consent] if play.consent else []
-    decision = decide([patient], consents, request, resource, config)
+    decision = decide([play.patient], consents, request, resource, config)
     if decision.decision != "deny":
         raise StepError("the consent engine would permit what the server withheld")
     rules = [_named(play, rule.consent, rule.path) for rule in decision.decided_by]
@@ -70,14 +70,14 @@ def excepted(play: Play, caller: Caller) -> str:
     return "no exception"
 
 
-def event_of(play: Play, reply: Reply, patient: str = people.PATIENT) -> Json:
+def event_of(play: Play, reply: Reply) -> Json:
     """The AuditEvent of a request, about a patient, as the privacy officer finds it.
 
     Raises:
         StepError: There is none.
     """
     auditor = play.person("irisa")
-    found = auditor.get(f"AuditEvent?patient={patient}&_sort=-_lastUpdated&_count={_RECENT}")
+    found = auditor.get(f"AuditEvent?{play.about}&_sort=-_lastUpdated&_count={_RECENT}")
     event = next((e for e in found.resources if traces(e) == reply.request_id), None)
     if event is None:
         raise StepError(f"{reply.asked} has no AuditEvent about the patient")
