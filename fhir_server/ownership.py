@@ -1,11 +1,11 @@
 """Whose data a resource is: known before consent is decided, kept with the record as keyed hashes.
 
-A record belongs to every Patient that it refers to anywhere (so at least to those whose R4 compartment it is in), and a
-Patient to itself.  A record of a type that can not speak of patients (Organization, ValueSet ...) is nobody's: scopes alone
+A record belongs to every Patient that it refers to anywhere (so at least to those whose R4 compartment it is in), a Bundle
+also to those in it, and a Patient to itself.  A record of a type that can not speak of patients (Organization, ValueSet ...) is nobody's: scopes alone
 decide.  Any other record without a patient is decided by the policies that hold for everybody.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from fhir_server.resource_text import references
 from profiles.definitions import Definitions
@@ -28,11 +28,25 @@ _MAY_HOLD_ANYTHING = frozenset(
 def patients_of(value: Mapping[str, object], type_: str, id_: str, base: str) -> tuple[str, ...]:
     """References of the patients a resource belongs to, sorted, each once; ``base`` is our own FHIR base url."""
     found = {f"{_PATIENT}{id_}"} if type_ == "Patient" else set()
+    if type_ in ("Bundle", "Parameters"):
+        found.update(_patients_in(value))
     for reference in references(value):
         local = reference.removeprefix(f"{base}/").partition("/_history/")[0]
         if local.startswith(_PATIENT) or f"/{_PATIENT}" in local:
             found.add(local.partition("?")[0])
     return tuple(sorted(found))
+
+
+def _patients_in(value: object) -> Iterator[str]:
+    """The Patients that a Bundle or Parameters holds whole."""
+    children = (
+        value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    )
+    for child in children:
+        if isinstance(child, dict) and child.get("resourceType") == "Patient" and child.get("id"):
+            yield f"{_PATIENT}{child['id']}"
+        if isinstance(child, (dict, list)):
+            yield from _patients_in(child)
 
 
 def administrative_types(definitions: Definitions) -> frozenset[str]:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
-from fhir_server.errors import Issue, TooManyError
+from fhir_server.errors import InvalidParameterError, Issue, TooManyError
 from fhir_server.forms import InScope, Opened, Pairs, Record
 from fhir_server.interactions.cursors import Place
 from fhir_server.interactions.desk import Desk
@@ -70,6 +70,8 @@ async def find_matches(
     """
     values = desk.tools.searchable.of(type_)
     query = parse_query(values, type_, condition, page=(2, 2), strict=True)
+    if not query.criteria:
+        raise InvalidParameterError("a condition must hold a search parameter that narrows it")
     return (await _Finder(in_scope, desk, replace(query, count=2)).page()).records
 
 

@@ -4,11 +4,14 @@ All of it happens inside one unit of work, and units run one after another: what
 before the write is durable.  So two clients creating the same resource conditionally make one.
 """
 
+from dataclasses import replace
+
 from fhir_server.errors import (
     InvalidResourceError,
     MethodNotAllowedError,
     NotFoundError,
     PreconditionFailedError,
+    ScopeError,
 )
 from fhir_server.forms import InScope, Interaction, Opened, Record
 from fhir_server.interactions.desk import Desk
@@ -19,6 +22,7 @@ from fhir_server.interactions.stages import located, nothing, one
 from fhir_server.resource_text import ResourceText, stamp
 from fhir_server.store.protocol import SealedVersion
 from fhir_server.vault.vault import Draft
+from smart_auth.scopes import Scope
 
 _IMMUTABLE = frozenset({"AuditEvent"})
 
@@ -30,12 +34,14 @@ async def create(in_scope: InScope, desk: Desk, id_: str = "") -> Opened:
         InvalidResourceError: It is not valid R4.
         PreconditionFailedError: The condition matches several resources.
         NotFoundError: Consent does not permit it.
+        ScopeError: It is conditional, and the token may create, but neither search nor read.
     """
     interaction = in_scope.asked.interaction
     content = _content(interaction)
     desk.tools.require_valid(content)
     if interaction.if_none_exist is not None:
-        found = await find_matches(in_scope, desk, interaction.type_, interaction.if_none_exist)
+        looking = replace(in_scope, covering=_search_scopes(in_scope))
+        found = await find_matches(looking, desk, interaction.type_, interaction.if_none_exist)
         if len(found) > 1:
             raise PreconditionFailedError("the condition of the create matches several resources")
         if found:
@@ -171,6 +177,15 @@ def _require_match(interaction: Interaction, current: SealedVersion | None) -> N
 def _require_mutable(interaction: Interaction) -> None:
     if interaction.type_ in _IMMUTABLE:
         raise MethodNotAllowedError(f"an {interaction.type_} is never changed or deleted")
+
+
+def _search_scopes(in_scope: InScope) -> tuple[Scope, ...]:
+    """The scopes under which a condition may look: it answers with what it finds, so creating alone is not enough."""
+    caller, type_ = in_scope.asked.requester.caller, in_scope.asked.interaction.type_
+    covering = caller and (caller.scopes.covers(type_, "s") or caller.scopes.covers(type_, "r"))
+    if not covering:
+        raise ScopeError(f"a conditional create needs a scope to search or read {type_}")
+    return covering
 
 
 def _content(interaction: Interaction) -> ResourceText:
