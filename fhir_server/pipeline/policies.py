@@ -1,7 +1,7 @@
 """Compiled consent policies, by patient, kept for as long as the patient's Consents are the same.
 
-The Consents are read in the snapshot of the request and compared by record and version, so that a revocation holds for
-the very next request; only the compiling is saved.
+The Consents are read in the snapshot of the request and compared by the nonces of their seals, so that a revocation
+holds for the very next request; only the compiling is saved.
 """
 
 from collections import OrderedDict
@@ -16,7 +16,8 @@ from fhir_server.vault.vault import Reader
 
 _KEPT = 10_000
 _MOST_CONSENTS = 1000
-_Key = tuple[tuple[int, int], ...]
+_Key = tuple[bytes, ...]
+_HEAD = 13  # of a sealed form: its version and random nonce
 
 
 class Policies:
@@ -35,7 +36,8 @@ class Policies:
         """The policy of a patient, by its token, as of the reader's snapshot."""
         group = compartment("Consent", patient, reader.blind)
         found = await reader.select(Selection("Consent", (group,), limit=_MOST_CONSENTS))
-        key = tuple((version.rid, version.version) for version in found)
+        # not by row number and version: after a rollback another Consent gets the same ones
+        key = tuple(version.sealed[:_HEAD] for version in found)
         known = self._kept.get(patient)
         if known is not None and known[0] == key:
             return known[1]
