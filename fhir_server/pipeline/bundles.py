@@ -51,8 +51,9 @@ def entries_of(bundle: ResourceText, base: str) -> list[Entry]:
     Raises:
         BadRequestError: One has no request, or one that can not be understood.
     """
-    asked = bundle.value.get("entry") or []
-    assert isinstance(asked, list)
+    asked = bundle.value.get("entry", [])
+    if not isinstance(asked, list) or not all(isinstance(entry, dict) for entry in asked):
+        raise BadRequestError("the entries must be an array of objects", "Bundle.entry")
     return [
         _entry(number, entry, content, base)
         for number, (entry, content) in enumerate(zip(asked, entry_resources(bundle), strict=True))
