@@ -101,7 +101,8 @@ class Pipeline:
         if code in _WRITES:
             async with self.vault.writing() as writer:
                 return await self._entry(in_scope, self._desk(in_scope, writer, writer))
-        async with self.vault.reading() as reader:
+        complete = in_scope.asked.interaction.type_ == "AuditEvent"
+        async with self.vault.reading(complete=complete) as reader:
             opened = await _READS[code](in_scope, self._desk(in_scope, reader, None))
             released = redact(opened, self.tools.base)
         async with self.vault.writing() as writer:

@@ -128,8 +128,12 @@ class Unit(Snapshot, Protocol):
 class Store(Protocol):
     """A sealed store."""
 
-    def reading(self) -> AbstractAsyncContextManager[Snapshot]:
-        """A snapshot for reading."""
+    def reading(self, *, complete: bool = False) -> AbstractAsyncContextManager[Snapshot]:
+        """A snapshot for reading.
+
+        The index of AuditEvents may run a moment behind the AuditEvents; ``complete`` waits until it does not.  Only
+        then can they be selected.
+        """
         ...
 
     def writing(self) -> AbstractAsyncContextManager[Unit]:

@@ -8,15 +8,17 @@ all of them durable at once: that is the group commit.
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib import resources
 from pathlib import Path
 
 from fhir_server.errors import SettingsError, StoreFullError
-from fhir_server.store.sqlite_records import NewTokens, SqliteSnapshot, SqliteUnit
+from fhir_server.store.sqlite_records import SqliteSnapshot, SqliteUnit
+from fhir_server.store.sqlite_tokens import TokenQueue, indexed_events
 
 SCHEMA_VERSION = 1
 _READERS = 8
+_IDLE = 0.25  # seconds without a request, after which the index catches up
 _PAGE_SIZE = 8192
 _CACHE_KIB = 48 * 1024
 
@@ -33,19 +35,22 @@ class SqliteStore:
         )  # first come, first served: a commit queues behind the units before it
         self._waiting: list[asyncio.Future[None]] = []
         self._dirty = asyncio.Event()
-        self._tokens = NewTokens()
+        self.indexed_events = indexed_events(self.connection)
+        self._tokens = TokenQueue(self.indexed_events)
         self._readers: asyncio.LifoQueue[sqlite3.Connection] = asyncio.LifoQueue()
         for _ in range(_READERS):
             self._readers.put_nowait(_connect(path, create=False))
         self._committer: asyncio.Task[None] | None = None
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[SqliteSnapshot]:
+    async def reading(self, *, complete: bool = False) -> AsyncIterator[SqliteSnapshot]:
         """See ``Store.reading``."""
+        if complete and self._tokens.behind:
+            await self._catch_up()
         connection = await self._readers.get()
         try:
             connection.execute("BEGIN")
-            yield SqliteSnapshot(connection)
+            yield SqliteSnapshot(connection, complete=complete)
         finally:
             if connection.in_transaction:
                 connection.execute("COMMIT")
@@ -64,6 +69,7 @@ class SqliteStore:
             try:
                 yield SqliteUnit(self.connection, self._tokens)
                 self.connection.execute("RELEASE unit")
+                self._tokens.end_unit()
             except BaseException as error:
                 self._tokens.undo_unit()
                 self._undo(error)
@@ -84,7 +90,7 @@ class SqliteStore:
             raise StoreFullError("the disk is full") from error
 
     def _fail_batch(self, error: BaseException) -> None:
-        self._tokens.forget()
+        self._tokens.failed()
         waiting, self._waiting = self._waiting, []
         for durable in waiting:
             if not durable.done():
@@ -94,7 +100,11 @@ class SqliteStore:
 
     async def _commit_batches(self) -> None:
         while True:
-            await self._dirty.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._dirty.wait(), _IDLE if self._tokens.behind else None)
+            if not self._dirty.is_set():
+                await self._catch_up()
+                continue
             async with self._turn:
                 self._dirty.clear()
                 await self._commit()
@@ -107,13 +117,37 @@ class SqliteStore:
                 self.connection.execute("ROLLBACK")
             self._fail_batch(error)
             return
+        self._tokens.committed()
         waiting, self._waiting = self._waiting, []
         for durable in waiting:
             if not durable.done():
                 durable.set_result(None)
 
     def _write_batch(self) -> None:
-        self._tokens.write(self.connection)
+        self._tokens.write_now(self.connection)
+        self._tokens.write_bucket(self.connection)
+        self.connection.execute("COMMIT")
+
+    async def _catch_up(self) -> None:
+        """Bring the index up to all durable AuditEvents."""
+        async with self._turn:
+            if self.connection.in_transaction:
+                await self._commit()
+            if not self._tokens.behind:
+                return
+            try:
+                await asyncio.to_thread(self._write_all)
+            except sqlite3.Error as error:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                if not is_full(error):
+                    raise
+                return
+            self._tokens.committed_all()
+
+    def _write_all(self) -> None:
+        self.connection.execute("BEGIN IMMEDIATE")
+        self._tokens.write_all(self.connection)
         self.connection.execute("COMMIT")
 
     async def close(self) -> None:
@@ -121,8 +155,7 @@ class SqliteStore:
         async with self._turn:
             if self._committer is not None:
                 self._committer.cancel()
-            if self.connection.in_transaction:
-                await self._commit()
+        await self._catch_up()
         while not self._readers.empty():
             self._readers.get_nowait().close()
         self.connection.close()

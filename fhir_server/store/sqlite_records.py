@@ -1,24 +1,24 @@
 """Records, tokens, data keys and audit rows in SQLite: the statements behind ``Snapshot`` and ``Unit``."""
 
-import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from fhir_server.store.protocol import AuditRow, SealedVersion, Selection, WrappedKey
+from fhir_server.store.sqlite_tokens import TokenQueue
 
 _COLUMNS = (
     "r.rid, r.row, r.type, v.version, v.at, v.deleted, v.key_id, v.patients, v.wraps, v.sealed"
 )
-_TOKEN = 12  # bytes, as ``crypto/blind.py`` makes them
 _CURRENT = "JOIN version v ON v.rid = r.rid AND v.version = r.version"
 
 
 class SqliteSnapshot:
     """See ``store.protocol.Snapshot``."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, *, complete: bool) -> None:
         self._connection = connection
+        self._complete = complete
 
     def execute(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         """Run one statement for the other tables of this database (``sqlite_grants.py``, ``sqlite_log.py``)."""
@@ -47,6 +47,9 @@ class SqliteSnapshot:
 
     async def select(self, selection: Selection) -> Sequence[SealedVersion]:
         """See ``Snapshot.select``."""
+        assert self._complete or selection.type_ != "AuditEvent", (
+            "ask for a complete snapshot to search AuditEvents"
+        )
         query, values = _statement(selection)
         return [_version(found) for found in self._connection.execute(query, values)]
 
@@ -75,58 +78,16 @@ class SqliteSnapshot:
         return [AuditRow(*found) for found in self._connection.execute(query, values)]
 
 
-class NewTokens:
-    """Tokens of a batch that are not in the index yet.
-
-    They go in together, sorted, by one statement: equal tokens lie side by side, and while SQLite works on it in the
-    commit's thread, the event loop runs on.  A unit that asks the index before the commit writes them first.
-    """
-
-    def __init__(self) -> None:
-        self._waiting: list[tuple[bytes, int]] = []
-        self._mark = 0
-        self._written: list[tuple[bytes, int]] = []
-
-    def extend(self, tokens: Iterable[tuple[bytes, int]]) -> None:
-        """Add tokens, each with its record."""
-        self._waiting.extend(tokens)
-
-    def begin_unit(self) -> None:
-        """Remember what waits from the units before."""
-        self._mark = len(self._waiting)
-        self._written = []
-
-    def undo_unit(self) -> None:
-        """Go back to ``begin_unit``: what the unit before waited for and this unit wrote, waits again."""
-        self._waiting = self._written + self._waiting[: self._mark]
-
-    def forget(self) -> None:
-        """Forget everything: the batch was not written."""
-        self._waiting = []
-
-    def write(self, connection: sqlite3.Connection) -> None:
-        """Put all of them into the index."""
-        if not self._waiting:
-            return
-        self._written += self._waiting[: self._mark]
-        waiting, self._waiting, self._mark = sorted(self._waiting), [], 0
-        connection.execute(
-            "INSERT OR IGNORE INTO token (token, rid)"
-            f" SELECT substr(?1, key * {_TOKEN} + 1, {_TOKEN}), value FROM json_each(?2)",  # noqa: S608
-            (b"".join(t for t, _ in waiting), json.dumps([rid for _, rid in waiting])),
-        )
-
-
 class SqliteUnit(SqliteSnapshot):
     """See ``store.protocol.Unit``."""
 
-    def __init__(self, connection: sqlite3.Connection, tokens: NewTokens) -> None:
-        super().__init__(connection)
+    def __init__(self, connection: sqlite3.Connection, tokens: TokenQueue) -> None:
+        super().__init__(connection, complete=True)
         self._tokens = tokens
 
     async def select(self, selection: Selection) -> Sequence[SealedVersion]:
         """See ``Snapshot.select``; sees what this batch has written."""
-        self._tokens.write(self._connection)
+        self._tokens.prepare(selection.type_, self._connection)
         return await super().select(selection)
 
     async def put(self, version: SealedVersion, add: Sequence[bytes], drop: Sequence[bytes]) -> int:
@@ -146,11 +107,11 @@ class SqliteUnit(SqliteSnapshot):
             ),
         )
         if drop:
-            self._tokens.write(self._connection)
+            self._tokens.write_now(self._connection)
             self._connection.executemany(
                 "DELETE FROM token WHERE token = ? AND rid = ?", [(t, rid) for t in drop]
             )
-        self._tokens.extend((t, rid) for t in add)
+        self._tokens.extend(version.type_, [(t, rid) for t in add])
         return rid
 
     def _create(self, version: SealedVersion) -> int:
@@ -172,10 +133,16 @@ class SqliteUnit(SqliteSnapshot):
         """See ``Unit.append_audit``."""
         found = self._connection.execute(
             "INSERT INTO audit (n, rid, commitment, opening)"
-            " SELECT coalesce(max(n) + 1, 0), ?, ?, ? FROM audit RETURNING n",
+            " VALUES (coalesce((SELECT max(n) FROM audit) + 1, 0), ?, ?, ?) RETURNING n",
             (rid, commitment, opening),
         ).fetchone()
-        return int(found[0])
+        number = int(found[0])
+        self._tokens.event(number)
+        return number
+
+    async def index(self, type_: str, rid: int, tokens: Sequence[bytes]) -> None:
+        """Add tokens of a record again, after a crash has lost those that waited."""
+        self._tokens.extend(type_, [(t, rid) for t in tokens])
 
 
 def _version(found: Sequence[Any]) -> SealedVersion:

@@ -198,9 +198,9 @@ class Vault:
         self.blind = blind
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[Reader]:
-        """A snapshot for reading."""
-        async with self._store.reading() as snapshot:
+    async def reading(self, *, complete: bool = False) -> AsyncIterator[Reader]:
+        """A snapshot for reading; ``complete`` if AuditEvents are to be selected."""
+        async with self._store.reading(complete=complete) as snapshot:
             yield Reader(snapshot, self._ring, self._blind, self._tenant)
 
     @asynccontextmanager

@@ -1,0 +1,152 @@
+"""Tokens on their way into the blind index.
+
+Tokens are random, so each one that is written alone dirties a database page of its own: that, not cryptography, is what
+an answer with an audit record costs.  Two queues make it cheap:
+
+- Tokens of a batch go in together, sorted, by one statement in the commit's thread while the event loop runs on.
+- Tokens of AuditEvents wait in 256 buckets by their first byte.  Each commit writes one bucket, in turn, so that many
+  tokens share a page.  The AuditEvent itself and its leaf are durable at once; only its search tokens come later.  A
+  search of AuditEvents writes all buckets first; an idle store does, too; and a mark in the database says from which
+  audit number on tokens may be missing, so that they are made again after a crash.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+
+Pair = tuple[bytes, int]
+_TOKEN = 12  # bytes, as ``crypto/blind.py`` makes them
+_BUCKETS = 256
+_MARK = "audit-indexed"
+_DEFERRED = "AuditEvent"
+
+
+class TokenQueue:
+    """The queues of one store.  Units run one after another, so there is one unit and one batch at a time."""
+
+    def __init__(self, events: int) -> None:
+        self._now: list[Pair] = []
+        self._types: set[str] = set()  # of the records whose tokens are in ``_now``, or were
+        self._before_unit = 0
+        self._written_in_unit: list[Pair] = []
+        self._unit_later: list[Pair] = []
+        self._batch_later: list[Pair] = []
+        self._buckets: list[list[Pair]] = [[] for _ in range(_BUCKETS)]
+        self._next = 0
+        self._waiting = 0
+        self._events = self._batch_events = self._lap_events = events
+
+    @property
+    def behind(self) -> bool:
+        """Whether durable AuditEvents have tokens that are not in the index."""
+        return self._waiting > 0
+
+    def extend(self, type_: str, pairs: Iterable[Pair]) -> None:
+        """Add the tokens of a record of a unit."""
+        if type_ == _DEFERRED:
+            self._unit_later.extend(pairs)
+        else:
+            self._now.extend(pairs)
+            self._types.add(type_)
+
+    def event(self, number: int) -> None:
+        """Note that the unit has appended this audit number."""
+        self._batch_events = number + 1
+
+    def begin_unit(self) -> None:
+        """A unit begins: remember what waits from those before."""
+        self._before_unit = len(self._now)
+        self._written_in_unit = []
+        self._unit_later = []
+
+    def end_unit(self) -> None:
+        """The unit is part of the batch."""
+        self._batch_later += self._unit_later
+        self._unit_later = []
+
+    def undo_unit(self) -> None:
+        """The unit was taken back, and with it what it wrote of the units before: that waits again."""
+        self._now = self._written_in_unit + self._now[: self._before_unit]
+        self._unit_later = []
+
+    def write_now(self, connection: sqlite3.Connection) -> None:
+        """Put the tokens that must not wait into the index."""
+        if self._now:
+            self._written_in_unit += self._now[: self._before_unit]
+            waiting, self._now, self._before_unit = sorted(self._now), [], 0
+            _insert(connection, waiting)
+
+    def prepare(self, type_: str, connection: sqlite3.Connection) -> None:
+        """Before a unit selects records of a type: let it see their tokens, those of AuditEvents too."""
+        if type_ == _DEFERRED:
+            self._show_waiting(connection)
+        elif type_ in self._types:
+            self.write_now(connection)
+
+    def write_bucket(self, connection: sqlite3.Connection) -> None:
+        """Put one bucket into the index; after each lap note how far the index is complete."""
+        bucket = self._buckets[self._next]
+        if bucket:
+            _insert(connection, sorted(bucket))
+        if self._next == _BUCKETS - 1:
+            _write_mark(connection, self._lap_events)
+
+    def write_all(self, connection: sqlite3.Connection) -> None:
+        """Put all buckets into the index."""
+        self._show_waiting(connection)
+        _write_mark(connection, self._events)
+
+    def _show_waiting(self, connection: sqlite3.Connection) -> None:
+        """Write what waits; if it is taken back nothing is lost, for it goes on waiting until it is committed."""
+        waiting = [
+            *(pair for bucket in self._buckets for pair in bucket),
+            *self._batch_later,
+            *self._unit_later,
+        ]
+        _insert(connection, sorted(waiting))
+
+    def committed(self) -> None:
+        """The batch is durable, with the bucket that was written: the batch's own later tokens begin to wait."""
+        self._types = set()
+        self._waiting -= len(self._buckets[self._next])
+        self._buckets[self._next] = []
+        self._next = (self._next + 1) % _BUCKETS
+        if self._next == 0:
+            self._lap_events = self._events
+        for pair in self._batch_later:
+            self._buckets[pair[0][0]].append(pair)
+        self._waiting += len(self._batch_later)
+        self._batch_later = []
+        self._events = self._batch_events
+
+    def committed_all(self) -> None:
+        """All buckets are durable."""
+        self._buckets = [[] for _ in range(_BUCKETS)]
+        self._waiting = 0
+
+    def failed(self) -> None:
+        """The batch was not written."""
+        self._now, self._batch_later, self._unit_later = [], [], []
+        self._batch_events = self._events
+
+
+def indexed_events(connection: sqlite3.Connection) -> int:
+    """The audit number from which on tokens may be missing."""
+    found = connection.execute("SELECT value FROM meta WHERE name = ?", (_MARK,)).fetchone()
+    return int.from_bytes(found[0], "big") if found else 0
+
+
+def _write_mark(connection: sqlite3.Connection, events: int) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)",
+        (_MARK, events.to_bytes(8, "big")),
+    )
+
+
+def _insert(connection: sqlite3.Connection, pairs: list[Pair]) -> None:
+    """One statement for all: SQLite works on it without the interpreter's lock."""
+    statement = f"""INSERT OR IGNORE INTO token (token, rid)
+        SELECT substr(?1, key * {_TOKEN} + 1, {_TOKEN}), value FROM json_each(?2)"""  # noqa: S608
+    connection.execute(
+        statement, (b"".join(t for t, _ in pairs), json.dumps([rid for _, rid in pairs]))
+    )
