@@ -17,10 +17,10 @@ from fhir_server.store.sqlite_records import SqliteSnapshot, SqliteUnit
 from fhir_server.store.sqlite_tokens import TokenQueue, indexed_events
 
 SCHEMA_VERSION = 1
-_READERS = 8
+_READERS = 4  # a read holds its connection only while the event loop is with it
 _IDLE = 0.25  # seconds without a request, after which the index catches up
 _PAGE_SIZE = 8192
-_CACHE_KIB = 48 * 1024
+_CACHE_KIB = 32 * 1024
 
 
 class SqliteStore:
@@ -179,7 +179,7 @@ def _connect(path: Path, *, create: bool) -> sqlite3.Connection:
         connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB if create else _CACHE_KIB // 12}")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         connection.execute("PRAGMA temp_store = MEMORY")  # no plaintext-derived order in temp files
         connection.execute("PRAGMA busy_timeout = 10000")
     except sqlite3.Error as error:

@@ -154,22 +154,26 @@ def _statement(selection: Selection) -> tuple[str, list[object]]:
     """The SELECT for a selection.  Only placeholders and fixed words are joined; values are always bound."""
     values: list[object] = []
     source = f"record r {_CURRENT}"
+    conditions: list[str] = []
     if selection.all_of:
         first, *rest = selection.all_of
-        found = f"SELECT DISTINCT t.rid FROM token t WHERE t.token IN ({_marks(first)})"  # noqa: S608
+        if len(first) == 1:  # the index is in the order of creation already
+            source = f"token t CROSS JOIN record r ON r.rid = t.rid CROSS {_CURRENT}"
+            conditions.append("t.token = ?")
+        else:
+            distinct = f"SELECT DISTINCT rid FROM token WHERE token IN ({_marks(first)})"  # noqa: S608
+            source = f"({distinct}) t CROSS JOIN record r ON r.rid = t.rid CROSS {_CURRENT}"
         values += first
-        for group in rest:  # probed inside, before any record is read
-            found += (
-                " AND EXISTS (SELECT 1 FROM token x"  # noqa: S608
-                f" WHERE x.rid = t.rid AND x.token IN ({_marks(group)}))"
-            )
+        for group in rest:
+            probe = f"SELECT 1 FROM token x WHERE x.token IN ({_marks(group)}) AND x.rid = t.rid"  # noqa: S608
+            conditions.append(f"EXISTS ({probe})")
             values += group
-        source = f"({found}) t CROSS JOIN record r ON r.rid = t.rid {_CURRENT}"
-    conditions = ["r.type = ?", "r.deleted = 0"]
+    conditions += ["r.type = ?", "r.deleted = 0"]
     values.append(selection.type_)
     _narrow(selection, conditions, values)
     order = "DESC" if selection.descending else "ASC"
-    by = f"r.at {order}, r.rid {order}" if selection.by_time else f"r.rid {order}"
+    rid = "t.rid" if selection.all_of else "r.rid"
+    by = f"r.at {order}, r.rid {order}" if selection.by_time else f"{rid} {order}"
     values.append(selection.limit)
     query = (
         f"SELECT {_COLUMNS} FROM {source} WHERE {' AND '.join(conditions)} ORDER BY {by} LIMIT ?"  # noqa: S608
