@@ -1,10 +1,12 @@
 """JSON as FHIR allows it (R4 json.html; RFC 8259): read strictly, with decimals as they were written.
 
 Refused: duplicate member names, ``NaN`` and ``Infinity``, lone surrogates, a byte order mark inside, other encodings than
-UTF-8, nesting deeper than 64.  Numbers with a fraction or exponent become ``Decimal``, which keeps trailing zeros.
+UTF-8, nesting deeper than 64, numbers that no double holds.  Numbers with a fraction or exponent become ``Decimal``,
+which keeps trailing zeros.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from decimal import Decimal
 from profiles.errors import JsonError
 
 MAX_DEPTH = 64
+_MOST_DIGITS = 300  # of an integer, so that it fits a double
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _SPACE = re.compile(r"[ \t\r\n]*")
 
@@ -28,8 +31,23 @@ def _constant(name: str) -> object:
     raise JsonError(f"{name} is not JSON")
 
 
+def _decimal(text: str) -> Decimal:
+    if math.isinf(float(text)):  # other readers would refuse what we had stored
+        raise JsonError("a number is too large")
+    return Decimal(text)
+
+
+def _integer(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise JsonError("a number is too large")
+    return int(text)
+
+
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_object, parse_float=Decimal, parse_constant=_constant
+    object_pairs_hook=_object,
+    parse_float=_decimal,
+    parse_int=_integer,
+    parse_constant=_constant,
 )
 
 
@@ -73,8 +91,6 @@ def read_value(text: str, start: int) -> tuple[object, int]:
         raise JsonError(f"not JSON: {error.msg}, {_place(text, error.pos)}") from error
     except RecursionError as error:
         raise JsonError(f"nested deeper than {MAX_DEPTH}") from error
-    except ValueError as error:  # an integer of thousands of digits
-        raise JsonError("a number is too long") from error
 
 
 @dataclass(frozen=True, slots=True)
