@@ -1,8 +1,9 @@
 """Whose data a resource is: known before consent is decided, kept with the record as keyed hashes.
 
 A record belongs to every Patient that it refers to anywhere (so at least to those whose R4 compartment it is in), a Bundle
-also to those in it, and a Patient to itself.  A record of a type that can not speak of patients (Organization, ValueSet ...) is nobody's: scopes alone
-decide.  Any other record without a patient is decided by the policies that hold for everybody.
+also to those in it, and a Patient to itself.  A record of a type that can not speak of patients (Organization, ValueSet
+...) is nobody's: scopes alone decide.  Any other record without a patient is decided by the policies that hold for
+everybody.
 """
 
 from collections.abc import Iterator, Mapping

@@ -11,7 +11,7 @@ from fhir_server.forms import InScope, Json, Opened, Received, Recorded
 from fhir_server.interactions.stages import document
 from fhir_server.resource_text import ResourceText, entry_resources
 
-_METHODS = frozenset({"GET", "POST", "PUT", "DELETE"})
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"})  # R4 HTTPVerb
 _CONDITIONS = {
     "ifNoneExist": "if-none-exist",
     "ifMatch": "if-match",
@@ -67,7 +67,8 @@ def _entry(number: int, entry: Json, content: ResourceText | None, base: str) ->
         raise BadRequestError("an entry needs a request with method and url", where)
     if request.get("method") not in _METHODS:
         raise BadRequestError(
-            "the method of an entry must be GET, POST, PUT or DELETE", f"{where}.method"
+            f"the method of an entry must be one of {', '.join(sorted(_METHODS))}",
+            f"{where}.method",
         )
     conditions = {
         header: str(request[name]) for name, header in _CONDITIONS.items() if name in request

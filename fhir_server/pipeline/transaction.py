@@ -29,7 +29,7 @@ from fhir_server.pipeline.redact import redact
 from fhir_server.resource_text import ResourceText, references, rewrite_references
 from fhir_server.vault.vault import Reader
 
-_ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "GET": 3}
+_ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
 
 Perform = Callable[[InScope, Desk, str], Awaitable[Recorded]]
 MakeGate = Callable[[Asked, Reader], Gate]
@@ -76,6 +76,7 @@ class _Transaction:
         self._ids: dict[int, str] = {}
         self._existing: dict[int, Record] = {}
         self._conditional: dict[str, str] = {}  # Type?query -> Type/id
+        self._conditions: set[str] = set()  # Type?query of conditional creates
 
     async def identify(self, entries: Sequence[Entry]) -> None:
         """Give each written resource its identity before anything is written."""
@@ -130,6 +131,11 @@ class _Transaction:
             if found is not None:
                 self._existing[entry.number] = found
                 return found.reference
+            if f"{type_}?{condition}" in self._conditions:
+                raise BadRequestError(
+                    "two entries create on the same condition", _where(entry.number)
+                )
+            self._conditions.add(f"{type_}?{condition}")
         self._ids[entry.number] = self._desk.tools.new_id()
         return f"{type_}/{self._ids[entry.number]}"
 
