@@ -86,7 +86,6 @@ async def test_every_batch_is_the_same(pair: tuple[Clinic, Clinic]) -> None:
 
 
 async def test_every_conditional_write_is_the_same(pair: tuple[Clinic, Clinic]) -> None:
-    full, bare = pair
     new = observation("x", "a", identifier=IDENTIFIER)
     for clinic in pair:
         answer = await clinic.ask(
