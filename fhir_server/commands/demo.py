@@ -32,9 +32,9 @@ _ALL = (
 )
 _INTRODUCTION = (
     "Consentry demo: one patient's record on its whole way through a FHIR server.",
-    "It starts a server of its own on this machine, loads a small invented clinic and",
-    "plays eight steps over HTTP with real tokens: write, consent, read, search, break",
-    "the glass, revoke, prove, and look for plaintext.  It takes some seconds.",
+    "It starts a server of its own on this machine, loads a small invented clinic,",
+    "and plays eight steps over HTTP with real tokens: write, consent, read, search,",
+    "break the glass, revoke, prove, look for plaintext.  It takes some seconds.",
 )
 
 

@@ -109,7 +109,7 @@ class Caller:
         url = path if path.startswith("http") else f"{self.fhir}/{path}".rstrip("/")
         answer = self.http.request(method, url, content=content, headers=headers)
         etag = answer.headers.get("etag", "")
-        return Reply(answer.status_code, answer.content, own, f"{method} {path}", etag)
+        return Reply(answer.status_code, answer.content, own, f"{method} {path or '/'}", etag)
 
 
 def _objects(value: object) -> list[Json]:

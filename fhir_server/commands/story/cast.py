@@ -25,6 +25,7 @@ class Person:
     Attributes:
         purposes: v3-ActReason codes the person may use.
         organization: Whom the person works for; empty for a patient.
+        password_hash: Made from the password if it is not given.
     """
 
     username: str
@@ -33,13 +34,14 @@ class Person:
     purposes: tuple[str, ...]
     organization: str = ""
     password: str = field(default_factory=lambda: secrets.token_urlsafe(9), repr=False)
+    password_hash: str = field(default="", repr=False)
 
     def registration(self) -> dict[str, object]:
         """The person as the authorization server reads it."""
         patient = self.fhir_user if self.fhir_user.startswith("Patient/") else None
         return {
             "username": self.username,
-            "password_hash": hash_password(self.password),
+            "password_hash": self.password_hash or hash_password(self.password),
             "fhir_user": self.fhir_user,
             "name": self.name,
             "organizations": [self.organization] if self.organization else [],

@@ -200,15 +200,16 @@ def filed_as(reply: Reply, chart: bytes) -> tuple[Filed, ...]:
     if not isinstance(entries, list) or len(entries) != len(sent):
         raise StepError("the answer does not have an entry for each that was sent")
     return tuple(
-        _filed(resource, str(entry["response"]["location"]))
+        _filed(resource, str(entry["response"].get("location", "")))
         for resource, entry in zip(sent, entries, strict=True)
     )
 
 
 def _filed(resource: Json, location: str) -> Filed:
-    path = location.partition("/_history/")[0].split("/")
-    reference = "/".join(path[-2:])
+    """``location`` is empty for what was there before, under the id that was sent."""
     type_ = str(resource["resourceType"])
+    path = location.partition("/_history/")[0].split("/")
+    reference = "/".join(path[-2:]) if location else f"{type_}/{resource['id']}"
     patient = reference if type_ == "Patient" else _patient_of(resource)
     return Filed(type_, reference, patient, "meta" in resource, resource)
 

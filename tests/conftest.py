@@ -1,0 +1,121 @@
+"""A real server for tests over HTTP: a child process on a free port, with the sample clinic loaded.
+
+``clinic`` is started once for the whole run and stopped by its own process id.  ``journey`` gives each test a patient of
+its own with a whole chart, so that tests do not disturb one another.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fhir_server import sample
+from fhir_server.commands.story import steps
+from fhir_server.commands.story.cast import EHR, INSURER, Person
+from fhir_server.commands.story.play import Play, set_stage, strike
+from fhir_server.commands.story.telling import Teller
+from fhir_server.commands.token import system_token
+from fhir_server.sample import people
+from smart_auth.passwords import HashCost, hash_password
+
+PATIENTS = 120  # registered before the server starts; each journey takes one
+_PASSWORD = "the same for all of them"
+_SHARED = (EHR, INSURER, "mirela", "irisa")  # callers whose tokens do not depend on the patient
+
+
+@pytest.fixture(scope="session")
+def clinic() -> Iterator[Play]:
+    """A server with the sample clinic loaded and nobody's Consent filed.
+
+    ``clinic.server.url`` and ``clinic.server.fhir`` are its addresses, ``clinic.server.data`` its folder,
+    ``clinic.ehr()``, ``clinic.insurer()`` and ``clinic.person(username)`` callers with tokens.
+    """
+    with tempfile.TemporaryDirectory(prefix="consentry-test-") as folder:
+        play = set_stage(Path(folder), Teller(None), more=_more_people())
+        try:
+            steps.load_chart(play)
+            yield play
+        finally:
+            strike(play)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """Show the end of the server's log with each failure."""
+    report: Any = yield
+    used = getattr(item, "funcargs", {})
+    play = next((each for each in used.values() if isinstance(each, Play)), None)
+    if report.failed and play is not None:
+        report.sections.append(("server log", play.server.last_words()))
+    return report
+
+
+@pytest.fixture(scope="session")
+def token_of_system(clinic: Play) -> Callable[[str], str]:
+    """A maker of tokens of the custodian's own system, as ``consentry token`` prints them."""
+    return lambda scope: system_token(clinic.server.data, scope)
+
+
+@pytest.fixture(scope="session")
+def _numbers() -> Iterator[int]:
+    return iter(range(PATIENTS))
+
+
+@pytest.fixture
+def journey(clinic: Play, _numbers: Iterator[int]) -> Play:
+    """The story up to its first step, about a patient of this test's own, who can sign in."""
+    number = next(_numbers)
+    own = dataclasses.replace(
+        clinic,
+        patient=f"Patient/j-{number}",
+        user=f"patient-{number}",
+        chart=_chart_of(f"j-{number}"),
+        filed=(),
+        consent={},
+        callers={name: c for name, c in clinic.callers.items() if name in _SHARED},
+        replies=[],
+        kept={},
+    )
+    steps.load_chart(own)
+    return own
+
+
+@pytest.fixture
+def consented(journey: Play) -> Play:
+    """The story after its second step: the Consent is filed."""
+    steps.file_consent(journey)
+    return journey
+
+
+def _more_people() -> list[Person]:
+    staff = [
+        Person("bertram", "Bertram Oyelaran", people.SECOND, ("PATRQT",)),
+        Person("imposter", "Ida Imposter", "Practitioner/imposter", ("BTG",), people.INSURER),
+    ]
+    hashed = hash_password(_PASSWORD, HashCost(memory=8, passes=1, lanes=1))
+    return staff + [
+        Person(
+            f"patient-{number}",
+            f"Journey {number}",
+            f"Patient/j-{number}",
+            ("PATRQT",),
+            password=_PASSWORD,
+            password_hash=hashed,
+        )
+        for number in range(PATIENTS)
+    ]
+
+
+def _chart_of(id_: str) -> bytes:
+    """The first patient's part of the sample, about another patient; decimals keep their zeros."""
+    bundle = json.loads(sample.clinic(), parse_float=lambda text: f"~{text}~")
+    bundle["entry"] = [entry for entry in bundle["entry"] if people.PATIENT in json.dumps(entry)]
+    text = re.sub(r'"~([0-9.]+)~"', r"\1", json.dumps(bundle))
+    return text.replace(people.PATIENT.partition("/")[2], id_).encode()
