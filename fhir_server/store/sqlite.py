@@ -103,7 +103,8 @@ class SqliteStore:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._dirty.wait(), _IDLE if self._tokens.behind else None)
             if not self._dirty.is_set():
-                await self._catch_up()
+                with suppress(sqlite3.Error):  # another process writes: later, then
+                    await self._catch_up()
                 continue
             async with self._turn:
                 self._dirty.clear()
@@ -169,6 +170,8 @@ def is_full(error: BaseException) -> bool:
 def _connect(path: Path, *, create: bool) -> sqlite3.Connection:
     mode = "rwc" if create else "rw"
     try:
+        if create:
+            path.touch(mode=0o600)  # before SQLite does: its other files get the same mode
         connection = sqlite3.connect(
             f"{path.resolve().as_uri()}?mode={mode}",
             uri=True,
@@ -182,7 +185,7 @@ def _connect(path: Path, *, create: bool) -> sqlite3.Connection:
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         connection.execute("PRAGMA temp_store = MEMORY")  # no plaintext-derived order in temp files
         connection.execute("PRAGMA busy_timeout = 10000")
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise SettingsError(f"the database file {path.name} cannot be opened: {error}") from error
     return connection
 
