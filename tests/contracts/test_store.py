@@ -1,0 +1,542 @@
+"""What every ``Store`` promises (``fhir_server/store/protocol.py``), asked of each adapter.
+
+Adapters: SQLite.  A new one is one more line in ``ADAPTERS``.
+"""
+
+# ruff: noqa: ASYNC220, ASYNC221, ASYNC240, PT012  (child processes, small files and whole units are the point here)
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from fhir_server.errors import SettingsError, StoreFullError
+from fhir_server.store.protocol import (
+    AuditRow,
+    SealedVersion,
+    Selection,
+    Store,
+    WrappedKey,
+)
+from fhir_server.store.sqlite import SqliteStore
+
+FILE = "store.sqlite"
+ADAPTERS: dict[str, Callable[[Path], Store]] = {"sqlite": lambda folder: SqliteStore(folder / FILE)}
+TYPE = "Observation"
+
+
+class StoppedError(Exception):
+    """What a test stops a unit with."""
+
+
+@pytest.fixture(params=list(ADAPTERS))
+async def store(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Store]:
+    opened = ADAPTERS[request.param](folder)
+    yield opened
+    await opened.close()
+
+
+def row(name: str) -> bytes:
+    return name.encode().ljust(16, b".")
+
+
+def token(name: str) -> bytes:
+    return name.encode().ljust(12, b".")
+
+
+def version(
+    name: str, number: int = 1, rid: int = 0, at: int = 0, **other: object
+) -> SealedVersion:
+    filled = {"type_": TYPE, "deleted": False, "patients": b"", "wraps": b"", "sealed": b"s" * 300}
+    return SealedVersion(
+        rid=rid,
+        row=row(name),
+        version=number,
+        at=at or number,
+        key_id=b"k" * 16,
+        **{**filled, **other},
+    )
+
+
+async def write(store: Store, name: str, *tokens: str, fail: bool = False, at: int = 0) -> int:
+    async with store.writing() as unit:
+        rid = await unit.put(version(name, at=at), [token(t) for t in tokens], [])
+        await unit.append_audit(rid, name.encode().ljust(32), b"opening")
+        if fail:
+            raise StoppedError
+    return rid
+
+
+async def found(store: Store, *groups: tuple[str, ...], **narrowed: object) -> list[bytes]:
+    selection = Selection(
+        TYPE, tuple(tuple(token(t) for t in group) for group in groups), **narrowed
+    )
+    async with store.reading() as snapshot:
+        return [v.row.rstrip(b".") for v in await snapshot.select(selection)]
+
+
+async def test_nothing_is_there_in_the_beginning(store: Store) -> None:
+    async with store.reading() as snapshot:
+        assert await snapshot.find(row("a")) is None
+        assert await snapshot.history(1) == []
+        assert list(await snapshot.select(Selection(TYPE))) == []
+        assert await snapshot.key(id_=b"x") is None
+        assert await snapshot.key(owner=b"x") is None
+        assert list(await snapshot.audit(start=0, stop=100)) == []
+
+
+async def test_what_was_put_is_found_as_it_was_put(store: Store) -> None:
+    rid = await write(store, "a", "t")
+    async with store.reading() as snapshot:
+        assert await snapshot.find(row("a")) == version("a", rid=rid)
+        assert await snapshot.find(row("a"), 1) == version("a", rid=rid)
+        assert await snapshot.find(row("a"), 2) is None
+        assert await snapshot.find(row("b")) is None
+
+
+async def test_a_new_version_becomes_the_current_one_and_the_old_one_stays(store: Store) -> None:
+    rid = await write(store, "a", "old", "both")
+    async with store.writing() as unit:
+        assert await unit.put(version("a", 2, rid), [token("new")], [token("old")]) == rid
+    async with store.reading() as snapshot:
+        current = await snapshot.find(row("a"))
+        assert current is not None
+        assert current.version == 2
+        assert [v.version for v in await snapshot.history(rid)] == [2, 1]
+    assert await found(store, ("old",)) == []
+    assert await found(store, ("new",), ("both",)) == [b"a"]
+
+
+async def test_the_same_row_twice_is_refused(store: Store) -> None:
+    await write(store, "a")
+    with pytest.raises(Exception, match=r"UNIQUE|duplicate"):
+        await write(store, "a")
+    await write(store, "b")
+
+
+async def test_the_same_version_twice_is_refused(store: Store) -> None:
+    rid = await write(store, "a")
+    with pytest.raises(Exception, match=r"UNIQUE|duplicate"):
+        async with store.writing() as unit:
+            await unit.put(version("a", 1, rid), [], [])
+
+
+async def test_a_tombstone_is_found_by_its_row_but_not_selected(store: Store) -> None:
+    rid = await write(store, "a", "t")
+    async with store.writing() as unit:
+        await unit.put(version("a", 2, rid, deleted=True, sealed=b""), [], [token("t")])
+    async with store.reading() as snapshot:
+        current = await snapshot.find(row("a"))
+        assert current is not None
+        assert current.deleted
+        assert list(await snapshot.select(Selection(TYPE))) == []
+
+
+async def test_groups_are_joined_by_and_their_tokens_by_or(store: Store) -> None:
+    await write(store, "a", "x", "y")
+    await write(store, "b", "x", "z")
+    await write(store, "c", "y")
+    assert await found(store, ("x",)) == [b"a", b"b"]
+    assert await found(store, ("x", "y")) == [b"a", b"b", b"c"]
+    assert await found(store, ("x",), ("y", "z")) == [b"a", b"b"]
+    assert await found(store, ("x",), ("nope",)) == []
+    assert await found(store, ()) in ([], [b"a", b"b", b"c"])
+
+
+async def test_order_bounds_and_limit_hold_together(store: Store) -> None:
+    for name, at in (("a", 30), ("b", 10), ("c", 20), ("d", 20)):
+        await write(store, name, "t", at=at)
+    assert await found(store) == [b"a", b"b", b"c", b"d"]
+    assert await found(store, by_time=True) == [b"b", b"c", b"d", b"a"]
+    assert await found(store, by_time=True, descending=True) == [b"a", b"d", b"c", b"b"]
+    assert await found(store, since=20) == [b"a", b"c", b"d"]
+    assert await found(store, until=20) == [b"b", b"c", b"d"]
+    assert await found(store, since=20, until=20) == [b"c", b"d"]
+    assert await found(store, since=21, until=20) == []
+    assert await found(store, limit=2) == [b"a", b"b"]
+    assert await found(store, rows=(row("b"), row("x"))) == [b"b"]
+    assert await found(store, rows=()) == []
+
+
+@pytest.mark.parametrize("groups", [(), (("t",),)])
+@pytest.mark.parametrize("by_time", [True, False])
+@pytest.mark.parametrize("descending", [True, False])
+async def test_pages_continue_behind_the_last_row(
+    store: Store, groups: tuple[tuple[str, ...], ...], by_time: bool, descending: bool
+) -> None:
+    for number in range(7):
+        await write(store, f"n{number}", "t", at=100 + number // 3)
+    seen: list[bytes] = []
+    after = None
+    while True:
+        async with store.reading() as snapshot:
+            selection = Selection(
+                TYPE, tuple(tuple(map(token, g)) for g in groups), by_time=by_time,
+                descending=descending, after=after, limit=2,
+            )  # fmt: skip
+            page = await snapshot.select(selection)
+        if not page:
+            break
+        seen += [v.row.rstrip(b".") for v in page]
+        after = (page[-1].at, page[-1].rid) if by_time else (page[-1].rid, page[-1].rid)
+    assert sorted(seen) == [f"n{n}".encode() for n in range(7)]
+    assert len(seen) == 7
+
+
+async def test_thousands_of_alternatives_can_be_asked_for(store: Store) -> None:
+    await write(store, "a", "t7")
+    many = tuple(f"t{n}" for n in range(40_000))
+    assert await found(store, many) == [b"a"]
+    assert await found(store, rows=tuple(row(n) for n in ("a", *many))) == [b"a"]
+
+
+async def test_a_unit_sees_its_own_writes_and_nobody_else_does_before_it_ends(store: Store) -> None:
+    async with store.writing() as unit:
+        await unit.put(version("a"), [token("t")], [])
+        assert await unit.find(row("a")) is not None
+        assert len(await unit.select(Selection(TYPE, ((token("t"),),)))) == 1
+        async with store.reading() as snapshot:
+            assert await snapshot.find(row("a")) is None
+    async with store.reading() as snapshot:
+        assert await snapshot.find(row("a")) is not None
+
+
+async def test_a_snapshot_does_not_see_what_is_written_after_it_began(store: Store) -> None:
+    await write(store, "a", "t")
+    async with store.reading() as snapshot:
+        before = await snapshot.select(Selection(TYPE))
+        await write(store, "b", "t")
+        assert await snapshot.select(Selection(TYPE)) == before
+        assert await snapshot.find(row("b")) is None
+
+
+async def test_a_failed_unit_leaves_nothing(store: Store) -> None:
+    await write(store, "before", "t")
+    with pytest.raises(StoppedError):
+        await write(store, "a", "t", "u", fail=True)
+    with pytest.raises(StoppedError):
+        async with store.writing() as unit:
+            await unit.add_key(WrappedKey(b"id", b"owner", b"wrapped"))
+            raise StoppedError
+    assert await found(store, ("t",)) == [b"before"]
+    assert await found(store, ("u",)) == []
+    async with store.reading() as snapshot:
+        assert await snapshot.key(id_=b"id") is None
+        assert [r.n for r in await snapshot.audit(start=0, stop=9)] == [0]
+
+
+async def test_a_unit_that_is_cancelled_leaves_nothing(store: Store) -> None:
+    inside = asyncio.Event()
+
+    async def hang() -> None:
+        async with store.writing() as unit:
+            await unit.put(version("a"), [token("t")], [])
+            inside.set()
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(hang())
+    await inside.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await write(store, "b", "t")
+    assert await found(store, ("t",)) == [b"b"]
+
+
+async def test_of_many_units_at_once_those_that_fail_take_nobody_with_them(store: Store) -> None:
+    async def one(number: int) -> object:
+        try:
+            return await write(store, f"n{number}", "t", f"u{number}", fail=number % 3 == 0)
+        except StoppedError:
+            return None
+
+    made = await asyncio.gather(*(one(n) for n in range(120)))
+    good = {f"n{n}".encode() for n in range(120) if n % 3}
+    assert len([m for m in made if m]) == len(good)
+    assert set(await found(store, ("t",), limit=500)) == good
+    for number in range(120):
+        assert bool(await found(store, (f"u{number}",))) == bool(number % 3)
+    async with store.reading() as snapshot:
+        rows = await snapshot.audit(start=0, stop=500)
+    assert [r.n for r in rows] == list(range(len(good)))
+
+
+async def test_updates_and_failures_at_once_leave_the_index_of_what_is_there(store: Store) -> None:
+    """Units of one batch drop and add the same tokens; every third one fails after it has done so."""
+    rids = [await write(store, f"n{n}", "v1") for n in range(10)]
+
+    async def step(number: int, to: int) -> None:
+        with contextlib.suppress(StoppedError):
+            async with store.writing() as unit:
+                current = await unit.find(row(f"n{number}"))
+                assert current is not None
+                await unit.put(
+                    version(f"n{number}", current.version + 1, rids[number]),
+                    [token(f"v{current.version + 1}")],
+                    [token(f"v{current.version}")],
+                )
+                if (number + to) % 3 == 0:
+                    await unit.select(Selection(TYPE, ((token("v1"),),)))
+                    raise StoppedError
+
+    await asyncio.gather(*(step(n, to) for to in range(6) for n in range(10)))
+    async with store.reading() as snapshot:
+        for number in range(10):
+            current = await snapshot.find(row(f"n{number}"))
+            assert current is not None
+            for candidate in range(1, 9):
+                hits = await snapshot.select(Selection(TYPE, ((token(f"v{candidate}"),),)))
+                there = rids[number] in [h.rid for h in hits]
+                assert there == (candidate == current.version)
+
+
+async def test_units_run_one_after_another(store: Store) -> None:
+    """What a unit reads nobody changes before it commits: the race behind every conditional create."""
+
+    async def create_once() -> bool:
+        async with store.writing() as unit:
+            if await unit.select(Selection(TYPE, ((token("t"),),))):
+                return False
+            await asyncio.sleep(0)
+            await unit.put(version(os.urandom(4).hex()), [token("t")], [])
+            return True
+
+    made = await asyncio.gather(*(create_once() for _ in range(32)))
+    assert made.count(True) == 1
+
+
+async def test_audit_numbers_are_gapless_whatever_fails(store: Store) -> None:
+    for number in range(9):
+        with contextlib.suppress(StoppedError):
+            await write(store, f"n{number}", fail=number % 2 == 1)
+    async with store.reading() as snapshot:
+        rows = await snapshot.audit(start=0, stop=99)
+        assert [r.n for r in rows] == list(range(5))
+        assert rows[2] == AuditRow(2, rows[2].rid, b"n4".ljust(32), b"opening")
+        assert list(await snapshot.audit(rid=rows[2].rid)) == [rows[2]]
+        assert [r.n for r in await snapshot.audit(start=1, stop=3)] == [1, 2]
+
+
+async def test_the_index_of_audit_events_is_complete_for_whoever_asks_for_it(store: Store) -> None:
+    for number in range(20):
+        async with store.writing() as unit:
+            made = version(f"e{number}", type_="AuditEvent")
+            rid = await unit.put(made, [token("who"), os.urandom(12)], [])
+            await unit.append_audit(rid, b"c" * 32, b"o")
+            seen = await unit.select(Selection("AuditEvent", ((token("who"),),)))
+            assert len(seen) == number + 1
+        async with store.reading(complete=True) as snapshot:
+            seen = await snapshot.select(Selection("AuditEvent", ((token("who"),),)))
+            assert len(seen) == number + 1
+
+
+async def test_what_was_closed_is_there_when_opened_again(folder: Path) -> None:
+    for open_ in ADAPTERS.values():
+        store = open_(folder)
+        await write(store, "a", "t")
+        async with store.writing() as unit:
+            rid = await unit.put(version("e", type_="AuditEvent"), [token("t")], [])
+            await unit.append_audit(rid, b"c" * 32, b"o")
+        await store.close()
+        store = open_(folder)
+        assert await found(store, ("t",)) == [b"a"]
+        async with store.reading(complete=True) as snapshot:
+            assert len(await snapshot.select(Selection("AuditEvent", ((token("t"),),)))) == 1
+        await store.close()
+
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from tests.contracts.test_store import ADAPTERS, version, token
+from fhir_server.store.protocol import SealedVersion
+
+async def main(folder, adapter):
+    store = ADAPTERS[adapter](Path(folder))
+    async def one(n):
+        async with store.writing() as unit:
+            first = await unit.put(version(f"a{n}"), [token(f"a{n}"), token("all")], [])
+            second = await unit.put(version(f"b{n}"), [token(f"b{n}"), token("all")], [])
+            await unit.append_audit(first, b"c" * 32, b"o")
+        print(n, flush=True)
+    n = 0
+    while True:
+        await asyncio.gather(*(one(n + i) for i in range(16)))
+        n += 16
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("adapter", list(ADAPTERS))
+@pytest.mark.parametrize("after", [40, 333, 800])
+async def test_a_killed_writer_leaves_every_acknowledged_unit_and_no_half_one(
+    tmp_path: Path, adapter: str, after: int
+) -> None:
+    root = Path(__file__).resolve().parents[2]
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(tmp_path), adapter],
+        stdout=subprocess.PIPE, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, text=True,
+    ) as child:  # fmt: skip
+        assert child.stdout is not None
+        acknowledged = {int(child.stdout.readline()) for _ in range(after)}
+        os.kill(child.pid, signal.SIGKILL)
+        acknowledged |= {int(line) for line in child.stdout.read().splitlines() if line}
+    store = ADAPTERS[adapter](tmp_path)
+    names = set(await found(store, ("all",), limit=100_000))
+    async with store.reading() as snapshot:
+        rows = await snapshot.audit(start=0, stop=100_000)
+    first = {int(n[1:]) for n in names if n.startswith(b"a")}
+    second = {int(n[1:]) for n in names if n.startswith(b"b")}
+    assert acknowledged <= first
+    assert first == second
+    assert [r.n for r in rows] == list(range(len(first)))
+    await store.close()
+
+
+async def test_a_full_disk_is_named_keeps_nothing_half_and_passes(folder: Path) -> None:
+    for adapter, open_ in ADAPTERS.items():
+        store = open_(folder)
+        await write(store, "before", "t")
+        limit_pages(adapter, store, more=4)
+        with pytest.raises(StoreFullError):
+            async with store.writing() as unit:
+                for number in range(50):
+                    await unit.put(version(f"n{number}", sealed=b"x" * 8000), [token("t")], [])
+        results = await asyncio.gather(
+            *(
+                write(store, f"m{n}", "t", *(os.urandom(6).hex() for _ in range(300)))
+                for n in range(20)
+            ),
+            return_exceptions=True,
+        )
+        assert any(isinstance(r, StoreFullError) for r in results)
+        assert all(isinstance(r, int | StoreFullError) for r in results)
+        kept = {b"before", *(f"m{n}".encode() for n, r in enumerate(results) if isinstance(r, int))}
+        assert set(await found(store, ("t",))) == kept
+        limit_pages(adapter, store, more=1_000_000)
+        await write(store, "after", "t")
+        assert set(await found(store, ("t",))) == {*kept, b"after"}
+        async with store.reading() as snapshot:
+            rows = await snapshot.audit(start=0, stop=99)
+        assert [r.n for r in rows] == list(range(len(kept) + 1))
+        await store.close()
+
+
+def limit_pages(adapter: str, store: Store, more: int) -> None:
+    assert adapter == "sqlite"
+    assert isinstance(store, SqliteStore)
+    [(pages,)] = store.connection.execute("PRAGMA page_count").fetchall()
+    store.connection.execute(f"PRAGMA max_page_count = {pages + more}")
+
+
+@pytest.mark.skipif(
+    not Path("/dev/shm").is_dir() or os.geteuid() != 0 or shutil.which("mount") is None,
+    reason="a small disk can be made by root only",
+)
+async def test_a_really_full_disk_is_named_and_passes(tmp_path: Path) -> None:
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(tmp_path)], check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mounting is not permitted here")
+    try:
+        store = SqliteStore(tmp_path / FILE)
+        await write(store, "before", "t")
+        (tmp_path / "ballast").write_bytes(b"b" * 600_000)
+        kept = [b"before"]
+        with pytest.raises(StoreFullError):
+            for number in range(400):
+                async with store.writing() as unit:
+                    await unit.put(version(f"n{number}", sealed=b"x" * 8000), [token("t")], [])
+                kept.append(f"n{number}".encode())
+        assert sorted(await found(store, ("t",), limit=999)) == sorted(kept)
+        (tmp_path / "ballast").unlink()
+        await write(store, "after", "t")
+        assert b"after" in await found(store, ("t",), limit=999)
+        await store.close()
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+async def test_two_stores_on_one_file_wait_for_each_other(folder: Path) -> None:
+    one, two = SqliteStore(folder / FILE), SqliteStore(folder / FILE)
+    await write(one, "a", "t")
+    await write(two, "b", "t")
+    assert await found(one, ("t",)) == await found(two, ("t",)) == [b"a", b"b"]
+    async with two.reading() as snapshot:
+        assert [r.n for r in await snapshot.audit(start=0, stop=9)] == [0, 1]
+    await one.close()
+    await two.close()
+
+
+async def test_a_store_whose_file_is_held_by_another_process_goes_on_afterwards(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock that lasts longer than the patience fails the request; it does not stop the store for good."""
+    store = SqliteStore(folder / FILE)
+    async with store.writing() as unit:
+        rid = await unit.put(version("e", type_="AuditEvent"), [token("t")], [])
+        await unit.append_audit(rid, b"c" * 32, b"o")
+    store.connection.execute("PRAGMA busy_timeout = 10")
+    holder = sqlite3.connect(folder / FILE, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    await asyncio.sleep(0.6)  # an idle store catches up with its index meanwhile, and cannot
+    holder.execute("ROLLBACK")
+    holder.close()
+    await asyncio.wait_for(write(store, "a", "t"), 5)
+    await store.close()
+
+
+@pytest.mark.parametrize("schema", [2, 99, -1])
+def test_a_database_of_a_newer_program_is_refused_in_one_sentence(
+    folder: Path, schema: int
+) -> None:
+    connection = sqlite3.connect(folder / FILE)
+    connection.execute(f"PRAGMA user_version = {schema}")
+    connection.close()
+    with pytest.raises(SettingsError, match="schema version"):
+        SqliteStore(folder / FILE)
+
+
+@pytest.mark.parametrize(
+    "content", [b"not a database at all, but long enough to look like one" * 99, b"{}"]
+)
+def test_a_file_that_is_no_database_is_refused_in_one_sentence(
+    folder: Path, content: bytes
+) -> None:
+    (folder / FILE).write_bytes(content)
+    with pytest.raises(SettingsError, match="cannot be opened"):
+        SqliteStore(folder / FILE)
+
+
+def test_a_path_that_cannot_be_opened_is_refused_in_one_sentence(folder: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be opened"):
+        SqliteStore(folder / "nowhere" / FILE)
+
+
+async def test_the_file_is_closed_to_others(folder: Path) -> None:
+    store = SqliteStore(folder / FILE)
+    await write(store, "a")
+    for file in folder.iterdir():
+        assert file.stat().st_mode & 0o077 == 0, file.name
+    await store.close()
+
+
+async def test_many_units_share_a_commit(store: Store) -> None:
+    started = time.perf_counter()
+    await asyncio.gather(*(write(store, f"n{n}", "t") for n in range(500)))
+    assert time.perf_counter() - started < 10
+    assert json.dumps(len(await found(store, ("t",), limit=1000))) == "500"
