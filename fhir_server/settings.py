@@ -74,7 +74,7 @@ class Settings:
     max_page_size: int = 1000
     max_candidates: int = 20_000
     cursor_lifetime: timedelta = timedelta(hours=1)
-    anchor_events: int = 1024
+    anchor_events: int = 8192
     anchor_interval: timedelta = timedelta(seconds=60)
     chain_url: str = ""
     chain_id: int = 0

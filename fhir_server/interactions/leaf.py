@@ -3,10 +3,12 @@
 from collections.abc import Callable
 
 from anchoring.commitment import commit
+from fhir_server.search.tokens import Tokenizer
 from fhir_server.store.protocol import SealedVersion
-from fhir_server.vault.vault import Draft, Writer
+from fhir_server.vault.vault import Draft, Vault, Writer
 
 _SECRET = 32
+_CHUNK = 500
 
 
 async def put_with_leaf(
@@ -15,3 +17,13 @@ async def put_with_leaf(
     """Write the AuditEvent of ``draft``; return it and its number in the log."""
     k = new_secret(_SECRET)
     return await writer.put_audited(draft, k, commit(draft.text.encode(), k))
+
+
+async def index_rest(vault: Vault, tokenizer: Tokenizer, start: int) -> None:
+    """Index the AuditEvents from number ``start`` on: after a crash their tokens may not have reached the index."""
+    while True:
+        async with vault.writing() as writer:
+            found = await writer.index_events(start, start + _CHUNK, tokenizer.tokens)
+        if found < _CHUNK:
+            return
+        start += _CHUNK

@@ -5,14 +5,15 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from fhir_server.errors import StoreFullError, TooLargeError
 from fhir_server.forms import Received
 from fhir_server.pipeline.run import Pipeline
 from fhir_server.rest.respond import respond, without_record
 
-_METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD"]
 _TRACE_LENGTH = 64
 
 
@@ -30,10 +31,13 @@ class FhirRoutes:
         self._clock = clock
         self._max_body_bytes = max_body_bytes
         self._max_bundle_bytes = max_bundle_bytes
-        self.router = APIRouter()
-        for path in ("/fhir", "/fhir/{target:path}"):
-            # a plain route: FastAPI's parameter reading would cost more than finding the record
-            self.router.add_route(path, self.answer, methods=_METHODS, include_in_schema=False)
+        # plain ASGI routes: reading parameters for a handler would cost more than finding the record
+        self.routes = [Route("/fhir", self), Route("/fhir/{target:path}", self)]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as an ASGI application."""
+        response = await self.answer(Request(scope, receive))
+        await response(scope, receive, send)
 
     async def answer(self, request: Request) -> Response:
         """Answer any FHIR request."""

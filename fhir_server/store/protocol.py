@@ -124,6 +124,10 @@ class Unit(Snapshot, Protocol):
         """Append the audit row of an AuditEvent just put; return its number, from 0."""
         ...
 
+    async def index(self, type_: str, rid: int, tokens: Sequence[bytes]) -> None:
+        """Add tokens of a record again, after a crash has lost those that waited."""
+        ...
+
 
 class Store(Protocol):
     """A sealed store."""

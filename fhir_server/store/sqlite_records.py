@@ -111,7 +111,7 @@ class SqliteUnit(SqliteSnapshot):
             self._connection.executemany(
                 "DELETE FROM token WHERE token = ? AND rid = ?", [(t, rid) for t in drop]
             )
-        self._tokens.extend(version.type_, [(t, rid) for t in add])
+        self._tokens.extend(version.type_, rid, add)
         return rid
 
     def _create(self, version: SealedVersion) -> int:
@@ -142,7 +142,7 @@ class SqliteUnit(SqliteSnapshot):
 
     async def index(self, type_: str, rid: int, tokens: Sequence[bytes]) -> None:
         """Add tokens of a record again, after a crash has lost those that waited."""
-        self._tokens.extend(type_, [(t, rid) for t in tokens])
+        self._tokens.extend(type_, rid, tokens)
 
 
 def _version(found: Sequence[Any]) -> SealedVersion:

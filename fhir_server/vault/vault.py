@@ -6,9 +6,11 @@ patients is sealed under a key of its own (32 random bytes), which is sealed for
 """
 
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+
+import orjson
 
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.crypto.seal import DataKey, place
@@ -20,6 +22,9 @@ _TOKEN = 16
 _PAD = 8
 _SEALED_KEY = 1 + 12 + 256 + 16  # version, nonce, padded key, tag
 _WRAP = _TOKEN + 16 + _SEALED_KEY
+
+
+MakeTokens = Callable[[str, Mapping[str, object], Sequence[str]], frozenset[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,7 @@ class Reader:
         self._snapshot = snapshot
         self._ring = ring
         self._tenant = tenant.encode()
+        self._names: dict[bytes, tuple[str, ...]] = {}
         self.blind = blind
 
     async def find(self, type_: str, id_: str, version: int | None = None) -> SealedVersion | None:
@@ -88,7 +94,10 @@ class Reader:
 
     async def patients(self, version: SealedVersion) -> tuple[str, ...]:
         """The references of the patients a record belongs to, told by their keys: the record stays closed."""
-        return tuple([await self.name(token) for token in patient_tokens(version)])
+        if version.patients not in self._names:
+            names = [await self.name(token) for token in patient_tokens(version)]
+            self._names[version.patients] = tuple(names)
+        return self._names[version.patients]
 
     async def name(self, patient: bytes) -> str:
         """The reference of a patient by its token; empty if it was erased."""
@@ -141,6 +150,17 @@ class Writer(Reader):
         version, key = await self._put(draft)
         opening = key.seal(k, b"opening|" + self._place(version))
         return version, await self._unit.append_audit(version.rid, commitment, opening)
+
+    async def index_events(self, start: int, stop: int, tokens: MakeTokens) -> int:
+        """Index AuditEvents ``start`` to ``stop - 1`` anew; return how many there are.  Erased ones stay out."""
+        rows = await self._unit.audit(start=start, stop=stop)
+        for row in rows:
+            first = (await self._unit.history(row.rid))[-1]
+            with suppress(KeyDestroyedError):
+                value = orjson.loads(await self.open(first))
+                made = tokens(first.type_, value, await self.patients(first))
+                await self._unit.index(first.type_, row.rid, list(made))
+        return len(rows)
 
     async def _put(self, draft: Draft) -> tuple[SealedVersion, DataKey]:
         row = self.blind.row(draft.type_, draft.id_)
