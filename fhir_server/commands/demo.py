@@ -1,7 +1,7 @@
 """``consentry demo``: the whole story, played over HTTP on a server of its own, then left up to be tried.
 
 Without a terminal, or with ``CI`` set, it ends with exit code 0; a step that does not hold ends it with 1 and the step's
-name.  Ctrl-C ends it with 130 and leaves no process.
+name; Ctrl-C in the middle of the story ends it with 130.  No process is left in any case.
 """
 
 import argparse
@@ -76,7 +76,7 @@ def _play(folder: Path, port: int, teller: Teller, *, stays: bool) -> int:
     started = time.monotonic()
     try:
         play = set_stage(folder, teller, port)
-    except ServerError as error:
+    except (ServerError, httpx.HTTPError) as error:
         teller.failed(0, "The server starts", str(error))
         return 1
     try:
@@ -96,8 +96,17 @@ def _play(folder: Path, port: int, teller: Teller, *, stays: bool) -> int:
 
 
 def _stay(play: Play, teller: Teller) -> None:
-    """Start the server again, tell how to try it, and wait for Ctrl-C."""
-    play.server.start()
+    """Start the server again, tell how to try it, and wait for Ctrl-C, which is how it is meant to end."""
+    try:
+        play.server.start()
+        _tell_how_to_try(play, teller)
+        while True:
+            signal.pause() if hasattr(signal, "pause") else time.sleep(1)
+    except KeyboardInterrupt:
+        teller.say("stopped")
+
+
+def _tell_how_to_try(play: Play, teller: Teller) -> None:
     program = shutil.which("consentry") or f"{sys.executable} -m fhir_server"
     teller.say("\nThe server is up again, with the same data:")
     teller.say(f"  FHIR       {play.server.fhir}")
@@ -110,8 +119,6 @@ def _stay(play: Play, teller: Teller) -> None:
     teller.say(f'  TOKEN=$({program} token --data "{play.server.data}")')
     teller.say(f'  curl -H "Authorization: Bearer $TOKEN" "{play.server.fhir}/Patient?_count=3"')
     teller.say("\nCtrl-C ends it.")
-    while True:
-        signal.pause() if hasattr(signal, "pause") else time.sleep(1)
 
 
 @contextmanager

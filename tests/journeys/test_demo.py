@@ -132,7 +132,7 @@ def test_it_stays_up_until_ctrl_c_and_tells_how_to_try_it(tmp_path: Path) -> Non
         )
         assert json.loads(answer.stdout)["resourceType"] == "Bundle"
         demo.send_signal(signal.SIGINT)
-        assert demo.wait(30) == 130
+        assert demo.wait(30) == 0
     _require_no_server(tmp_path / "demo")
 
 

@@ -4,6 +4,7 @@ Ctrl-C in a terminal goes to the foreground process group, so the child does not
 once, by whoever started it.
 """
 
+import atexit
 import json
 import os
 import subprocess
@@ -65,17 +66,9 @@ class ServerProcess:
             ServerError: It ended, or does not answer in time; the message has the end of its log.
         """
         (self.data / RUNNING_FILE).unlink(missing_ok=True)
-        command = [sys.executable, "-m", "fhir_server", "serve", "--port", str(self._port)]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603  our own program
-                [*command, "--data", str(self.data)],
-                env=environment(self._settings),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        atexit.register(self.stop)
         try:
+            self._process = self._spawn()
             self._wait(time.monotonic() + _START)
         except BaseException:
             self.stop()
@@ -83,16 +76,29 @@ class ServerProcess:
         self._port = urlsplit(self.url).port or 0
 
     def stop(self) -> None:
-        """Stop it, and return when it is gone."""
-        process, self._process = self._process, None
-        if process is None or process.poll() is not None:
-            return
-        process.terminate()
-        try:
-            process.wait(_STOP)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        """Stop it, and return when it is gone; if this is interrupted, it is done again when Python ends."""
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(_STOP)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._process = None
+        atexit.unregister(self.stop)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "fhir_server", "serve", "--port", str(self._port)]
+        with self.log.open("ab") as log:
+            return subprocess.Popen(  # noqa: S603  our own program
+                [*command, "--data", str(self.data)],
+                env=environment(self._settings),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
 
     def _wait(self, deadline: float) -> None:
         while time.monotonic() < deadline:

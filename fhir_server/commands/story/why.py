@@ -11,6 +11,7 @@ from consent_engine import AccessRequest, Coding, Config, decide, load_template
 from fhir_server.commands.story.asking import Caller, Json, Reply
 from fhir_server.commands.story.errors import StepError
 from fhir_server.commands.story.play import Play
+from fhir_server.commands.story.server import environment
 from fhir_server.sample import people
 from fhir_server.settings import read_settings
 
@@ -38,7 +39,7 @@ def why_not(play: Play, caller: Caller, resource: Json) -> str:
     Raises:
         StepError: The engine would give it.
     """
-    policy = read_settings().policy_name
+    policy = read_settings(environment({})).policy_name
     config = Config(
         admin_policies=load_template(policy, people.CLINIC),
         break_glass=frozenset({people.HOSPITAL}),
