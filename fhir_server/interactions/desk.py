@@ -1,9 +1,10 @@
 """What an interaction works with: its snapshot or unit of work, the gate, and the tools of the house."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import tzinfo
 
+from consent_engine import review
 from fhir_server.errors import InvalidResourceError, Issue
 from fhir_server.forms import Gate, Json
 from fhir_server.interactions.cursors import Cursors
@@ -13,7 +14,10 @@ from fhir_server.search.tokens import Tokenizer
 from fhir_server.search.values import Searchable
 from fhir_server.vault.vault import Reader, Writer
 from profiles.definitions import Definitions
+from profiles.resource import MODELLED, check_model
 from profiles.validation import Validator
+
+_MOST_ISSUES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +56,20 @@ class Tools:
         Raises:
             InvalidResourceError: With one issue for each problem, naming the element.
         """
+        issues = tuple(self._issues(resource))
+        if issues:
+            raise InvalidResourceError("the resource is not valid R4", issues=issues[:_MOST_ISSUES])
+
+    def _issues(self, resource: ResourceText) -> Iterator[Issue]:
         problems = self.validator.check(resource.value)
-        if problems:
-            issues = tuple(
-                Issue(p.code, f"{p.expression} {p.message}", p.expression) for p in problems[:50]
-            )
-            raise InvalidResourceError("the resource is not valid R4", issues=issues)
+        if not problems and resource.type_ in MODELLED:
+            problems = check_model(resource.value)
+        yield from (Issue(p.code, f"{p.expression} {p.message}", p.expression) for p in problems)
+        if (
+            resource.type_ == "Consent" and not problems
+        ):  # one that nobody can interpret would deny everything
+            found = review(resource.value, zone=self.zone)
+            yield from (Issue("business-rule", f"{p.path}: {p.reason}", p.path) for p in found)
 
     def patients(self, value: Json, type_: str, id_: str) -> tuple[str, ...]:
         """Whose data a resource is."""
