@@ -30,6 +30,7 @@ _ALL = (
     Step("The log is anchored, and proved with the server stopped", prove_log),
     Step("The database files tell nothing", search_files),
 )
+_MISSHAPEN = (LookupError, ValueError, TypeError, AssertionError)
 _INTRODUCTION = (
     "Consentry demo: one patient's record on its whole way through a FHIR server.",
     "It starts a server of its own on this machine, loads a small invented clinic,",
@@ -86,6 +87,9 @@ def _play(folder: Path, port: int, teller: Teller, *, stays: bool) -> int:
                 step.happen(play)
             except (StoryError, httpx.HTTPError, OSError) as error:
                 teller.failed(number, step.title, str(error))
+                return 1
+            except _MISSHAPEN as error:
+                teller.failed(number, step.title, f"an answer is misshapen: {error!r}")
                 return 1
         teller.done(f"all {len(_ALL)} steps held, in {time.monotonic() - started:.1f} s")
         if stays:

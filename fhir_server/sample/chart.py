@@ -35,41 +35,37 @@ _ALCOHOL_REMARK = "Drank daily after the bereavement; motivated to remain abstin
 
 def records() -> dict[str, Json]:
     """Every record that is not a person or an organization."""
-    return {**_first(), **_billing(), **_second(), **_third()}
+    return {**_visits(), **_sessions(), **_billing(), **_second(), **_third()}
 
 
-def _first() -> dict[str, Json]:
-    of = people.PATIENT
+def _visits() -> dict[str, Json]:
+    of, by = people.PATIENT, people.CLINICIAN
+    glucose, haemoglobin = "Glucose [Moles/volume] in Blood", "Hemoglobin A1c"
     return {
-        "visit": _encounter(of, people.CLINICIAN, "2026-01-14", "AMB"),
-        "follow-up": _encounter(of, people.CLINICIAN, "2026-04-22", "AMB"),
-        "session": _encounter(of, people.THERAPIST, "2026-03-05", "AMB") | {"meta": SUBSTANCE_USE},
+        "visit": _encounter(of, by, "2026-01-14", "AMB"),
+        "follow-up": _encounter(of, by, "2026-04-22", "AMB"),
         "diabetes": _condition(of, "visit", "44054006", "Diabetes mellitus type 2", "E11.9"),
         "hypertension": _condition(of, "visit", "38341003", "Hypertensive disorder", "I10"),
-        "alcohol": _condition(of, "session", "7200002", "Alcoholism", "F10.20", people.THERAPIST)
-        | {"meta": ALCOHOL, "note": [{"text": _ALCOHOL_REMARK}]},
-        "hba1c": _observation(of, "visit", "4548-4", "Hemoglobin A1c", quantity("7.20", "%")),
-        "hba1c-later": _observation(
-            of, "follow-up", "4548-4", "Hemoglobin A1c", quantity("6.90", "%")
-        ),
-        "glucose": _observation(
-            of, "visit", "15074-8", "Glucose [Moles/volume] in Blood", quantity("6.30", "mmol/L")
-        ),
+        "hba1c": _observation(of, "visit", "4548-4", haemoglobin, quantity("7.20", "%")),
+        "hba1c-later": _observation(of, "follow-up", "4548-4", haemoglobin, quantity("6.90", "%")),
+        "glucose": _observation(of, "visit", "15074-8", glucose, quantity("6.30", "mmol/L")),
         "weight": _observation(of, "visit", "29463-7", "Body weight", quantity("71.50", "kg")),
         "pressure": _blood_pressure(of, "follow-up", "138.0", "84.0"),
-        "audit-c": _observation(
-            of,
-            "session",
-            "75626-2",
-            "Total score [AUDIT-C]",
-            quantity("7.0", "{score}"),
-            people.THERAPIST,
-        )
+        "visit-note": _note(of, "visit", by, "Visit note", _VISIT_NOTE),
+    }
+
+
+def _sessions() -> dict[str, Json]:
+    """What tells of substance use: all of it is labelled."""
+    of, by, during = people.PATIENT, people.THERAPIST, "session"
+    score = quantity("7.0", "{score}")
+    return {
+        "session": _encounter(of, by, "2026-03-05", "AMB") | {"meta": SUBSTANCE_USE},
+        "alcohol": _condition(of, during, "7200002", "Alcoholism", "F10.20", by)
+        | {"meta": ALCOHOL, "note": [{"text": _ALCOHOL_REMARK}]},
+        "audit-c": _observation(of, during, "75626-2", "Total score [AUDIT-C]", score, by)
         | {"meta": SUBSTANCE_USE},
-        "visit-note": _note(of, "visit", people.CLINICIAN, "11506-3", "Progress note", _VISIT_NOTE),
-        "counselling-note": _note(
-            of, "session", people.THERAPIST, "11506-3", "Counselling note", _COUNSELLING_NOTE
-        )
+        "counselling-note": _note(of, during, by, "Counselling note", _COUNSELLING_NOTE)
         | {"meta": SUBSTANCE_USE},
     }
 
@@ -183,14 +179,12 @@ def _blood_pressure(patient: str, encounter: str, systolic: str, diastolic: str)
     return panel
 
 
-def _note(
-    patient: str, encounter: str, by: str, loinc: str, title: str, lines: tuple[str, ...]
-) -> Json:
+def _note(patient: str, encounter: str, by: str, title: str, lines: tuple[str, ...]) -> Json:
     return {
         "resourceType": "DocumentReference",
         "status": "current",
         "docStatus": "final",
-        "type": concept(LOINC, loinc, "Progress note"),
+        "type": concept(LOINC, "11506-3", "Progress note"),
         "subject": reference(patient),
         "date": "2026-01-14T09:30:00+01:00",
         "author": [reference(by)],

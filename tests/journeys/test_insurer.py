@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -54,12 +56,13 @@ def test_a_consent_that_is_not_active_gives_it_nothing(journey: Play, status: st
     require_exactly(journey.insurer().get(f"Claim?{journey.about}&_total=accurate"), ())
 
 
-def test_a_consent_that_can_not_be_read_gives_nobody_anything(journey: Play) -> None:
-    _file(journey, date(2099, 1, 1))
+def test_a_consent_that_can_not_be_read_is_refused_and_changes_nothing(consented: Play) -> None:
     strange = [{"url": "http://example.org/only-on-tuesdays", "valueBoolean": True}]
-    _file(journey, date(2099, 1, 1), modifierExtension=strange)
-    for caller in (journey.insurer(), journey.ehr()):
-        require_exactly(caller.get(f"Claim?{journey.about}&_total=accurate"), ())
+    wider = json.dumps({**consented.consent, "modifierExtension": strange}).encode()
+    patient = consented.person(consented.user)
+    assert "modifierExtension" in require_status(patient.post("Consent", wider), 422).words
+    require_status(patient.put(f"Consent/{consented.consent['id']}", wider), 422)
+    require_exactly(consented.insurer().get(f"Claim?{consented.about}"), consented.of("Claim"))
 
 
 def test_it_may_not_name_another_purpose(consented: Play) -> None:
@@ -125,3 +128,30 @@ def test_a_new_consent_after_the_revocation_holds_at_once(consented: Play) -> No
     steps.revoke(consented)
     _file(consented, date(2099, 1, 1))
     require_exactly(consented.insurer().get(f"Claim?{consented.about}"), consented.of("Claim"))
+
+
+def test_no_request_that_begins_after_the_revocation_gives_anything(consented: Play) -> None:
+    insurer, claim = consented.insurer(), consented.of("Claim")[0]
+    answers: list[tuple[float, int]] = []
+    ended = threading.Event()
+
+    def ask() -> None:
+        while not ended.is_set():
+            began = time.monotonic()
+            answers.append((began, insurer.get(claim.reference).status))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.3)
+    steps.search_claims(consented)
+    inactive = json.dumps({**consented.consent, "status": "inactive"}).encode()
+    target = f"Consent/{consented.consent['id']}"
+    require_status(consented.person(consented.user).put(target, inactive), 200)
+    revoked = time.monotonic()
+    time.sleep(0.3)
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert {status for began, status in answers if began < revoked} >= {200}
+    assert {status for began, status in answers if began >= revoked} == {404}

@@ -80,20 +80,8 @@ def app_token(endpoints: Endpoints, client_id: str, person: Person, launch: str 
     Raises:
         StepError: A page or endpoint answers otherwise than SMART says.
     """
-    verifier, state = secrets.token_urlsafe(48), secrets.token_urlsafe(16)
-    challenge = base64.urlsafe_b64encode(sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-    query = {
-        "response_type": "code",
-        "client_id": client_id,
-        "redirect_uri": CALLBACK,
-        "scope": scope_of(client_id),
-        "state": state,
-        "aud": endpoints.fhir,
-        "code_challenge": challenge,
-        "code_challenge_method": "S256",
-        **({"launch": launch} if launch else {}),
-    }
-    code = _authorize(endpoints, query, person)
+    verifier = secrets.token_urlsafe(48)
+    code = _authorize(endpoints, _request(endpoints, client_id, verifier, launch), person)
     form = {
         "grant_type": "authorization_code",
         "code": code,
@@ -102,6 +90,22 @@ def app_token(endpoints: Endpoints, client_id: str, person: Person, launch: str 
         "code_verifier": verifier,
     }
     return _granted(httpx.post(endpoints.token, data=form, timeout=_TIMEOUT))
+
+
+def _request(endpoints: Endpoints, client_id: str, verifier: str, launch: str) -> dict[str, str]:
+    """An authorization request (RFC 6749, 4.1.1; RFC 7636, 4.3)."""
+    challenge = base64.urlsafe_b64encode(sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+    return {
+        "response_type": "code",
+        "client_id": client_id,
+        "redirect_uri": CALLBACK,
+        "scope": scope_of(client_id),
+        "state": secrets.token_urlsafe(16),
+        "aud": endpoints.fhir,
+        "code_challenge": challenge,
+        "code_challenge_method": "S256",
+        **({"launch": launch} if launch else {}),
+    }
 
 
 def ehr_launch(

@@ -45,8 +45,8 @@ class Reply:
 
     @property
     def references(self) -> frozenset[str]:
-        """``Type/id`` of each resource of a Bundle."""
-        return frozenset(f"{r['resourceType']}/{r['id']}" for r in self.resources)
+        """``Type/id`` of each resource of a Bundle; an OperationOutcome in it has none."""
+        return frozenset(f"{r['resourceType']}/{r['id']}" for r in self.resources if "id" in r)
 
     @property
     def total(self) -> object:

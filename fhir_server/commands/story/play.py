@@ -3,7 +3,7 @@
 Setting the scene happens here; what is asked and what must come back is in ``steps.py``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -155,14 +155,12 @@ def set_stage(
     folder: Path,
     teller: Teller,
     port: int = 0,
-    settings: Mapping[str, str] | None = None,
     more: Sequence[Person] = (),
 ) -> Play:
     """Make the cast, register it, and start a server for it; whoever called ends with ``strike``.
 
     Args:
         folder: Takes the registry, the log, and the server's own folder.
-        settings: More settings of the server.
         more: More people who can sign in.
 
     Raises:
@@ -170,7 +168,7 @@ def set_stage(
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     cast = new_cast(more)
-    own = {**register(cast, folder).settings(), "anchor_interval": "1", **(settings or {})}
+    own = {**register(cast, folder).settings(), "anchor_interval": "1"}
     data = folder / DATABASE
     data.mkdir(mode=0o700, exist_ok=True)
     server = ServerProcess(data, folder / "server.log", own, port)

@@ -22,37 +22,32 @@ from fhir_server.commands.story.steps import every_request_is_on_record, glass_e
 
 _ANCHORED = 60.0  # seconds until the log must be anchored
 _LOOK = 0.25
-_CHUNK = 1 << 20
 
 
 def prove_log(play: Play) -> None:
     """Every step is on record; a receipt and the log are proved with the server stopped, and no change passes."""
     count = every_request_is_on_record(play)
-    play.teller.tell(
-        "Irisa", f"each of {len(play.replies)} requests", f"on record, {count} AuditEvents"
-    )
+    asked = f"each of the story's {len(play.replies)} requests"
+    play.teller.tell("Irisa", asked, f"on record, {count} AuditEvents")
     receipt = play.folder / "receipt.json"
     receipt.write_bytes(_fetch_receipt(play))
-    play.teller.tell(
-        "Rosalind",
-        f"GET {glass_event(play)[:19]}.../$receipt",
-        f"saved, {receipt.stat().st_size} bytes",
-    )
+    asked = f"GET {glass_event(play)[:19]}.../$receipt"
+    play.teller.tell("Rosalind", asked, f"saved, {receipt.stat().st_size:,} bytes")
     play.server.stop()
-    said = _must_prove([str(receipt)])
-    play.teller.tell(
-        "Anybody",
-        "consentry verify receipt.json, server stopped",
-        f"proved: {_steps(said)}",
-    )
+    proved = _steps(_must_prove([str(receipt)]))
+    play.teller.tell("Anybody", "consentry verify receipt.json, server stopped", f"proved {proved}")
     said = _must_prove(["--data", str(play.server.data)])
     play.teller.tell("Irisa", "consentry verify --data, the whole log", _first_line(said))
+    _forge(play, receipt)
+
+
+def _forge(play: Play, receipt: Path) -> None:
+    """One byte is changed in copies of the receipt and of the database; verification names what is wrong."""
     said = _must_fail([str(_changed_receipt(receipt))])
     play.teller.tell("Forger", "one byte changed in the receipt", _first_line(said))
     place = json.loads(receipt.read_bytes())["leafIndex"]
-    said = _must_fail(
-        ["--data", str(_changed_log(play.server.data, play.folder / "changed", place))]
-    )
+    copy = _changed_log(play.server.data, play.folder / "changed", place)
+    said = _must_fail(["--data", str(copy)])
     require(f"event {place}" in said, "verification does not name the event that was changed")
     play.teller.tell("Forger", "one byte changed in the audit table", _first_line(said))
 
