@@ -52,7 +52,7 @@ class DataKey:
 
 def place(parts: Iterable[bytes]) -> bytes:
     """Join the parts of a place, each with its length before it (4 bytes), so that no two places look the same."""
-    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    return b"".join([len(part).to_bytes(4, "big") + part for part in parts])
 
 
 def _pad(content: bytes) -> bytes:

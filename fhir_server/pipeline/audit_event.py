@@ -8,6 +8,7 @@ request share its ``X-Request-Id``.
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from urllib.parse import urlencode
 
 from fhir_server.forms import Asked, Record
@@ -198,7 +199,9 @@ def _details(happening: Happening) -> list[Entity]:
     return details
 
 
+@cache
 def _kind(type_: str, role: str) -> Entity:
+    """Type and role of an entity; shared, never changed."""
     return {
         "type": {"system": _ENTITY_TYPE, "code": type_},
         "role": {"system": _OBJECT_ROLE, "code": role},

@@ -118,16 +118,17 @@ class Reader:
         raise KeyDestroyedError("the data keys of all patients of this record were destroyed")
 
     def _place(self, version: SealedVersion) -> bytes:
-        return place(
-            (
-                self._tenant,
-                version.type_.encode(),
-                version.row,
-                f"{version.version}|{version.at}|{int(version.deleted)}".encode(),
-                version.patients,
-                version.key_id,
-            )
+        """Tenant, type, row, version with time and deleted flag, patients, key: each with its length before it."""
+        state = b"%d|%d|%d" % (version.version, version.at, version.deleted)
+        parts = (
+            self._tenant,
+            version.type_.encode(),
+            version.row,
+            state,
+            version.patients,
+            version.key_id,
         )
+        return place(parts)
 
 
 class Writer(Reader):
