@@ -10,10 +10,11 @@ from datetime import datetime
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.search.dates import Interval, cover, days, interval
 from fhir_server.search.query import Criterion, split_prefix, split_token, unescape
-from fhir_server.search.tokens import COMPARTMENT, word_prefix
+from fhir_server.search.tokens import COMPARTMENT, SCOPED, scoped, word_prefix
 from fhir_server.search.values import words
 
 Group = tuple[bytes, ...]
+_PATIENT = frozenset({"patient", "subject"})
 _RANK = {"reference": 0, "uri": 1, "token": 2, "string": 3, "date": 4}
 
 
@@ -21,19 +22,32 @@ def groups(
     type_: str, criteria: Iterable[Criterion], blind: BlindIndex, base: str, now: datetime
 ) -> tuple[Group, ...]:
     """The token groups of the criteria, the most selective kind first; ``base`` is the server's own FHIR base url."""
-    ranked = sorted(
-        (c for c in criteria if c.modifier not in ("not", "missing", "contains")),
-        key=lambda c: _RANK[c.parameter.type],
-    )
+    usable = [c for c in criteria if c.modifier not in ("not", "missing", "contains")]
+    owner = _one_patient(usable, blind, base)
+    ranked = sorted(usable, key=lambda c: (not (owner and _is_scoped(c)), _RANK[c.parameter.type]))
     made = []
     for criterion in ranked:
+        name = scoped(criterion.parameter.code, owner if _is_scoped(criterion) else "")
         terms = list(_terms(criterion, base, now))
         if terms and None not in terms:
-            tokens = (
-                blind.token(type_, criterion.parameter.code, *t) for t in terms if t is not None
-            )
+            tokens = (blind.token(type_, name, *term) for term in terms if term is not None)
             made.append(tuple(dict.fromkeys(tokens)))
     return tuple(made)
+
+
+def _one_patient(criteria: Iterable[Criterion], blind: BlindIndex, base: str) -> str:
+    """The token, in hexadecimal, of the one patient whose records are asked for; empty if that can not be told."""
+    for criterion in criteria:
+        if criterion.parameter.code in _PATIENT and len(criterion.values) == 1:
+            type_ = "Patient" if criterion.parameter.code == "patient" else criterion.modifier
+            reference = local_reference(criterion.values[0], type_, base)
+            if criterion.modifier in ("", "Patient") and reference.startswith("Patient/"):
+                return blind.patient(reference).hex()
+    return ""
+
+
+def _is_scoped(criterion: Criterion) -> bool:
+    return criterion.parameter.code in SCOPED and criterion.parameter.type == "token"
 
 
 def compartment(type_: str, patient: bytes, blind: BlindIndex) -> Group:

@@ -2,12 +2,13 @@
 
 For each parameter: token values under ``system|code``, ``|code`` and ``system|``; references under ``Type/id`` and
 ``id``; uris whole; strings under each word and its prefixes of 1 to 6 letters; dates under their buckets (``dates.py``).
-Each record also has a token for each patient it belongs to.  The vault pads the number to a multiple of 8.
+Each record also has a token for each patient it belongs to, and its codes and categories once more under tokens of that
+patient alone: "this patient's glucose values" is one look-up.  The vault pads the number to a multiple of 8.
 The index gives a superset: what it finds is opened, if consent permits, and checked exactly.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, lru_cache
 
 import orjson
 
@@ -16,6 +17,7 @@ from fhir_server.search.dates import DAY, Interval, buckets_of, days
 from fhir_server.search.values import ReferenceValue, Searchable, TokenValue, Value, pack, words
 
 COMPARTMENT = "_patient"
+SCOPED = frozenset({"code", "category"})
 _PREFIXES = 6
 _CACHED = 32_768
 _LONGEST = 1024  # bytes of a member worth remembering
@@ -28,38 +30,65 @@ class Tokenizer:
         self._searchable = searchable
         self._blind = blind
         self._shared = lru_cache(_CACHED)(self._of_packed)
+        self._scoped_members = cache(self._members)
 
     def tokens(
-        self, type_: str, resource: Mapping[str, object], patients: Iterable[str]
+        self, type_: str, resource: Mapping[str, object], patients: Sequence[str]
     ) -> frozenset[bytes]:
         """The tokens of ``resource``, unpadded; equal input gives equal tokens: an update can take them back."""
-        blind = self._blind
-        found = {
-            blind.token(type_, COMPARTMENT, "patient", blind.patient(p).hex()) for p in patients
-        }
         values = self._searchable.of(type_)
-        whole = "contained" in resource  # a member may point into it: it can not be read on its own
+        owners = [self._blind.patient(patient).hex() for patient in patients]
+        found = {self._blind.token(type_, COMPARTMENT, "patient", owner) for owner in owners}
         for member in values.members(resource):
-            content = resource[member]
-            for part in content if isinstance(content, list) and not whole else (content,):
-                packed = b"" if whole else pack(part)
-                if packed and len(packed) <= _LONGEST:
-                    found |= self._shared(type_, member, packed)
-                else:
-                    found |= self._of_member(type_, member, resource)
+            found |= self._tokens(type_, member, resource, "")
+        for owner in owners:
+            for member in self._scoped_members(type_):
+                if member in resource:
+                    found |= self._tokens(type_, member, resource, owner)
         return frozenset(found)
 
-    def _of_packed(self, type_: str, member: str, packed: bytes) -> frozenset[bytes]:
-        return self._of_member(type_, member, {member: orjson.loads(packed)})
+    def _tokens(
+        self, type_: str, member: str, resource: Mapping[str, object], owner: str
+    ) -> frozenset[bytes]:
+        """The tokens of one member, each of its items remembered, unless it may point to a contained resource."""
+        if "contained" in resource:
+            return self._of_member(type_, member, resource, owner)
+        content = resource[member]
+        packed = [pack(item) for item in (content if isinstance(content, list) else (content,))]
+        if not all(0 < len(item) <= _LONGEST for item in packed):
+            return self._of_member(type_, member, resource, owner)
+        if len(packed) == 1:
+            return self._shared(type_, member, packed[0], owner)
+        return frozenset().union(*(self._shared(type_, member, item, owner) for item in packed))
+
+    def _of_packed(self, type_: str, member: str, packed: bytes, owner: str) -> frozenset[bytes]:
+        return self._of_member(type_, member, {member: orjson.loads(packed)}, owner)
 
     def _of_member(
-        self, type_: str, member: str, resource: Mapping[str, object]
+        self, type_: str, member: str, resource: Mapping[str, object], owner: str
     ) -> frozenset[bytes]:
         return frozenset(
-            self._blind.token(type_, parameter.code, kind, text)
+            self._blind.token(type_, scoped(parameter.code, owner), kind, text)
             for parameter, value in self._searchable.of(type_).of_member(member, resource)
+            if not owner or parameter.code in SCOPED
             for kind, text in _terms(value, parameter.type)
         )
+
+    def _members(self, type_: str) -> frozenset[str]:
+        if type_ == "AuditEvent":
+            return frozenset()
+        values = self._searchable.of(type_)
+        return frozenset(
+            member
+            for code in SCOPED
+            if values.reads(code) and values.parameters[code].type == "token"
+            for member in values.first_members(values.parameters[code])
+        )
+
+
+def scoped(code: str, owner: str) -> str:
+    """The name inside a token: of a parameter, or of a parameter within one patient's records."""
+    return f"{code}@{owner}" if owner else code
 
 
 def _terms(value: Value, type_: str) -> Iterator[tuple[str, str]]:
