@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from anchoring.anchorer import Anchorer
 from consent_engine import Config, load_template
@@ -208,7 +209,7 @@ def _settle_memory() -> None:
     gc.set_threshold(10_000, 20, 50)
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings) -> ASGIApp:
     """The ASGI application; the house opens when it starts and closes when it stops."""
     opened: list[House] = []
 
@@ -252,4 +253,4 @@ def create_app(settings: Settings) -> FastAPI:
             json.dumps({"status": "up", "anchorLag": lag}), media_type="application/json"
         )
 
-    return app
+    return fhir.in_front_of(app)

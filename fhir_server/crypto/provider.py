@@ -6,7 +6,6 @@ The key file holds ``version (1 byte, 0x01) | ML-KEM-768 seed (64) | X25519 priv
 """
 
 import base64
-import binascii
 import os
 import secrets
 import stat
@@ -77,7 +76,7 @@ def from_text(text: str) -> LocalKeyProvider:
     """A provider from base64, as ``CONSENTRY_KEY`` carries it."""
     try:
         return LocalKeyProvider(base64.b64decode(text.strip(), validate=True))
-    except binascii.Error as error:
+    except ValueError as error:  # binascii.Error is one
         raise SettingsError("the key-encryption key is not base64") from error
 
 
@@ -87,17 +86,23 @@ def from_file(path: Path, *, may_create: bool) -> LocalKeyProvider:
     Raises:
         SettingsError: The file is missing and may not be made, is readable by others, or is not a key.
     """
-    if not path.exists():
-        if not may_create:
-            raise WrongKeyError(
-                f"the key file {path.name} is missing: put it back; without it nothing opens"
-            )
-        _create(path)
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+    if not path.exists() and not may_create:
+        raise WrongKeyError(
+            f"the key file {path.name} is missing: put it back; without it nothing opens"
+        )
+    try:
+        if not path.exists():
+            _create(path)
+        mode, text = path.stat().st_mode, path.read_bytes().decode("ascii", "replace")
+    except OSError as error:
+        raise SettingsError(
+            f"the key file {path.name} cannot be made or read: {error.strerror}"
+        ) from error
+    if stat.S_IMODE(mode) & 0o077:
         raise SettingsError(
             f"the key file {path.name} is readable by others: run 'chmod 600' on it"
         )
-    return from_text(path.read_text())
+    return from_text(text)
 
 
 def _create(path: Path) -> None:

@@ -5,27 +5,41 @@ in the same commit.  For a writing interaction that is the commit of the write.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import orjson
 
-from fhir_server.errors import FhirError
+from fhir_server.errors import FhirError, IntegrityError, WrongKeyError
 from fhir_server.forms import Asked, Pairs, Record, Recorded, Released
 from fhir_server.interactions.desk import Tools
 from fhir_server.interactions.leaf import put_with_leaf
 from fhir_server.pipeline.audit_event import Happening, audit_event
 from fhir_server.pipeline.redact import outcome
-from fhir_server.vault.vault import Draft, Writer
+from fhir_server.vault.vault import Draft, Reader, Writer
 
 _SUBJECT_PARAMETERS = frozenset({"patient", "subject", "subject:Patient", "_id"})
 
 
-async def record(released: Released, writer: Writer, tools: Tools) -> Recorded:
-    """Append what was released to the audit log."""
+async def events_of(released: Released, reader: Reader, tools: Tools) -> list[Draft]:
+    """The AuditEvents that tell of what was released, ready to be written."""
     asked = released.in_scope.asked
-    numbers = await _append(
-        asked, released.status, "", released.disclosed, released.touched, writer, tools
+    return await _drafts(
+        asked, released.status, "", released.disclosed, released.touched, reader, tools
     )
+
+
+async def record(
+    released: Released, writer: Writer, tools: Tools, events: Sequence[Draft] | None = None
+) -> Recorded:
+    """Append what was released to the audit log.
+
+    Args:
+        events: Made before by ``events_of``, so that others do not wait for it; made here if None.
+    """
+    asked = released.in_scope.asked
+    drafts = await events_of(released, writer, tools) if events is None else events
+    numbers = await _append(drafts, writer, tools)
     return Recorded(released.status, released.body, _traced(asked, released.headers), numbers)
 
 
@@ -37,7 +51,8 @@ async def record_refusal(asked: Asked, error: FhirError, writer: Writer, tools: 
         if interaction.id_ and asked.requester.caller
         else ()
     )
-    numbers = await _append(asked, error.status, str(error), (), touched, writer, tools)
+    drafts = await _drafts(asked, error.status, str(error), (), touched, writer, tools)
+    numbers = await _append(drafts, writer, tools)
     headers: Pairs = (
         (("WWW-Authenticate", 'Bearer realm="fhir", error="invalid_token"'),)
         if error.status == 401
@@ -50,36 +65,35 @@ def _traced(asked: Asked, headers: Pairs) -> Pairs:
     return (*headers, ("X-Request-Id", asked.received.request_id))
 
 
-async def _append(
+async def _drafts(
     asked: Asked,
     status: int,
     why: str,
     records: Sequence[Record],
     touched: Sequence[str],
-    writer: Writer,
+    reader: Reader,
     tools: Tools,
-) -> tuple[int, ...]:
+) -> list[Draft]:
     shared = [r for r in records if not r.patients]
     concerned = dict.fromkeys(p for r in records for p in r.patients if p)
     if not concerned and asked.requester.caller is not None:
-        concerned = dict.fromkeys(await _asked_about(asked, touched, writer))
+        concerned = dict.fromkeys(await _asked_about(asked, touched, reader))
     named = [t for t in touched if not t.startswith("Patient/")]
-    numbers = []
+    drafts = []
     for patient in concerned or [""]:
         own = [r for r in records if patient in r.patients] if patient else []
         happening = Happening(asked, status, why, patient, [*own, *shared], named)
-        numbers.append(await _append_event(happening, writer, tools))
-    return tuple(numbers)
+        drafts.append(_draft(happening, tools))
+    return drafts
 
 
-async def _append_event(happening: Happening, writer: Writer, tools: Tools) -> int:
+def _draft(happening: Happening, tools: Tools) -> Draft:
     id_ = tools.new_id()
     at = happening.asked.received.at
     event = audit_event(happening, id_, at, tools.base, tools.custodian)
-    patients = (
-        (happening.patient,) if happening.patient else ()
-    )  # not the agent: whoever is spied on must see by whom
-    draft = Draft(
+    # of the patient, not of the agent: whoever is spied on must see by whom
+    patients = (happening.patient,) if happening.patient else ()
+    return Draft(
         type_="AuditEvent",
         id_=id_,
         version=1,
@@ -88,23 +102,26 @@ async def _append_event(happening: Happening, writer: Writer, tools: Tools) -> i
         patients=patients,
         tokens=tools.tokenizer.tokens("AuditEvent", event, patients),
     )
-    _, number = await put_with_leaf(writer, draft, tools.new_secret)
-    return number
 
 
-async def _asked_about(asked: Asked, touched: Sequence[str], writer: Writer) -> list[str]:
+async def _append(drafts: Sequence[Draft], writer: Writer, tools: Tools) -> tuple[int, ...]:
+    return tuple([(await put_with_leaf(writer, d, tools.new_secret))[1] for d in drafts])
+
+
+async def _asked_about(asked: Asked, touched: Sequence[str], reader: Reader) -> list[str]:
     """Patients whom a request was about although it got nothing: they see that, too.  Unknown patients are left out."""
     found: list[str] = []
     for reference in touched:
         type_, _, id_ = reference.partition("/")
-        version = await writer.find(type_, id_)
+        version = await reader.find(type_, id_)
         if version is not None:
-            found += [p for p in await writer.patients(version) if p]
+            with suppress(IntegrityError, WrongKeyError):  # what does not open is refused, unnamed
+                found += [p for p in await reader.patients(version) if p]
     type_ = asked.interaction.type_
     for name, value in asked.interaction.query:
         if name in _SUBJECT_PARAMETERS and (name != "_id" or type_ == "Patient"):
             found += [
-                r for r in _patient_references(value) if await writer.name(writer.blind.patient(r))
+                r for r in _patient_references(value) if await reader.name(reader.blind.patient(r))
             ]
     return found
 

@@ -9,7 +9,13 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from fhir_server.errors import FhirError, IntegrityError, StorageUnavailableError, StoreFullError
+from fhir_server.errors import (
+    FhirError,
+    IntegrityError,
+    StorageUnavailableError,
+    StoreFullError,
+    WrongKeyError,
+)
 from fhir_server.forms import Asked, InScope, Opened, Received, Recorded, Requester
 from fhir_server.interactions import capabilities, read, receipt, search, write
 from fhir_server.interactions.desk import Desk, Tools
@@ -19,7 +25,7 @@ from fhir_server.pipeline.authorise import authorise
 from fhir_server.pipeline.bundles import batch_response, entry_received
 from fhir_server.pipeline.gate import ConsentGate
 from fhir_server.pipeline.policies import Policies
-from fhir_server.pipeline.record import record, record_refusal
+from fhir_server.pipeline.record import events_of, record, record_refusal
 from fhir_server.pipeline.redact import redact
 from fhir_server.pipeline.transaction import run_transaction
 from fhir_server.vault.vault import Reader, Vault, Writer
@@ -74,12 +80,16 @@ class Pipeline:
                 "the server's disk is full; nothing of this request was kept"
             )
             return await self.refuse(asked or unasked(received, requester), full)
-        except IntegrityError as error:
+        except (IntegrityError, WrongKeyError) as error:
             _LOG.error(
                 "integrity", extra={"request": received.request_id, "kind": type(error).__name__}
             )
             broken = FhirError("a stored record is not what was sealed; the operator has been told")
             return await self.refuse(asked or unasked(received, requester), broken)
+        except Exception:  # noqa: BLE001  whatever broke, there is no answer without an audit record
+            _LOG.exception("failed", extra={"request": received.request_id})
+            failed = FhirError("the server failed at this request; the operator has been told")
+            return await self.refuse(asked or unasked(received, requester), failed)
 
     async def refuse(self, asked: Asked, error: FhirError) -> Recorded:
         """Record a refusal and answer it."""
@@ -105,8 +115,9 @@ class Pipeline:
         async with self.vault.reading(complete=complete) as reader:
             opened = await _READS[code](in_scope, self._desk(in_scope, reader, None))
             released = redact(opened, self.tools.base)
+            events = await events_of(released, reader, self.tools)
         async with self.vault.writing() as writer:
-            return await record(released, writer, self.tools)
+            return await record(released, writer, self.tools, events)
 
     async def _entry(self, in_scope: InScope, desk: Desk, id_: str = "") -> Recorded:
         """One interaction inside a unit of work: a write, or an entry of a transaction."""

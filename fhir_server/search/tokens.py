@@ -53,7 +53,7 @@ class Tokenizer:
         """The tokens of one member, each of its items remembered, unless it may point to a contained resource."""
         if "contained" in resource:
             return self._of_member(type_, member, resource, owner)
-        content = resource[member]
+        content = resource[member] if member != "meta" else _tags(resource[member])
         packed = [pack(item) for item in (content if isinstance(content, list) else (content,))]
         if not all(0 < len(item) <= _LONGEST for item in packed):
             return self._of_member(type_, member, resource, owner)
@@ -84,6 +84,13 @@ class Tokenizer:
             if values.reads(code) and values.parameters[code].type == "token"
             for member in values.first_members(values.parameters[code])
         )
+
+
+def _tags(meta: object) -> object:
+    """What search looks at in ``meta``; its version and time differ for each, so they must not be part of a key."""
+    if not isinstance(meta, dict):
+        return meta
+    return {name: value for name, value in meta.items() if name not in ("versionId", "lastUpdated")}
 
 
 def scoped(code: str, owner: str) -> str:

@@ -84,6 +84,8 @@ class SqliteStore:
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK TO unit")
             self.connection.execute("RELEASE unit")
+            if not self._waiting:  # nothing to commit: do not keep others from writing
+                self.connection.execute("ROLLBACK")
         else:
             self._fail_batch(error)
         if is_full(error):
