@@ -237,6 +237,17 @@ async def test_a_failed_unit_leaves_nothing(store: Store) -> None:
         assert [r.n for r in await snapshot.audit(start=0, stop=9)] == [0]
 
 
+async def test_a_failed_unit_keeps_nobody_else_from_writing(folder: Path) -> None:
+    one, two = SqliteStore(folder / FILE), SqliteStore(folder / FILE)
+    with pytest.raises(StoppedError):
+        await write(one, "a", "t", fail=True)
+    two.connection.execute("PRAGMA busy_timeout = 10")
+    await write(two, "b", "t")
+    assert await found(one, ("t",)) == [b"b"]
+    await one.close()
+    await two.close()
+
+
 async def test_a_unit_that_is_cancelled_leaves_nothing(store: Store) -> None:
     inside = asyncio.Event()
 

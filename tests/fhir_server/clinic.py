@@ -125,6 +125,7 @@ class Clinic:
     now: datetime = START
     callers: dict[str, Caller] = field(default_factory=dict)
     revoked: set[str] = field(default_factory=set)
+    closed: bool = False
 
     async def authenticate(self, bearer: str, now: datetime) -> Caller:
         """Stands in for ``SmartServer.authenticate``."""
@@ -250,7 +251,10 @@ class Clinic:
             connection.close()
 
     async def close(self) -> None:
-        await self.store.close()
+        """Close the store; a second time does nothing."""
+        if not self.closed:
+            self.closed = True
+            await self.store.close()
 
 
 async def open_clinic(
