@@ -9,6 +9,7 @@ Buckets: each day lies in one bucket of 1, 4, 16 ... 4,096 days; a range of days
 """
 
 import re
+from calendar import isleap, monthrange
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
@@ -21,7 +22,8 @@ NEVER = -5_400_000_000_000  # year 1798
 _LEVELS = 7
 _FIRST_DAY, _LAST_DAY = NEVER // DAY, FOREVER // DAY
 _DATE = re.compile(
-    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:\d\d)?)?)?)?"
+    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:\d\d)?)?)?)?",
+    re.ASCII,
 )
 
 
@@ -63,14 +65,15 @@ def _interval(
     year: str, month: str, day: str, hour: str, minute: str, second: str, fraction: str, zone: str
 ) -> Interval:
     if hour is None:
-        low = datetime(int(year), int(month or 1), int(day or 1), tzinfo=UTC)
+        first = datetime(int(year), int(month or 1), int(day or 1), tzinfo=UTC)
         if day:
-            high = low + timedelta(days=1)
+            length = 1
         elif month:
-            high = (low.replace(day=28) + timedelta(days=4)).replace(day=1)
+            length = monthrange(first.year, first.month)[1]
         else:
-            high = low.replace(year=low.year + 1)
-        return Interval(_ms(low), _ms(high), by_day=True)
+            length = 366 if isleap(first.year) else 365
+        low_ms = _ms(first)
+        return Interval(low_ms, low_ms + length * DAY, by_day=True)
     offset = _offset(zone)
     leap = second == "60"
     at = datetime(

@@ -22,8 +22,9 @@ _MODIFIERS: Mapping[str, frozenset[str]] = {
     "date": frozenset({"", "missing"}),
     "uri": frozenset({"", "missing"}),
 }
-_SPLIT_COMMA = re.compile(r"(?<!\\),")
-_SPLIT_BAR = re.compile(r"(?<!\\)\|")
+_PART = re.compile(r"(?:[^\\,]|\\.|\\$)*", re.DOTALL)  # up to a comma that is not escaped
+_SYSTEM = re.compile(r"((?:[^\\|]|\\.)*)\|(.*)", re.DOTALL)  # up to a bar that is not escaped
+_MOST_VALUES = 2000
 _DATE_PREFIX = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(.*)", re.DOTALL)
 
 
@@ -164,6 +165,8 @@ class _Reader:
             )
         if modifier == "missing":
             _choice(value, {"true": True, "false": False})
+        if value.count(",") >= _MOST_VALUES:
+            raise InvalidParameterError(f"search parameter '{name}' has too many alternatives")
         self._criteria.append(Criterion(parameter, modifier, tuple(split_values(value))))
         self._applied.append((name, value))
 
@@ -198,7 +201,10 @@ class _Reader:
 
 def split_values(value: str) -> list[str]:
     """The alternatives of a value, still escaped."""
-    return _SPLIT_COMMA.split(value)
+    parts = [_PART.match(value, 0)]
+    while parts[-1] is not None and parts[-1].end() < len(value):
+        parts.append(_PART.match(value, parts[-1].end() + 1))
+    return [part.group() for part in parts if part is not None]
 
 
 def unescape(value: str) -> str:
@@ -208,10 +214,10 @@ def unescape(value: str) -> str:
 
 def split_token(value: str) -> tuple[str | None, str]:
     """``system|code`` as (system or None where not given, code); ``|code`` has the empty system."""
-    parts = _SPLIT_BAR.split(value, maxsplit=1)
-    if len(parts) == 1:
-        return None, unescape(parts[0])
-    return unescape(parts[0]), unescape(parts[1])
+    match = _SYSTEM.fullmatch(value)
+    if match is None:
+        return None, unescape(value)
+    return unescape(match[1]), unescape(match[2])
 
 
 def split_prefix(value: str) -> tuple[str, str]:

@@ -104,8 +104,10 @@ def _terms(value: Value, type_: str) -> Iterator[tuple[str, str]]:
             yield from token_terms(system, code)
         case ReferenceValue(reference, identifier):
             if reference:
+                parts = reference.split("/")
                 yield "reference", reference
-                yield "reference", reference.rpartition("/")[2]
+                yield "reference", "/".join(parts[-2:])  # an absolute url may be one of ours
+                yield "reference", parts[-1]
             if identifier is not None:
                 yield "identifier", f"{identifier.system}|{identifier.code}"
         case Interval():
