@@ -3,9 +3,9 @@
 Verification runs as its own program on files: what it proves does not rest on a running server.
 """
 
+import base64
 import json
 import shutil
-import sqlite3
 import subprocess
 import sys
 import time
@@ -46,7 +46,7 @@ def _forge(play: Play, receipt: Path) -> None:
     said = _must_fail([str(_changed_receipt(receipt))])
     play.teller.tell("Forger", "one byte changed in the receipt", _first_line(said))
     place = json.loads(receipt.read_bytes())["leafIndex"]
-    copy = _changed_log(play.server.data, play.folder / "changed", place)
+    copy = _changed_log(play.server.data, play.folder / "changed", receipt)
     said = _must_fail(["--data", str(copy)])
     require(f"event {place}" in said, "verification does not name the event that was changed")
     play.teller.tell("Forger", "one byte changed in the audit table", _first_line(said))
@@ -74,14 +74,18 @@ def _changed_receipt(receipt: Path) -> Path:
     return copy
 
 
-def _changed_log(data: Path, copy: Path, place: int) -> Path:
-    """A copy of the server's folder whose audit table differs in one byte."""
+def _changed_log(data: Path, copy: Path, receipt: Path) -> Path:
+    """A copy of the server's folder: in its audit table, one byte of the receipt's commitment is another."""
     shutil.copytree(data, copy)
-    with sqlite3.connect(copy / DATABASE_FILE) as database:
-        row = database.execute("SELECT commitment FROM audit WHERE n = ?", (place,)).fetchone()
-        commitment = bytes([row[0][0] ^ 1]) + row[0][1:]
-        database.execute("UPDATE audit SET commitment = ? WHERE n = ?", (commitment, place))
-    database.close()
+    text = json.loads(receipt.read_bytes())["commitment"]
+    commitment = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    changed = bytes([commitment[0] ^ 1]) + commitment[1:]
+    places = 0
+    for file in copy.glob(f"{DATABASE_FILE}*"):
+        content = file.read_bytes()
+        places += content.count(commitment)
+        file.write_bytes(content.replace(commitment, changed))
+    require(places, "the commitment of the receipt is not in the database")
     return copy
 
 
