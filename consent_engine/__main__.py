@@ -42,7 +42,10 @@ the answer:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     chosen = _parser().parse_args(arguments)
-    sys.setrecursionlimit(max(_STACK, sys.getrecursionlimit()))
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(
+        _STACK
+    )  # exactly: a library may have raised it beyond what the C stack bears
     try:
         if chosen.case == "-":
             return _run(sys.stdin, chosen.ndjson)
@@ -51,6 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (CaseError, OSError, UnicodeDecodeError) as error:
         sys.stderr.write(f"consent_engine: {error}\n")
         return 2
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -18,6 +18,16 @@ from anchoring.commitment import commit
 from anchoring.contract import AnchorCall, anchor_calldata, read_anchor_calldata
 from anchoring.embedded import EmbeddedChain
 from anchoring.errors import AnchorRevertedError, ConsistencyError
+from anchoring.recursion import kept_recursion_limit
+
+with (
+    kept_recursion_limit()
+):  # before any test imports them: they raise the limit of the whole process
+    import eth_tester
+    import web3
+
+assert eth_tester
+assert web3
 
 ACCOUNT_KEY = bytes(31) + b"\x07"
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
