@@ -22,6 +22,7 @@ from fhir_server.search.values import ReferenceValue
 from fhir_server.store.protocol import Selection
 
 _CHUNK = 128
+_REMEMBERED = 20  # rows of a sorted page that a link names, in case the last are deleted
 
 
 async def search(in_scope: InScope, desk: Desk) -> Opened:
@@ -139,9 +140,9 @@ class _Finder:
         start = self._place()
         first = _behind(ordered, start) if start is not None else 0
         last = first + self._query.count
-        after: Place | None = (
-            [ordered[last - 1].version.rid, last] if first < last < len(ordered) else None
-        )
+        more = first < last < len(ordered)
+        shown = [r.version.rid for r in reversed(ordered[max(first, last - _REMEMBERED) : last])]
+        after: Place | None = [last, *shown] if more else None
         return _Page(tuple(ordered[first:last]), len(ordered), after)
 
     async def _matches(self, after: tuple[int, int] | None) -> AsyncIterator[Record]:
@@ -248,9 +249,10 @@ def _pair(place: Place) -> tuple[int, int]:
 
 
 def _behind(ordered: Sequence[Record], start: Place) -> int:
-    """Where the next page begins: behind the last row shown, or at its number if that row has gone."""
-    rid, number = _pair(start)
-    return next((at + 1 for at, r in enumerate(ordered) if r.version.rid == rid), number)
+    """Where the next page begins: behind the last row shown that is still there, or at its number if none is."""
+    number, *shown = (int(str(part)) for part in start)
+    rows = {record.version.rid: at + 1 for at, record in enumerate(ordered)}
+    return next((rows[rid] for rid in shown if rid in rows), number)
 
 
 async def _included(

@@ -39,6 +39,7 @@ _PATTERNS = {
 }
 _WRITES = frozenset({"create", "update", "delete", "batch", "transaction"})
 _MOST_NAMED = 1000
+_SUBJECT_PARAMETERS = frozenset({"patient", "subject", "subject:Patient"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,7 @@ def _entities(happening: Happening) -> list[Entity]:
     references = [*named[:_MOST_NAMED], *happening.touched]
     found += [{"what": {"reference": reference}, **_kind("2", "4")} for reference in references]
     if asked.interaction.code == "search-type" or not named:
-        found.append({**_kind("2", "24"), "query": _query(asked)})
+        found.append({**_kind("2", "24"), "query": _query(happening)})
     trace: Entity = {
         "what": {"identifier": {"value": asked.received.request_id}},
         "type": {"system": f"{_BALP}/CodeSystem/BasicAuditEntityType", "code": "XrequestId"},
@@ -208,9 +209,23 @@ def _kind(type_: str, role: str) -> Entity:
     }
 
 
-def _query(asked: Asked) -> str:
-    received = asked.received
-    query = f"?{urlencode(received.query)}" if received.query else ""
-    return base64.b64encode(
-        f"{received.method} {received.target}{query}".encode("utf-8", "replace")
-    ).decode()
+def _query(happening: Happening) -> str:
+    """The request, base64.  In an event about one patient, no other patient's reference is told."""
+    received = happening.asked.received
+    type_ = happening.asked.interaction.type_
+    pairs = [(name, _own(type_, name, value, happening.patient)) for name, value in received.query]
+    query = f"?{urlencode(pairs)}" if pairs else ""
+    text = f"{received.method} {received.target}{query}"
+    return base64.b64encode(text.encode("utf-8", "replace")).decode()
+
+
+def names_patients(type_: str, name: str) -> bool:
+    """Whether a search parameter's value refers to patients."""
+    return name in _SUBJECT_PARAMETERS or (name == "_id" and type_ == "Patient")
+
+
+def _own(type_: str, name: str, value: str, patient: str) -> str:
+    if not patient or not names_patients(type_, name):
+        return value
+    id_ = patient.partition("/")[2]
+    return ",".join(part for part in value.split(",") if part.rpartition("/")[2] == id_)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import orjson
 
-from consent_engine import AccessRequest, Decision, Kind, Verdict
+from consent_engine import AccessRequest, Basis, Decision, Kind, Verdict
 from fhir_server.errors import NotFoundError, ScopeError
 from fhir_server.forms import Asked, InScope, Json, Located, Record
 from fhir_server.pipeline.actors import access_request
@@ -24,6 +24,7 @@ from fhir_server.store.protocol import SealedVersion
 from fhir_server.vault.vault import Reader
 from smart_auth.scopes import Scope
 
+_OVERSIGHT = "HOPERAT"
 _NOT_PERMITTED = "there is no such resource, or you may not see it"
 
 
@@ -110,8 +111,21 @@ class ConsentGate:
             if decision.decision is not Kind.PERMIT:
                 return None
             decisions.append(decision)
+        if version.type_ == "AuditEvent" and not self._may_read_log(decisions):
+            return None
         patients = await self._reader.patients(version)
         return Record(version, text, value, tuple(decisions), patients)
+
+    def _may_read_log(self, decisions: Sequence[Decision]) -> bool:
+        """Whether the requester may see an AuditEvent that consent permits.
+
+        It names records that may be withheld from those who treat or pay, and tells who else has seen them.  So it is for
+        the patient, for the custodian's own system, and for whoever asks to oversee operations (HOPERAT).
+        """
+        requester = self._asked.requester
+        if requester.purpose == _OVERSIGHT or (requester.caller and requester.caller.system):
+            return True
+        return bool(decisions) and all(d.basis is Basis.SELF for d in decisions)
 
     async def _decide(self, verdict: Verdict, value: Json) -> Decision:
         if verdict.kind is Kind.PERMIT and verdict.decision is not None and not _labelled(value):

@@ -14,11 +14,9 @@ from fhir_server.errors import FhirError, IntegrityError, WrongKeyError
 from fhir_server.forms import Asked, Pairs, Record, Recorded, Released
 from fhir_server.interactions.desk import Tools
 from fhir_server.interactions.leaf import put_with_leaf
-from fhir_server.pipeline.audit_event import Happening, audit_event
+from fhir_server.pipeline.audit_event import Happening, audit_event, names_patients
 from fhir_server.pipeline.redact import outcome
 from fhir_server.vault.vault import Draft, Reader, Writer
-
-_SUBJECT_PARAMETERS = frozenset({"patient", "subject", "subject:Patient", "_id"})
 
 
 async def events_of(released: Released, reader: Reader, tools: Tools) -> list[Draft]:
@@ -119,7 +117,7 @@ async def _asked_about(asked: Asked, touched: Sequence[str], reader: Reader) -> 
                 found += [p for p in await reader.patients(version) if p]
     type_ = asked.interaction.type_
     for name, value in asked.interaction.query:
-        if name in _SUBJECT_PARAMETERS and (name != "_id" or type_ == "Patient"):
+        if names_patients(type_, name):
             found += [
                 r for r in _patient_references(value) if await reader.name(reader.blind.patient(r))
             ]

@@ -151,7 +151,6 @@ def test_without_a_token_there_is_only_the_capability_statement(clinic: Play) ->
         assert nobody.get(path).status == 401
 
 
-@pytest.mark.xfail(strict=True, reason="AuditEvents carry no labels of the records that they name")
 def test_the_audit_log_does_not_tell_her_what_is_withheld(consented: Play) -> None:
     steps.read_chart(consented)
     log = require_status(consented.person("helena").get("AuditEvent?_count=1000"), 200)
