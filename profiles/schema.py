@@ -25,6 +25,12 @@ _OTHERS: Mapping[str, Schema] = {
 }
 
 
+_DATES = frozenset({"date", "dateTime", "instant"})
+_NO_DAY: Schema = {
+    "pattern": "^[0-9]{4}-(02-3|(04|06|09|11)-31)"
+}  # the published formats let it pass
+
+
 def schema_of(type_: str, definitions: Definitions) -> Schema:
     """The schema of one resource type; nested resources are objects with a ``resourceType``, checked on their own."""
     needed: dict[str, Schema] = {}
@@ -88,7 +94,8 @@ def _value(element: Element, definitions: Definitions) -> Schema:
         return _INTEGERS[element.type]
     if element.type in _OTHERS:
         return _OTHERS[element.type]
-    return {"type": "string", "pattern": f"^(?:{definitions.primitives[element.type]})$"}
+    format_ = {"type": "string", "pattern": f"^(?:{definitions.primitives[element.type]})$"}
+    return {**format_, "not": _NO_DAY} if element.type in _DATES else format_
 
 
 def _is_primitive(element: Element, definitions: Definitions) -> bool:
