@@ -33,7 +33,7 @@ class Branch:
     Attributes:
         steps: A member name to follow, an index to take, or a filter on (value, whole resource).
         type: Data type of what is found; ``boolean`` for a test.
-        test: The values become one boolean: whether any of them is not ``false``.
+        test: The values become ``true`` if any of them is not ``false``; where no branch of a test says so, it is false.
     """
 
     steps: tuple[Step, ...]
@@ -48,7 +48,7 @@ class Branch:
             if not found:
                 break
         if self.test:
-            return [any(value is not False for value in found)]
+            return [True] if any(value is not False for value in found) else []
         return found
 
 
@@ -120,7 +120,7 @@ class _Reader:
             if self._take("."):
                 branches = self._invoke(branches, self._next())
             elif self._take("["):
-                index = int(self._next())
+                index = self._number()
                 self._expect("]")
                 branches = [Branch((*b.steps, index), b.type) for b in branches]
             else:
@@ -185,6 +185,12 @@ class _Reader:
         if not token.startswith("'"):
             raise self._error()
         return token[1:-1]
+
+    def _number(self) -> int:
+        token = self._next()
+        if not token.isdigit():
+            raise self._error()
+        return int(token)
 
     def _take(self, token: str) -> bool:
         if self._at < len(self._tokens) and self._tokens[self._at] == token:

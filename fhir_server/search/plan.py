@@ -62,9 +62,13 @@ def _terms(criterion: Criterion, base: str, now: datetime) -> Iterator[tuple[str
         yield from read(criterion, value, base, now)
 
 
-def _token(_: Criterion, value: str, __: str, ___: datetime) -> Iterator[tuple[str, str] | None]:
+def _token(
+    criterion: Criterion, value: str, __: str, ___: datetime
+) -> Iterator[tuple[str, str] | None]:
     system, code = split_token(value)
-    if system is None:
+    if code == "false" and ".exists()" in criterion.parameter.expression:
+        yield None  # "Patient.deceased": false also where nothing is said, which is not in the index
+    elif system is None:
         yield "code", code
     elif code:
         yield "both", f"{system}|{code}"

@@ -86,6 +86,8 @@ class ResourceValues:
         for branch in self._branches[parameter.code]:
             for node in branch.find(resource):
                 found.extend(read(branch.type, node))
+        if not found and any(branch.test for branch in self._branches[parameter.code]):
+            found.append(TokenValue("", "false"))
         return found
 
 
