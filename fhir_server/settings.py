@@ -96,6 +96,12 @@ class Settings:
         ):
             _positive(name, getattr(self, name))
         _positive("anchor_events", self.anchor_events)
+        _positive("cursor_lifetime", int(self.cursor_lifetime.total_seconds()))
+        for name in ("anchor_interval", "chain_confirmations", "chain_id"):
+            if getattr(self, name) < type(getattr(self, name))():
+                raise SettingsError(f"{name} must not be negative")
+        if not self.tenant:
+            raise SettingsError("tenant must not be empty")
         if not 0 <= self.port <= 65_535:
             raise SettingsError("port must be between 0 and 65535")
         if self.page_size > self.max_page_size:
@@ -174,7 +180,7 @@ def _file(name: str) -> Mapping[str, object]:
         return {}
     try:
         return tomllib.loads(Path(name).read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise SettingsError(f"the settings file cannot be read: {error}") from error
 
 
@@ -195,7 +201,7 @@ def _typed(name: str, value: object) -> object:
                 return tuple(str(p).strip() for p in parts if str(p).strip())
             case _:
                 return str(value)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise SettingsError(f"{name} must be a number") from error
 
 

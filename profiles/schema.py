@@ -48,6 +48,10 @@ def _collect(type_: str, definitions: Definitions, needed: dict[str, Schema]) ->
         properties.update(_property(name, element, definitions))
     if type_ in definitions.resource_types:
         properties["resourceType"] = {"const": type_}
+        properties["id"] = {
+            "type": "string",
+            "pattern": "^[A-Za-z0-9.-]{1,64}$",
+        }  # R4 says "string" here
     needed[type_] = {
         "type": "object",
         "minProperties": 1,
@@ -94,7 +98,7 @@ def _value(element: Element, definitions: Definitions) -> Schema:
         return _INTEGERS[element.type]
     if element.type in _OTHERS:
         return _OTHERS[element.type]
-    format_ = {"type": "string", "pattern": f"^(?:{definitions.primitives[element.type]})$"}
+    format_: Schema = {"type": "string", "pattern": f"^(?:{definitions.primitives[element.type]})$"}
     return {**format_, "not": _NO_DAY} if element.type in _DATES else format_
 
 

@@ -116,26 +116,51 @@ def members(text: str, start: int = 0) -> Iterator[Member]:
     Raises:
         JsonError: There is no object.
     """
+    at = _first(text, start)
+    while at is not None:
+        name, value_start = _name(text, at)
+        value, end = read_value(text, value_start)
+        yield Member(name, value, at, value_start, end)
+        at = _next(text, end)
+
+
+def value_start(text: str, name: str) -> int | None:
+    """Where the value of the first member ``name`` of an object begins, without reading it; None if there is none."""
+    at = _first(text, 0)
+    while at is not None:
+        found, start = _name(text, at)
+        if found == name:
+            return start
+        at = _next(text, read_value(text, start)[1])
+    return None
+
+
+def _first(text: str, start: int) -> int | None:
+    """Where the first member of an object begins; None for an empty one."""
     at = _skip(text, start)
     if text[at : at + 1] != "{":
         raise JsonError(f"an object was expected, {_place(text, at)}")
     at = _skip(text, at + 1)
+    return None if text[at : at + 1] == "}" else at
+
+
+def _name(text: str, at: int) -> tuple[str, int]:
+    """The name of the member at ``at``, and where its value begins."""
+    name, end = read_value(text, at)
+    colon = _skip(text, end)
+    if not isinstance(name, str) or text[colon : colon + 1] != ":":
+        raise JsonError(f"a member was expected, {_place(text, at)}")
+    return name, _skip(text, colon + 1)
+
+
+def _next(text: str, end: int) -> int | None:
+    """Where the member behind ``end`` begins; None if the object ends there."""
+    at = _skip(text, end)
     if text[at : at + 1] == "}":
-        return
-    while True:
-        name, end = read_value(text, at)
-        colon = _skip(text, end)
-        if not isinstance(name, str) or text[colon : colon + 1] != ":":
-            raise JsonError(f"a member was expected, {_place(text, at)}")
-        value_start = _skip(text, colon + 1)
-        value, end = read_value(text, value_start)
-        yield Member(name, value, at, value_start, end)
-        at = _skip(text, end)
-        if text[at : at + 1] == "}":
-            return
-        if text[at : at + 1] != ",":
-            raise JsonError(f"a comma or brace was expected, {_place(text, at)}")
-        at = _skip(text, at + 1)
+        return None
+    if text[at : at + 1] != ",":
+        raise JsonError(f"a comma or brace was expected, {_place(text, at)}")
+    return _skip(text, at + 1)
 
 
 def items(text: str, start: int) -> Iterator[int]:
@@ -155,7 +180,7 @@ def check_depth(value: object) -> None:
     depth = 0
     while level:
         depth += 1
-        if depth > MAX_DEPTH + 1:
+        if depth > MAX_DEPTH:
             raise JsonError(f"nested deeper than {MAX_DEPTH}")
         deeper: list[object] = []
         for container in level:
