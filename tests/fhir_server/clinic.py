@@ -46,6 +46,7 @@ SECURITY = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 ETH = {"security": [{"system": SECURITY, "code": "ETH"}]}  # substance use: what consents here hide
 HOUSE = "house"
 OTHER = "other"
+OVERSEER = "overseer"
 
 Json = dict[str, Any]
 
@@ -265,7 +266,7 @@ async def open_clinic(
     tenant: str = "default",
     **tools: object,
 ) -> Clinic:
-    """Open a clinic on a folder; ``HOUSE`` is the custodian's own system, ``OTHER`` one of another hospital."""
+    """Open a clinic on a folder; ``HOUSE`` treats, ``OVERSEER`` oversees, ``OTHER`` is another hospital."""
     path = folder / "consentry.sqlite"
     store = SqliteStore(path)
     provider = keys or key_provider()
@@ -281,6 +282,7 @@ async def open_clinic(
     clinic = Clinic(store, vault, None, path)  # type: ignore[arg-type]
     clinic.pipeline = Pipeline(vault, clinic, Policies(config), made)  # type: ignore[arg-type]
     clinic.caller(HOUSE)
+    clinic.caller(OVERSEER, purposes=("HOPERAT",))
     clinic.caller(OTHER, organization="Organization/other")
     return clinic
 

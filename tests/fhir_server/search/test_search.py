@@ -437,3 +437,13 @@ async def test_a_search_over_too_many_records_says_what_to_do(folder: Path) -> N
     assert answer.status == 503
     assert "add a patient" in answer.json["issue"][0]["diagnostics"]
     await clinic.close()
+
+
+async def test_nobody_is_both_dead_and_alive(clinic: Clinic) -> None:
+    await clinic.put(patient("dead", deceasedBoolean=True))
+    await clinic.put(patient("dead-since", deceasedDateTime="2020-01-01"))
+    await clinic.put(patient("alive", deceasedBoolean=False))
+    await clinic.put(patient("unsaid"))
+    for value, expected in (("true", ["dead", "dead-since"]), ("false", ["alive", "unsaid"])):
+        found = (await clinic.get(HOUSE, f"Patient?deceased={value}")).resources
+        assert [r["id"] for r in found] == expected

@@ -10,7 +10,18 @@ from fhir_server.crypto.blind import BlindIndex
 from fhir_server.crypto.provider import LocalKeyProvider, new_key_material
 from fhir_server.errors import WrongKeyError
 
-from ..clinic import HOUSE, OTHER, Answer, Clinic, Json, observation, open_clinic, patient, sharing
+from ..clinic import (
+    HOUSE,
+    OTHER,
+    OVERSEER,
+    Answer,
+    Clinic,
+    Json,
+    observation,
+    open_clinic,
+    patient,
+    sharing,
+)
 
 NAME, NOTE, DAY = "Zwetschgenbaum", "Rhabarberkuchen", "1971-02-13"
 
@@ -183,7 +194,7 @@ async def test_a_flipped_byte_in_the_audit_table_is_named_when_it_is_to_be_prove
     [event] = await planted.audits(start)
     [(content,)] = planted.sql(f"SELECT {column} FROM audit WHERE n = ?", (start,))
     planted.sql(f"UPDATE audit SET {column} = ? WHERE n = ?", (_flipped(content, 20), start))
-    answer = await planted.get(HOUSE, f"AuditEvent/{event['id']}/$receipt")
+    answer = await planted.get(OVERSEER, f"AuditEvent/{event['id']}/$receipt")
     assert answer.status == (500 if column == "opening" else 409)
 
 
