@@ -76,7 +76,7 @@ def _own_part(expression: str, type_: str) -> str | None:
     if "(" in expression.replace(".where(", "") and "|" in expression:
         return None
     parts = [p.strip() for p in expression.split("|")]
-    own = [p for p in parts if p.startswith((f"{type_}.", "Resource."))]
+    own = [p for p in parts if p == type_ or p.startswith((f"{type_}.", "Resource."))]
     return " | ".join(own) if own else None
 
 
