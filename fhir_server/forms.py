@@ -180,7 +180,6 @@ class Opened:
         total: ``Bundle.total`` after consent, if asked for or known.
         links: (relation, url) of a Bundle.
         issues: To be told beside the answer.
-        created: Whether a Location is due.
         touched: References named in the audit beside the records (what was asked for and not given).
         document: A ready body: a CapabilityStatement, a receipt, or the recorded answers of a Bundle's entries.
     """
@@ -192,7 +191,6 @@ class Opened:
     total: int | None = None
     links: Pairs = ()
     issues: tuple[Issue, ...] = ()
-    created: bool = False
     touched: tuple[str, ...] = ()
     document: bytes = b""
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from fhir_server.errors import InvalidResourceError, MalformedError
 from profiles.errors import JsonError
-from profiles.strict_json import decode, items, members, read, read_value
+from profiles.strict_json import decode, items, members, read, read_value, value_start
 
 _REFERENCE = re.compile(r'("reference"\s*:\s*)("(?:[^"\\]|\\.)*")')
 
@@ -65,19 +65,22 @@ def _resource(text: str, value: object) -> ResourceText:
 
 
 def entry_resources(bundle: ResourceText) -> Iterator[ResourceText | None]:
-    """The resources of a Bundle's entries, each with its own text; None for an entry without one."""
-    for member in members(bundle.text):
-        if member.name == "entry" and isinstance(member.value, list):
-            for start, entry in zip(
-                items(bundle.text, member.value_start), member.value, strict=True
-            ):
-                yield _entry_resource(bundle.text, start) if "resource" in entry else None
+    """The resources of a Bundle's entries, each with its own text; None for an entry without one.
+
+    Values are those of the Bundle: a Bundle of thousands of entries is held in memory once.
+    """
+    entries = bundle.value.get("entry")
+    start = value_start(bundle.text, "entry")
+    if not isinstance(entries, list) or start is None:
+        return
+    for at, entry in zip(items(bundle.text, start), entries, strict=True):
+        yield _entry_resource(bundle.text, at, entry["resource"]) if "resource" in entry else None
 
 
-def _entry_resource(text: str, start: int) -> ResourceText:
+def _entry_resource(text: str, start: int, value: object) -> ResourceText:
     for member in members(text, start):
         if member.name == "resource":
-            return _resource(text[member.value_start : member.end], member.value)
+            return _resource(text[member.value_start : member.end], value)
     raise InvalidResourceError("an entry without a resource", "Bundle.entry")
 
 

@@ -8,7 +8,7 @@ import hmac
 from functools import lru_cache
 
 Token = bytes
-_CACHED = 65_536
+_CACHED = 32_768
 
 
 class BlindIndex:

@@ -97,10 +97,12 @@ class _Finder:
         self._matcher = Matcher(self._values, query.criteria, desk.tools.base, self._received.now)
 
     async def page(self) -> _Page:
-        in_order = not self._query.sorts or (
-            len(self._query.sorts) == 1 and self._query.sorts[0].parameter.code == "_lastUpdated"
-        )
-        return await (self._streamed() if in_order else self._sorted())
+        return await (self._streamed() if self._in_order() else self._sorted())
+
+    def _in_order(self) -> bool:
+        """Whether the order of the answer is one that the database has."""
+        sorts = self._query.sorts
+        return not sorts or (len(sorts) == 1 and sorts[0].parameter.code == "_lastUpdated")
 
     def links(self, found: _Page) -> Pairs:
         base = f"{self._desk.tools.base}/{self._query.type_}"
@@ -174,6 +176,9 @@ class _Finder:
         made = groups(self._query.type_, others, reader.blind, tools.base, self._received.now)
         since, until = self._bounds(times)
         sorts = self._query.sorts
+        exact = (
+            0 < self._query.count < _CHUNK
+        )  # a page that one look at the index is likely to fill
         return Selection(
             self._query.type_,
             all_of=(*self._context(), *made),
@@ -184,7 +189,7 @@ class _Finder:
             descending=bool(sorts)
             and sorts[0].parameter.code == "_lastUpdated"
             and sorts[0].descending,
-            limit=_CHUNK,
+            limit=self._query.count + 1 if exact and not self._query.total else _CHUNK,
         )
 
     def _context(self) -> tuple[tuple[bytes, ...], ...]:

@@ -26,9 +26,9 @@ def located(
     )
 
 
-def one(in_scope: InScope, record: Record, *, status: int = 200, created: bool = False) -> Opened:
+def one(in_scope: InScope, record: Record, *, status: int = 200) -> Opened:
     """One resource."""
-    return Opened(in_scope, status, (record,), created=created)
+    return Opened(in_scope, status, (record,))
 
 
 def nothing(in_scope: InScope, status: int, *, records: Sequence[Record] = ()) -> Opened:

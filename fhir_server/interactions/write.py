@@ -47,7 +47,7 @@ async def create(in_scope: InScope, desk: Desk, id_: str = "") -> Opened:
         if found:
             return one(in_scope, found[0])
     record = await _write(in_scope, desk, id_ or desk.tools.new_id(), content, None, "collect")
-    return one(in_scope, record, status=201, created=True)
+    return one(in_scope, record, status=201)
 
 
 async def update(in_scope: InScope, desk: Desk) -> Opened:
@@ -72,7 +72,7 @@ async def update(in_scope: InScope, desk: Desk) -> Opened:
     _require_match(interaction, current)
     record = await _write(in_scope, desk, interaction.id_, content, current, "correct", previous)
     fresh = current is None or current.deleted
-    return one(in_scope, record, status=201 if fresh else 200, created=fresh)
+    return one(in_scope, record, status=201 if fresh else 200)
 
 
 async def delete(in_scope: InScope, desk: Desk) -> Opened:

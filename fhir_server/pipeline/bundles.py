@@ -87,9 +87,10 @@ def _entry(number: int, entry: Json, content: ResourceText | None, base: str) ->
 def received_for(entry: Entry, received: Received) -> Received:
     """An entry as a request, its content aside; authorization, purpose and trace are those of the Bundle's."""
     path, _, query = entry.url.partition("?")
-    headers = {
-        k: v for k, v in received.headers.items() if k not in _CONDITIONS.values() and k != "prefer"
-    }
+    headers = {k: v for k, v in received.headers.items() if k not in _CONDITIONS.values()}
+    prefer = headers.get("prefer", "")
+    if "return=" not in prefer:  # what was sent is not sent back, unless asked for
+        headers["prefer"] = f"{prefer},return=minimal"
     return replace(
         received,
         method=entry.method,

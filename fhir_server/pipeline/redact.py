@@ -20,16 +20,21 @@ def redact(opened: Opened, base: str) -> Released:
     match opened.shape:
         case "resource":
             body = _single(opened)
-            headers = _version_headers(records[0], base, created=opened.created)
+            headers = _version_headers(records[0], base, located=_is_write(opened))
         case "empty":
             body, headers = b"", ()
             if opened.status == 304:
-                headers = _version_headers(records[0], base, created=False)
+                headers = _version_headers(records[0], base, located=False)
         case "document":
             body, headers = opened.document, ()
         case _:
             body, headers = _bundle(opened, base), ()
     return Released(opened.in_scope, opened.status, body, headers, records, opened.touched)
+
+
+def _is_write(opened: Opened) -> bool:
+    """Whether the answer says where the resource is: what was written, or what a condition found."""
+    return opened.in_scope.asked.interaction.code in _WRITES
 
 
 def _single(opened: Opened) -> bytes:
@@ -43,13 +48,13 @@ def _single(opened: Opened) -> bytes:
     return opened.records[0].text
 
 
-def _version_headers(record: Record, base: str, *, created: bool) -> Pairs:
+def _version_headers(record: Record, base: str, *, located: bool) -> Pairs:
     version = record.version
     headers = (
         ("ETag", f'W/"{version.version}"'),
         ("Last-Modified", formatdate(version.at / 1000, usegmt=True)),
     )
-    if not created:
+    if not located:
         return headers
     return (*headers, ("Location", f"{base}/{record.reference}/_history/{version.version}"))
 

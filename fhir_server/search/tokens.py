@@ -19,8 +19,8 @@ from fhir_server.search.values import ReferenceValue, Searchable, TokenValue, Va
 COMPARTMENT = "_patient"
 SCOPED = frozenset({"code", "category"})
 _PREFIXES = 6
-_CACHED = 32_768
-_LONGEST = 1024  # bytes of a member worth remembering
+_CACHED = 16_384
+_LONGEST = 400  # bytes of a member worth remembering
 
 
 class Tokenizer:
@@ -31,6 +31,7 @@ class Tokenizer:
         self._blind = blind
         self._shared = lru_cache(_CACHED)(self._of_packed)
         self._scoped_members = cache(self._members)
+        self._is_date = cache(self._dates)
 
     def tokens(
         self, type_: str, resource: Mapping[str, object], patients: Sequence[str]
@@ -53,13 +54,24 @@ class Tokenizer:
         """The tokens of one member, each of its items remembered, unless it may point to a contained resource."""
         if "contained" in resource:
             return self._of_member(type_, member, resource, owner)
-        content = resource[member] if member != "meta" else _tags(resource[member])
+        content = self._key_part(type_, member, resource[member])
         packed = [pack(item) for item in (content if isinstance(content, list) else (content,))]
         if not all(0 < len(item) <= _LONGEST for item in packed):
             return self._of_member(type_, member, resource, owner)
         if len(packed) == 1:
             return self._shared(type_, member, packed[0], owner)
         return frozenset().union(*(self._shared(type_, member, item, owner) for item in packed))
+
+    def _key_part(self, type_: str, member: str, content: object) -> object:
+        """The part of a member that its tokens depend on: not the version and time in ``meta``, nor the time of a day."""
+        if member == "meta":
+            return _tags(content)
+        if isinstance(content, str) and content.endswith("Z") and self._is_date(type_, member):
+            return content.partition("T")[0]
+        return content
+
+    def _dates(self, type_: str, member: str) -> bool:
+        return self._searchable.of(type_).offers_only("date", member)
 
     def _of_packed(self, type_: str, member: str, packed: bytes, owner: str) -> frozenset[bytes]:
         return self._of_member(type_, member, {member: orjson.loads(packed)}, owner)

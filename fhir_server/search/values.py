@@ -62,6 +62,10 @@ class ResourceValues:
         """The members of ``resource`` that any parameter looks at."""
         return (member for member in resource if member in self._by_member)
 
+    def offers_only(self, kind: str, member: str) -> bool:
+        """Whether all parameters that look at a member are of one type."""
+        return all(parameter.type == kind for parameter, _ in self._by_member[member])
+
     def of_member(self, member: str, resource: Json) -> Iterator[tuple[SearchParameter, Value]]:
         """Every value that one member offers to any parameter, those kept in columns left out."""
         for parameter, branch in self._by_member[member]:

@@ -20,7 +20,7 @@ SCHEMA_VERSION = 1
 _READERS = 4  # a read holds its connection only while the event loop is with it
 _IDLE = 0.25  # seconds without a request, after which the index catches up
 _PAGE_SIZE = 8192
-_CACHE_KIB = 32 * 1024
+_CACHE_KIB = 24 * 1024
 
 
 class SqliteStore:

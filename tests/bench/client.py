@@ -17,7 +17,9 @@ class Answer:
 class Connection:
     """One kept-alive connection."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, token: str) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, token: str
+    ) -> None:
         self._reader = reader
         self._writer = writer
         self._token = token
@@ -54,7 +56,9 @@ class Rate:
     p99_ms: float
 
 
-async def hammer(port: int, token: str, paths: Sequence[str], *, clients: int, seconds: float) -> Rate:
+async def hammer(
+    port: int, token: str, paths: Sequence[str], *, clients: int, seconds: float
+) -> Rate:
     """Send GETs over ``paths`` from ``clients`` connections at once for ``seconds``; every answer must be 200."""
     times: list[float] = []
     end = time.perf_counter() + seconds
