@@ -17,6 +17,7 @@ from profiles.strict_json import members, read
 from ..clinic import HOUSE, OVERSEER, Answer, Clinic, Json, entry, patient, transaction
 from ..shared_data import folder_of, r4_examples
 
+WHOLE = {"prefer": "return=representation"}
 RESOLVED = "§resolved§"
 OWN = ("id", "meta", "resourceType")
 
@@ -67,7 +68,7 @@ async def load(clinic: Clinic, content: bytes) -> tuple[list[Json], list[Json]]:
     """Post a Bundle and read every resource back: (sent, stored), in order."""
     bundle = read(content.decode())
     assert isinstance(bundle, dict)
-    answer = await clinic.ask(HOUSE, "POST", "", content)
+    answer = await clinic.ask(HOUSE, "POST", "", content, WHOLE)
     assert answer.status == 200, answer.body[:500]
     refused = [e for e in answer.json["entry"] if not e["response"]["status"].startswith("20")]
     assert refused == []
@@ -246,7 +247,7 @@ async def test_references_between_entries_resolve_in_any_order(clinic: Clinic) -
               "class": {"code": "AMB"}, "subject": {"reference": two}}, full_url=one),
         entry("PUT", "Patient/p", patient("p"), full_url=two),
     )  # fmt: skip
-    answer = await clinic.ask(HOUSE, "POST", "", bundle)
+    answer = await clinic.ask(HOUSE, "POST", "", bundle, WHOLE)
     assert answer.status == 200
     assert answer.json["entry"][0]["resource"]["subject"] == {"reference": "Patient/p"}
     assert (await clinic.get(HOUSE, "Encounter?patient=p")).json["total"] == 1

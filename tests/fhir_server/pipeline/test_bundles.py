@@ -135,5 +135,17 @@ async def test_a_transaction_of_a_thousand_entries_goes_in_one_go(clinic: Clinic
         entries.append(entry("POST", "Observation", {**made, "subject": {"reference": one}}))
     answer = await clinic.ask(HOUSE, "POST", "", transaction(*entries))
     assert answer.status == 200
-    id_ = answer.json["entry"][0]["resource"]["id"]
+    id_ = answer.json["entry"][0]["response"]["location"].split("/Patient/")[1].split("/")[0]
     assert (await clinic.get(HOUSE, f"Observation?patient={id_}&_count=0")).json["total"] == 999
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+async def test_a_conditional_create_that_finds_says_what_it_found(
+    clinic: Clinic, kind: str
+) -> None:
+    await clinic.put(patient("p", identifier=[{"system": "urn:mrn", "value": "5"}]))
+    made = entry("POST", "Patient", {"resourceType": "Patient"}, ifNoneExist="identifier=urn:mrn|5")
+    answer = await clinic.ask(HOUSE, "POST", "", transaction(made, type_=kind))
+    [told] = answer.json["entry"]
+    assert told["response"]["status"].startswith("200")
+    assert "Patient/p" in told["response"].get("location", "") or told["resource"]["id"] == "p"
