@@ -13,7 +13,7 @@ from anchoring.chain import Chain
 from anchoring.checkpoint import LogSeeds
 from anchoring.errors import AuditFailure, ChainUnavailableError
 from fhir_server.crypto.keys import new_account_key, new_seed
-from fhir_server.errors import KeyDestroyedError, TamperedRecordError
+from fhir_server.errors import KeyDestroyedError, StoreFullError, TamperedRecordError
 from fhir_server.settings import Settings
 from fhir_server.store.protocol import AuditRow
 from fhir_server.store.sqlite import SqliteStore
@@ -100,8 +100,9 @@ async def keep_anchoring(anchorer: Anchorer, clock: Callable[[], datetime]) -> N
             anchored = await anchorer.run_once(clock())
             if anchored is not None:
                 _LOG.info("anchored", extra={"size": anchored.made.size, "block": anchored.block})
-        except ChainUnavailableError as error:
-            _LOG.warning(
-                "chain unavailable", extra={"kind": type(error).__name__, "lag": anchorer.lag}
-            )
+        except (
+            ChainUnavailableError,
+            StoreFullError,
+        ) as error:  # the log waits until they are back
+            _LOG.warning("not anchored", extra={"kind": type(error).__name__, "lag": anchorer.lag})
         await asyncio.sleep(_PAUSE)
