@@ -6,12 +6,14 @@ also to those in it, and a Patient to itself.  A record of a type that can not s
 everybody.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 
 from fhir_server.resource_text import references
 from profiles.definitions import Definitions
 
 _PATIENT = "Patient/"
+_DECORATION = re.compile(r"/_history/|[?#]")
 _MAY_HOLD_ANYTHING = frozenset(
     {
         "Binary",
@@ -32,9 +34,9 @@ def patients_of(value: Mapping[str, object], type_: str, id_: str, base: str) ->
     if type_ in ("Bundle", "Parameters"):
         found.update(_patients_in(value))
     for reference in references(value):
-        local = reference.removeprefix(f"{base}/").partition("/_history/")[0]
+        local = _DECORATION.split(reference.removeprefix(f"{base}/"), maxsplit=1)[0].rstrip("/")
         if local.startswith(_PATIENT) or f"/{_PATIENT}" in local:
-            found.add(local.partition("?")[0])
+            found.add(local)
     return tuple(sorted(found))
 
 

@@ -3,8 +3,8 @@
 Whoever may read the AuditEvent may have its receipt; it opens nothing but that event.
 """
 
-from anchoring.errors import NotYetAnchoredError
-from fhir_server.errors import ConflictError, NotFoundError
+from anchoring.errors import CommitmentError, NotYetAnchoredError
+from fhir_server.errors import ConflictError, NotFoundError, TamperedRecordError
 from fhir_server.forms import InScope, Opened
 from fhir_server.interactions.desk import Desk
 from fhir_server.interactions.read import MISSING, read
@@ -25,6 +25,8 @@ async def receipt(in_scope: InScope, desk: Desk) -> Opened:
     k = await desk.reader.open_commitment(record.version, row)
     try:
         content = await desk.tools.prove(row.n, record.text, k)
+    except CommitmentError as error:
+        raise TamperedRecordError("an AuditEvent is not what the log committed to") from error
     except NotYetAnchoredError as error:
         raise ConflictError(
             "the log has not been anchored since this event: ask again later"

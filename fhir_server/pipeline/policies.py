@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import orjson
 
 from consent_engine import Config, Policy, compile_policy
+from fhir_server.errors import TooManyError
 from fhir_server.search.plan import compartment
 from fhir_server.store.protocol import Selection
 from fhir_server.vault.vault import Reader
@@ -35,7 +36,11 @@ class Policies:
     async def of(self, patient: bytes, reader: Reader) -> Policy:
         """The policy of a patient, by its token, as of the reader's snapshot."""
         group = compartment("Consent", patient, reader.blind)
-        found = await reader.select(Selection("Consent", (group,), limit=_MOST_CONSENTS))
+        found = await reader.select(Selection("Consent", (group,), limit=_MOST_CONSENTS + 1))
+        if (
+            len(found) > _MOST_CONSENTS
+        ):  # the newest might be a revocation: better no answer than one without it
+            raise TooManyError("a patient has more Consents than can be decided")
         # not by row number and version: after a rollback another Consent gets the same ones
         key = tuple(version.sealed[:_HEAD] for version in found)
         known = self._kept.get(patient)

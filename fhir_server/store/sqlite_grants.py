@@ -88,15 +88,20 @@ class Secrets:
             WrongKeyError: The key provider is not the one that wrapped it.
         """
         purpose = b"secret|" + self._tenant + b"|" + name.encode()
+        query = "SELECT wrapped FROM secret WHERE name = ?"
+        async with (
+            self._store.reading() as snapshot
+        ):  # a command beside a busy server must not wait for its writes
+            found = snapshot.execute(query, (name,))
+        if found:
+            return self._provider.unwrap(found[0][0], purpose)
         async with self._store.writing() as unit:
-            found = unit.execute("SELECT wrapped FROM secret WHERE name = ?", (name,))
+            found = unit.execute(query, (name,))
             if found:
                 return self._provider.unwrap(found[0][0], purpose)
             made = make()
-            unit.execute(
-                "INSERT INTO secret (name, wrapped) VALUES (?, ?)",
-                (name, self._provider.wrap(made, purpose)),
-            )
+            wrapped = self._provider.wrap(made, purpose)
+            unit.execute("INSERT INTO secret (name, wrapped) VALUES (?, ?)", (name, wrapped))
         return made
 
 

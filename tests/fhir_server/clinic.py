@@ -1,5 +1,4 @@
 """A server in process, with callers made by hand: everything from the pipeline down is the real thing.
-
 Only the authorization server is stood in for: a bearer token is the name of a caller registered with ``Clinic.caller``.
 """
 

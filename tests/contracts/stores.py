@@ -1,0 +1,69 @@
+"""The adapters of the Store, and short words for what the contract tests write and ask."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from fhir_server.store.protocol import (
+    SealedVersion,
+    Selection,
+    Store,
+)
+from fhir_server.store.sqlite import SqliteStore
+
+FILE = "store.sqlite"
+ADAPTERS: dict[str, Callable[[Path], Store]] = {"sqlite": lambda folder: SqliteStore(folder / FILE)}
+TYPE = "Observation"
+
+
+class StoppedError(Exception):
+    """What a test stops a unit with."""
+
+
+@pytest.fixture(params=list(ADAPTERS))
+async def store(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Store]:
+    opened = ADAPTERS[request.param](folder)
+    yield opened
+    await opened.close()
+
+
+def row(name: str) -> bytes:
+    return name.encode().ljust(16, b".")
+
+
+def token(name: str) -> bytes:
+    return name.encode().ljust(12, b".")
+
+
+def version(
+    name: str, number: int = 1, rid: int = 0, at: int = 0, **other: object
+) -> SealedVersion:
+    filled = {"type_": TYPE, "deleted": False, "patients": b"", "wraps": b"", "sealed": b"s" * 300}
+    return SealedVersion(
+        rid=rid,
+        row=row(name),
+        version=number,
+        at=at or number,
+        key_id=b"k" * 16,
+        **{**filled, **other},
+    )
+
+
+async def write(store: Store, name: str, *tokens: str, fail: bool = False, at: int = 0) -> int:
+    async with store.writing() as unit:
+        rid = await unit.put(version(name, at=at), [token(t) for t in tokens], [])
+        await unit.append_audit(rid, name.encode().ljust(32), b"opening")
+        if fail:
+            raise StoppedError
+    return rid
+
+
+async def found(store: Store, *groups: tuple[str, ...], **narrowed: object) -> list[bytes]:
+    selection = Selection(
+        TYPE, tuple(tuple(token(t) for t in group) for group in groups), **narrowed
+    )
+    async with store.reading() as snapshot:
+        return [v.row.rstrip(b".") for v in await snapshot.select(selection)]
