@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     try:
         return commands[parsed.command].run(parsed)
-    except ConsentryError as error:
+    except (ConsentryError, OSError) as error:
         sys.stderr.write(f"consentry {parsed.command}: {error}\n")
         return 2
     except KeyboardInterrupt:

@@ -209,13 +209,22 @@ def _settle_memory() -> None:
     gc.set_threshold(10_000, 20, 50)
 
 
-def create_app(settings: Settings) -> ASGIApp:
-    """The ASGI application; the house opens when it starts and closes when it stops."""
+def create_app(settings: Settings, failures: list[Exception] | None = None) -> ASGIApp:
+    """The ASGI application; the house opens when it starts and closes when it stops.
+
+    Args:
+        failures: Takes the error with which the house did not open, so that it can be told in a sentence.
+    """
     opened: list[House] = []
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        house = await open_house(settings)
+        try:
+            house = await open_house(settings)
+        except Exception as error:
+            if failures is not None:
+                failures.append(error)
+            raise
         opened.append(house)
         _settle_memory()
         _LOG.info(

@@ -2,6 +2,8 @@
 
 ConsentryError
 ├── SettingsError                a setting that the server refuses to start with
+├── StartError                   the server could not open its house
+├── LoadError                    a load could not go on
 ├── IntegrityError               stored bytes are not what was sealed: named, audited, never served
 │   ├── TamperedRecordError
 │   └── KeyDestroyedError        the data key is gone: the record is erased
@@ -53,6 +55,14 @@ class ConsentryError(Exception):
 
 class SettingsError(ConsentryError):
     """A setting is missing, malformed or unsafe; the server does not start."""
+
+
+class StartError(ConsentryError):
+    """The server could not open its house: a wrong key, another chain, a client that can not be read."""
+
+
+class LoadError(ConsentryError):
+    """A load could not go on; what was answered is stored, and loading again continues."""
 
 
 class IntegrityError(ConsentryError):

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from fhir_server.app import clock, open_tokens
 from fhir_server.commands.token import settings_of
-from fhir_server.errors import SettingsError
+from fhir_server.errors import LoadError, SettingsError
 
 _TOKEN_AGE = 200.0  # seconds; a token lives 300
 _LINES = 200  # resources of an NDJSON file that are sent as one batch
@@ -48,7 +48,13 @@ def run(arguments: argparse.Namespace) -> int:
     files = list(find_files(arguments.paths))
     if not files:
         raise SettingsError("no .json, .json.gz or .ndjson files there")
-    summary = asyncio.run(_load(files, arguments.data))
+    try:
+        summary = asyncio.run(_load(files, arguments.data))
+    except httpx.HTTPError as error:
+        kind = type(error).__name__
+        raise LoadError(
+            f"the server does not answer ({kind}): is 'consentry serve' running?"
+        ) from error
     total = sum(summary.stored.values())
     rate = total / summary.seconds if summary.seconds else 0.0
     console = Console()

@@ -6,12 +6,15 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
 
 from fhir_server.app import create_app
 from fhir_server.commands.logs import configure_logging
+from fhir_server.errors import StartError
 from fhir_server.settings import Settings, read_settings
 
 _SWITCH = 0.001  # seconds: a commit's thread must not wait 5 ms for its turn
@@ -55,8 +58,9 @@ def run(arguments: argparse.Namespace) -> int:
     )
     remember(settings)
     sys.setswitchinterval(_SWITCH)
+    failures: list[Exception] = []
     config = uvicorn.Config(
-        create_app(settings),
+        create_app(settings, failures),
         http="httptools",
         loop="uvloop" if sys.platform != "win32" else "asyncio",
         log_config=None,
@@ -66,8 +70,21 @@ def run(arguments: argparse.Namespace) -> int:
         proxy_headers=False,  # the audit names the address that really called
         timeout_graceful_shutdown=5,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    server = uvicorn.Server(config)
+    with _untold(server):
+        server.run(sockets=[listener])
+    if failures:
+        raise StartError(f"the server did not start: {failures[0]}") from failures[0]
     return 0
+
+
+@contextmanager
+def _untold(server: uvicorn.Server) -> Iterator[None]:
+    """Keep the framework from telling a failed start as a traceback: it is told in one sentence afterwards."""
+    logger = logging.getLogger("uvicorn.error")
+    logger.addFilter(lambda _: server.started)
+    with suppress(SystemExit):
+        yield
 
 
 def remember(settings: Settings) -> None:
