@@ -13,7 +13,7 @@ from anchoring.chain import Chain
 from anchoring.checkpoint import LogSeeds
 from anchoring.errors import AuditFailure, ChainUnavailableError
 from fhir_server.crypto.keys import new_account_key, new_seed
-from fhir_server.errors import KeyDestroyedError, StoreFullError, TamperedRecordError
+from fhir_server.errors import KeyDestroyedError, SettingsError, StoreFullError, TamperedRecordError
 from fhir_server.settings import Settings
 from fhir_server.store.protocol import AuditRow
 from fhir_server.store.sqlite import SqliteStore
@@ -30,6 +30,7 @@ async def open_evidence(settings: Settings, store: SqliteStore, secrets: Secrets
     """The anchorer of this server's log, checked against its chain.
 
     Raises:
+        SettingsError: The chain has another id than the settings say.
         WrongChainError: The chain is not the one this log was anchored on.
         HistoryError: The stored log is not what was anchored.
         ChainUnavailableError: The chain does not answer.
@@ -37,6 +38,9 @@ async def open_evidence(settings: Settings, store: SqliteStore, secrets: Secrets
     seeds = await log_seeds(settings, secrets)
     key = await secrets.get("chain-account", new_account_key)
     chain = await asyncio.to_thread(_open_chain, settings, key)
+    found = await asyncio.to_thread(chain.identity)
+    if settings.chain_id and found.chain_id != settings.chain_id:
+        raise SettingsError(f"the chain has id {found.chain_id}, chain_id says {settings.chain_id}")
     cadence = Cadence(settings.anchor_events, settings.anchor_interval)
     return await open_anchorer(SqliteLeaves(store), SqliteJournal(store), chain, seeds, cadence)
 

@@ -4,6 +4,7 @@ Each setting stands in ``docs/settings.md`` (a test compares).  Unsafe values re
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -49,7 +50,7 @@ class Settings:
         anchor_interval: Time after which the log is anchored if anything is new.
         chain_url: JSON-RPC URL of the chain; empty means the embedded chain.
         chain_id: Chain id that must be found there.
-        chain_contract: Address of the AuditAnchor contract there; empty deploys one.
+        chain_contract: Address of the AuditAnchor contract there; needed with ``chain_url``.
         chain_confirmations: Blocks above an anchor before it counts as final.
         log_level: debug, info, warning or error.
     """
@@ -112,9 +113,16 @@ class Settings:
             ZoneInfo(self.zone)
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise SettingsError("zone must be an IANA time zone such as Europe/Berlin") from error
+        self._check_chain()
         self._check_url()
         if self.env == "production":
             self._check_production()
+
+    def _check_chain(self) -> None:
+        if self.chain_url and not re.fullmatch(r"(0x)?[0-9a-fA-F]{40}", self.chain_contract):
+            raise SettingsError(
+                "chain_contract must be the address of the AuditAnchor on chain_url (40 hex digits)"
+            )
 
     def _check_url(self) -> None:
         parts = urlsplit(self.public_url)

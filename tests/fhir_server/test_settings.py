@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from fhir_server.app import open_house
 from fhir_server.errors import SettingsError
 from fhir_server.settings import FILE, PREFIX, Settings, read_settings
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 SAFE = {
     "env": "production", "policy": "opt-in", "base_url": "https://fhir.example.org", "key": "x", "chain_url": "https://rpc.example.org",
+    "chain_contract": "0x" + "ab" * 20,
 }  # fmt: skip
 
 
@@ -101,3 +103,15 @@ def test_production_refuses_each_default_that_is_safe_at_home_only() -> None:
 
 def test_a_key_is_not_shown() -> None:
     assert "s3cret" not in repr(Settings(key="s3cret"))
+
+
+@pytest.mark.parametrize("contract", ["", "0x12", "AuditAnchor", "0x" + "g" * 40])
+def test_a_chain_needs_the_address_of_its_contract(contract: str) -> None:
+    with pytest.raises(SettingsError, match="chain_contract"):
+        Settings(chain_url="http://localhost:8545", chain_contract=contract)
+    Settings(chain_url="http://localhost:8545", chain_contract="0x" + "ab" * 20)
+
+
+async def test_a_chain_with_another_id_refuses_to_start(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="chain_id"):
+        await open_house(Settings(data=tmp_path / "data", chain_id=1))
