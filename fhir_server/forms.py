@@ -180,7 +180,6 @@ class Opened:
         total: ``Bundle.total`` after consent, if asked for or known.
         links: (relation, url) of a Bundle.
         issues: To be told beside the answer.
-        touched: References named in the audit beside the records (what was asked for and not given).
         document: A ready body: a CapabilityStatement, a receipt, or the recorded answers of a Bundle's entries.
     """
 
@@ -191,7 +190,6 @@ class Opened:
     total: int | None = None
     links: Pairs = ()
     issues: tuple[Issue, ...] = ()
-    touched: tuple[str, ...] = ()
     document: bytes = b""
 
 
@@ -210,7 +208,6 @@ class Released:
     body: bytes = field(repr=False)
     headers: Pairs
     disclosed: tuple[Record, ...]
-    touched: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ async def read(in_scope: InScope, desk: Desk) -> Opened:
     version = await desk.reader.find(interaction.type_, interaction.id_)
     if version is None:
         raise NotFoundError(MISSING)
-    former = await _last_living(version, desk) if version.deleted else ()
+    former = await last_living(version, desk) if version.deleted else ()
     records = await desk.gate.admit(located(in_scope, (version,), former=former))
     if not records:
         raise NotFoundError(MISSING)
@@ -45,7 +45,7 @@ async def vread(in_scope: InScope, desk: Desk) -> Opened:
     current = await desk.reader.find(interaction.type_, interaction.id_)
     if version is None or current is None:
         raise NotFoundError(MISSING)
-    former = await _last_living(current, desk)
+    former = await last_living(current, desk)
     records = await desk.gate.admit(located(in_scope, (version,), former=former))
     if not records:
         raise NotFoundError(MISSING)
@@ -65,7 +65,7 @@ async def history(in_scope: InScope, desk: Desk) -> Opened:
     if current is None:
         raise NotFoundError(MISSING)
     versions = await desk.reader.history(current.rid)
-    former = await _last_living(current, desk)
+    former = await last_living(current, desk)
     records = await desk.gate.admit(located(in_scope, versions, former=former))
     if not records:
         raise NotFoundError(MISSING)
@@ -73,7 +73,7 @@ async def history(in_scope: InScope, desk: Desk) -> Opened:
     return page(in_scope, "history", records, total=len(records), links=(("self", link),))
 
 
-async def _last_living(version: SealedVersion, desk: Desk) -> Sequence[SealedVersion]:
+async def last_living(version: SealedVersion, desk: Desk) -> Sequence[SealedVersion]:
     """The newest version that has content: its labels hold for the tombstone and for older versions."""
     if not version.deleted:
         return (version,)

@@ -16,7 +16,7 @@ from fhir_server.errors import (
 from fhir_server.forms import InScope, Interaction, Opened, Record
 from fhir_server.interactions.desk import Desk
 from fhir_server.interactions.leaf import put_with_leaf
-from fhir_server.interactions.read import MISSING
+from fhir_server.interactions.read import MISSING, last_living
 from fhir_server.interactions.search import find_matches
 from fhir_server.interactions.stages import located, nothing, one
 from fhir_server.resource_text import ResourceText, stamp
@@ -89,7 +89,7 @@ async def delete(in_scope: InScope, desk: Desk) -> Opened:
     if current is None:
         raise NotFoundError(MISSING)
     if current.deleted:
-        former = [v for v in await desk.reader.history(current.rid) if not v.deleted][:1]
+        former = await last_living(current, desk)
         if not await desk.gate.admit(
             located(in_scope, (current,), action="correct", former=former)
         ):
@@ -155,7 +155,7 @@ async def _current_record(
     if current is None:
         return None
     if current.deleted:
-        former = [v for v in await desk.reader.history(current.rid) if not v.deleted][:1]
+        former = await last_living(current, desk)
         if not await desk.gate.admit(
             located(in_scope, (current,), action="correct", former=former)
         ):

@@ -49,6 +49,7 @@ class ConsentGate:
         self._custodian = custodian
         self._base = base
         self._requests: dict[str, AccessRequest] = {}
+        self._matchers: dict[tuple[Scope, str], Matcher] = {}
 
     async def admit(self, located: Located) -> tuple[Record, ...]:
         """See ``Gate.admit``."""
@@ -165,9 +166,17 @@ class ConsentGate:
             return False
         if not scope.parameters:
             return True
-        values = self._searchable.of(type_)
-        query = parse_query(values, type_, scope.parameters, page=(1, 1), strict=True)
-        return Matcher(values, query.criteria, self._base, self._asked.received.now).matches(value)
+        return self._matcher(scope, type_).matches(value)
+
+    def _matcher(self, scope: Scope, type_: str) -> Matcher:
+        """What decides the parameters of a granular scope; read once for all records of the request."""
+        known = self._matchers.get((scope, type_))
+        if known is None:
+            values = self._searchable.of(type_)
+            query = parse_query(values, type_, scope.parameters, page=(1, 1), strict=True)
+            known = Matcher(values, query.criteria, self._base, self._asked.received.now)
+            self._matchers[scope, type_] = known
+        return known
 
     def _is_nobodys(self, type_: str, patients: Sequence[str]) -> bool:
         return not patients and type_ in self._administrative

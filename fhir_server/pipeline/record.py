@@ -22,9 +22,7 @@ from fhir_server.vault.vault import Draft, Reader, Writer
 async def events_of(released: Released, reader: Reader, tools: Tools) -> list[Draft]:
     """The AuditEvents that tell of what was released, ready to be written."""
     asked = released.in_scope.asked
-    return await _drafts(
-        asked, released.status, "", released.disclosed, released.touched, reader, tools
-    )
+    return await _drafts(asked, released.status, "", released.disclosed, (), reader, tools)
 
 
 async def record(

@@ -29,7 +29,7 @@ def redact(opened: Opened, base: str) -> Released:
             body, headers = opened.document, ()
         case _:
             body, headers = _bundle(opened, base), ()
-    return Released(opened.in_scope, opened.status, body, headers, records, opened.touched)
+    return Released(opened.in_scope, opened.status, body, headers, records)
 
 
 def _is_write(opened: Opened) -> bool:
