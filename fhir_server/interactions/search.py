@@ -14,10 +14,11 @@ from fhir_server.interactions.cursors import Place
 from fhir_server.interactions.desk import Desk
 from fhir_server.interactions.sorting import sort_records
 from fhir_server.interactions.stages import located, page
+from fhir_server.search.criteria import Criterion, split_prefix, unescape
 from fhir_server.search.dates import FOREVER, NEVER, interval
 from fhir_server.search.match import Matcher, check_values
 from fhir_server.search.plan import compartment, groups, local_reference, widened
-from fhir_server.search.query import Criterion, Include, Query, parse_query, split_prefix, unescape
+from fhir_server.search.query import Include, Query, parse_query
 from fhir_server.search.values import ReferenceValue
 from fhir_server.store.protocol import Selection
 
@@ -173,7 +174,7 @@ class _Finder:
         others = [
             c for c in self._query.criteria if c.parameter.code not in ("_id", "_lastUpdated")
         ]
-        made = groups(self._query.type_, others, reader.blind, tools.base, self._received.now)
+        made = groups(self._values, others, reader.blind, tools.base, self._received.now)
         since, until = self._bounds(times)
         sorts = self._query.sorts
         exact = (

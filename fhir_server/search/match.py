@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from fhir_server.errors import InvalidParameterError
+from fhir_server.search.criteria import Criterion, split_prefix, split_token, unescape
 from fhir_server.search.dates import Interval, interval
 from fhir_server.search.plan import local_reference, widened
-from fhir_server.search.query import Criterion, split_prefix, split_token, unescape
 from fhir_server.search.values import (
     ReferenceValue,
     ResourceValues,

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
 from fhir_server.crypto.blind import BlindIndex
+from fhir_server.search.criteria import Criterion, split_prefix, split_token, unescape
 from fhir_server.search.dates import Interval, cover, days, interval
-from fhir_server.search.query import Criterion, split_prefix, split_token, unescape
 from fhir_server.search.tokens import COMPARTMENT, SCOPED, scoped, word_prefix
-from fhir_server.search.values import words
+from fhir_server.search.values import ResourceValues, words
 
 Group = tuple[bytes, ...]
 _PATIENT = frozenset({"patient", "subject"})
@@ -19,7 +19,11 @@ _RANK = {"reference": 0, "uri": 1, "token": 2, "string": 3, "date": 4}
 
 
 def groups(
-    type_: str, criteria: Iterable[Criterion], blind: BlindIndex, base: str, now: datetime
+    values: ResourceValues,
+    criteria: Iterable[Criterion],
+    blind: BlindIndex,
+    base: str,
+    now: datetime,
 ) -> tuple[Group, ...]:
     """The token groups of the criteria, the most selective kind first; ``base`` is the server's own FHIR base url."""
     usable = [c for c in criteria if c.modifier not in ("not", "missing", "contains")]
@@ -30,7 +34,7 @@ def groups(
         name = scoped(criterion.parameter.code, owner if _is_scoped(criterion) else "")
         terms = list(_terms(criterion, base, now))
         if terms and None not in terms:
-            tokens = (blind.token(type_, name, *term) for term in terms if term is not None)
+            tokens = (blind.token(values.type_, name, *term) for term in terms if term is not None)
             made.append(tuple(dict.fromkeys(tokens)))
     return tuple(made)
 

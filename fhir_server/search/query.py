@@ -6,40 +6,15 @@ Covered: string, token, reference, date and uri parameters with their prefixes a
 ``Prefer: handling=strict``; a parameter that limits access (``_security``) is never left out.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from fhir_server.errors import InvalidParameterError
+from fhir_server.search.criteria import Criterion, read_criterion
 from fhir_server.search.values import ResourceValues
 from profiles.definitions import SearchParameter
 
 _IGNORED = frozenset({"_format", "_pretty"})
-_MODIFIERS: Mapping[str, frozenset[str]] = {
-    "string": frozenset({"", "exact", "contains", "missing"}),
-    "token": frozenset({"", "not", "missing"}),
-    "reference": frozenset({"", "identifier", "missing"}),
-    "date": frozenset({"", "missing"}),
-    "uri": frozenset({"", "missing"}),
-}
-_PART = re.compile(r"(?:[^\\,]|\\.|\\$)*", re.DOTALL)  # up to a comma that is not escaped
-_SYSTEM = re.compile(r"((?:[^\\|]|\\.)*)\|(.*)", re.DOTALL)  # up to a bar that is not escaped
-_MOST_VALUES = 2000
-_DATE_PREFIX = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(.*)", re.DOTALL)
-
-
-@dataclass(frozen=True, slots=True)
-class Criterion:
-    """One search parameter as asked.
-
-    Attributes:
-        modifier: Without the colon; empty for none; a type name for ``subject:Patient``.
-        values: Alternatives, still escaped.
-    """
-
-    parameter: SearchParameter
-    modifier: str
-    values: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,20 +129,10 @@ class _Reader:
         self._applied.append((name, value))
 
     def _criterion(self, name: str, value: str) -> None:
-        code, _, modifier = name.partition(":")
-        parameter = self._parameter(code)
-        if parameter is None or value == "":
+        if self._parameter(name.partition(":")[0]) is None or value == "":
             self._leave_out(name)
             return
-        if modifier not in _MODIFIERS[parameter.type] and modifier not in parameter.target:
-            raise InvalidParameterError(
-                f"the modifier of search parameter '{name}' is not supported"
-            )
-        if modifier == "missing":
-            _choice(value, {"true": True, "false": False})
-        if value.count(",") >= _MOST_VALUES:
-            raise InvalidParameterError(f"search parameter '{name}' has too many alternatives")
-        self._criteria.append(Criterion(parameter, modifier, tuple(split_values(value))))
+        self._criteria.append(read_criterion(self._values, name, value))
         self._applied.append((name, value))
 
     def _parameter(self, code: str) -> SearchParameter | None:
@@ -197,34 +162,6 @@ class _Reader:
                 "_include must name this type and one of its reference parameters"
             )
         self._includes.append(Include(source, parameter, target))
-
-
-def split_values(value: str) -> list[str]:
-    """The alternatives of a value, still escaped."""
-    parts = [_PART.match(value, 0)]
-    while parts[-1] is not None and parts[-1].end() < len(value):
-        parts.append(_PART.match(value, parts[-1].end() + 1))
-    return [part.group() for part in parts if part is not None]
-
-
-def unescape(value: str) -> str:
-    """Take ``\\,`` ``\\|`` ``\\$`` and ``\\\\`` back to the characters they stand for."""
-    return re.sub(r"\\([,|$\\])", r"\1", value)
-
-
-def split_token(value: str) -> tuple[str | None, str]:
-    """``system|code`` as (system or None where not given, code); ``|code`` has the empty system."""
-    match = _SYSTEM.fullmatch(value)
-    if match is None:
-        return None, unescape(value)
-    return unescape(match[1]), unescape(match[2])
-
-
-def split_prefix(value: str) -> tuple[str, str]:
-    """``ge2020`` as (``ge``, ``2020``); no prefix means ``eq``."""
-    match = _DATE_PREFIX.fullmatch(value)
-    assert match is not None
-    return match[1] or "eq", match[2]
 
 
 def _whole(value: str) -> int:

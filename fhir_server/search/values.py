@@ -44,6 +44,7 @@ class ResourceValues:
     """Reads search values of one resource type."""
 
     def __init__(self, type_: str, definitions: Definitions) -> None:
+        self.type_ = type_
         self.parameters = definitions.parameters[type_]
         self._branches: dict[str, tuple[Branch, ...]] = {
             code: compile_expression(parameter.expression, type_, definitions)
