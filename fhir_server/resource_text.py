@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from fhir_server.errors import InvalidResourceError, MalformedError
 from profiles.errors import JsonError
@@ -110,6 +111,7 @@ def _meta(resource: ResourceText, own: Mapping[str, str]) -> str:
     return "{" + head + "}"
 
 
+@lru_cache(4096)
 def instant(at: int) -> str:
     """Milliseconds since 1970 UTC as a FHIR instant."""
     whole = datetime.fromtimestamp(at // 1000, UTC)

@@ -16,6 +16,7 @@ from fhir_server.errors import TamperedRecordError
 
 _VERSION = b"\x01"
 _NONCE = 12
+SEAL_HEAD = 1 + _NONCE  # the version and the nonce: no two seals begin alike
 _PREFIX = 4
 
 

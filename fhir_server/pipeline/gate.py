@@ -13,7 +13,7 @@ import orjson
 from consent_engine import AccessRequest, Basis, Decision, Kind, Verdict
 from fhir_server.errors import NotFoundError, ScopeError
 from fhir_server.forms import Asked, InScope, Json, Located, Record
-from fhir_server.pipeline.actors import access_request
+from fhir_server.pipeline.actors import Organizations, access_request
 from fhir_server.pipeline.consent import consent, verdict_of
 from fhir_server.pipeline.policies import Policies
 from fhir_server.resource_text import references
@@ -36,6 +36,7 @@ class ConsentGate:
         asked: Asked,
         reader: Reader,
         policies: Policies,
+        organizations: Organizations,
         searchable: Searchable,
         administrative: frozenset[str],
         custodian: str,
@@ -44,6 +45,7 @@ class ConsentGate:
         self._asked = asked
         self._reader = reader
         self._policies = policies
+        self._organizations = organizations
         self._searchable = searchable
         self._administrative = administrative
         self._custodian = custodian
@@ -99,8 +101,9 @@ class ConsentGate:
 
     async def _request(self, action: str) -> AccessRequest:
         if action not in self._requests:
-            made = await access_request(self._asked, action, self._custodian, self._reader)
-            self._requests[action] = made
+            self._requests[action] = await access_request(
+                self._asked, action, self._custodian, self._reader, self._organizations
+            )
         return self._requests[action]
 
     async def _open(self, version: SealedVersion, verdicts: tuple[Verdict, ...]) -> Record | None:

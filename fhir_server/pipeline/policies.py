@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import orjson
 
 from consent_engine import Config, Policy, compile_policy
+from fhir_server.crypto.seal import SEAL_HEAD
 from fhir_server.errors import TooManyError
 from fhir_server.search.plan import compartment
 from fhir_server.store.protocol import Selection
@@ -18,7 +19,6 @@ from fhir_server.vault.vault import Reader
 _KEPT = 10_000
 _MOST_CONSENTS = 1000
 _Key = tuple[bytes, ...]
-_HEAD = 13  # of a sealed form: its version and random nonce
 
 
 class Policies:
@@ -42,7 +42,7 @@ class Policies:
         ):  # the newest might be a revocation: better no answer than one without it
             raise TooManyError("a patient has more Consents than can be decided")
         # not by row number and version: after a rollback another Consent gets the same ones
-        key = tuple(version.sealed[:_HEAD] for version in found)
+        key = tuple(version.sealed[:SEAL_HEAD] for version in found)
         known = self._kept.get(patient)
         if known is not None and known[0] == key:
             return known[1]

@@ -7,7 +7,7 @@ of work for condition, consent, data and audit.  A refusal at any stage gets an 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fhir_server.errors import (
     FhirError,
@@ -19,6 +19,7 @@ from fhir_server.errors import (
 from fhir_server.forms import Asked, InScope, Opened, Received, Recorded, Requester
 from fhir_server.interactions import capabilities, read, receipt, search, write
 from fhir_server.interactions.desk import Desk, Tools
+from fhir_server.pipeline.actors import Organizations
 from fhir_server.pipeline.ask import ask, unasked
 from fhir_server.pipeline.authenticate import authenticate
 from fhir_server.pipeline.authorise import authorise
@@ -59,6 +60,7 @@ class Pipeline:
     smart: SmartServer
     policies: Policies
     tools: Tools
+    organizations: Organizations = field(default_factory=Organizations)
 
     async def answer(self, received: Received) -> Recorded:
         """Answer one request; what comes back is on record.
@@ -152,6 +154,7 @@ class Pipeline:
             asked,
             reader,
             self.policies,
+            self.organizations,
             tools.searchable,
             tools.administrative,
             tools.custodian,

@@ -1,4 +1,4 @@
--- The sealed store, schema version 1.  What stands here in clear is all that the database may know:
+-- The sealed store, schema version 2.  What stands here in clear is all that the database may know:
 -- resource type, keyed hashes (row, token, patients), versions, times, deleted flags, key ids and padded lengths.
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 
@@ -35,6 +35,12 @@ CREATE TABLE version (
 
 -- The blind index over current versions.
 CREATE TABLE token (token BLOB NOT NULL, rid INTEGER NOT NULL, PRIMARY KEY (token, rid)) STRICT, WITHOUT ROWID;
+
+-- The blind index over AuditEvents, which are never changed: a JSON array of up to 512 rids for each token, rising.
+CREATE TABLE event_token (
+    token BLOB NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, rids TEXT NOT NULL,
+    PRIMARY KEY (token, first)
+) STRICT, WITHOUT ROWID;
 
 -- The audit log: gapless numbers from 0, the commitment, and the sealed number that opens it.
 CREATE TABLE audit (

@@ -7,8 +7,7 @@ all of them durable at once: that is the group commit.
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from fhir_server.errors import SettingsError, StoreFullError
 from fhir_server.store.sqlite_records import SqliteSnapshot, SqliteUnit
 from fhir_server.store.sqlite_tokens import TokenQueue, indexed_events
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _READERS = 4  # a read holds its connection only while the event loop is with it
 _IDLE = 0.25  # seconds without a request, after which the index catches up
 _PAGE_SIZE = 8192
@@ -42,42 +41,68 @@ class SqliteStore:
             self._readers.put_nowait(_connect(path, create=False))
         self._committer: asyncio.Task[None] | None = None
 
-    @asynccontextmanager
-    async def reading(self, *, complete: bool = False) -> AsyncIterator[SqliteSnapshot]:
+    def reading(self, *, complete: bool = False) -> "_Reading":
         """See ``Store.reading``."""
+        return _Reading(self, complete=complete)
+
+    def writing(self) -> "_Writing":
+        """See ``Store.writing``."""
+        return _Writing(self)
+
+    async def begin_reading(self, *, complete: bool) -> sqlite3.Connection:
+        """A connection with a snapshot; give it back with ``end_reading``."""
         if complete and self._tokens.behind:
             await self._catch_up()
         connection = await self._readers.get()
         try:
             connection.execute("BEGIN")
-            yield SqliteSnapshot(connection, complete=complete)
-        finally:
-            if connection.in_transaction:
-                connection.execute("COMMIT")
+        except BaseException:
             self._readers.put_nowait(connection)
+            raise
+        return connection
 
-    @asynccontextmanager
-    async def writing(self) -> AsyncIterator[SqliteUnit]:
-        """See ``Store.writing``."""
+    def end_reading(self, connection: sqlite3.Connection) -> None:
+        """Let the next reader have the connection."""
+        if connection.in_transaction:
+            connection.execute("COMMIT")
+        self._readers.put_nowait(connection)
+
+    async def begin_unit(self) -> SqliteUnit:
+        """The next unit of work, when its turn has come."""
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_batches())
-        async with self._turn:
+        await self._turn.acquire()
+        try:
             if not self.connection.in_transaction:
                 self.connection.execute("BEGIN IMMEDIATE")
             self.connection.execute("SAVEPOINT unit")
-            self._tokens.begin_unit()
-            try:
-                yield SqliteUnit(self.connection, self._tokens)
-                self.connection.execute("RELEASE unit")
-                self._tokens.end_unit()
-            except BaseException as error:
-                self._tokens.undo_unit()
-                self._undo(error)
-                raise
-            durable = asyncio.get_running_loop().create_future()
-            self._waiting.append(durable)
-            self._dirty.set()
-        await durable
+        except BaseException:
+            self._turn.release()
+            raise
+        self._tokens.begin_unit()
+        return SqliteUnit(self.connection, self._tokens)
+
+    def end_unit(self) -> asyncio.Future[None]:
+        """The unit is whole: what is returned is done when it is durable."""
+        try:
+            self.connection.execute("RELEASE unit")
+        except BaseException as error:
+            self.undo_unit(error)
+            raise
+        self._tokens.end_unit()
+        durable = asyncio.get_running_loop().create_future()
+        self._waiting.append(durable)
+        self._dirty.set()
+        self._turn.release()
+        return durable
+
+    def undo_unit(self, error: BaseException) -> None:
+        """Take the unit back and let the next one begin."""
+        self._tokens.undo_unit()
+        try:
+            self._undo(error)
+        finally:
+            self._turn.release()
 
     def _undo(self, error: BaseException) -> None:
         """Take the unit back; if SQLite already rolled back everything, the whole batch has failed."""
@@ -164,6 +189,41 @@ class SqliteStore:
         self.connection.close()
 
 
+class _Reading:
+    """The context of one snapshot (a class, because a generator costs more than the reading)."""
+
+    __slots__ = ("_complete", "_connection", "_store")
+
+    def __init__(self, store: SqliteStore, *, complete: bool) -> None:
+        self._store = store
+        self._complete = complete
+
+    async def __aenter__(self) -> SqliteSnapshot:
+        self._connection = await self._store.begin_reading(complete=self._complete)
+        return SqliteSnapshot(self._connection, complete=self._complete)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._store.end_reading(self._connection)
+
+
+class _Writing:
+    """The context of one unit of work."""
+
+    __slots__ = ("_store",)
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+
+    async def __aenter__(self) -> SqliteUnit:
+        return await self._store.begin_unit()
+
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is None:
+            await self._store.end_unit()
+        else:
+            self._store.undo_unit(error)
+
+
 def is_full(error: BaseException) -> bool:
     """Whether an error says that the disk is full."""
     return isinstance(error, sqlite3.OperationalError) and "full" in str(error)
@@ -200,5 +260,6 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         connection.executescript(f"BEGIN;{script};PRAGMA user_version = {SCHEMA_VERSION};COMMIT")
     elif found != SCHEMA_VERSION:
         raise SettingsError(
-            f"the database has schema version {found}, this program knows {SCHEMA_VERSION}: use the newer program"
+            f"the database has schema version {found}, this program knows {SCHEMA_VERSION}: "
+            "use the program that made it"
         )

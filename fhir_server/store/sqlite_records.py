@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fhir_server.store.protocol import AuditRow, SealedVersion, Selection, WrappedKey
@@ -10,6 +11,7 @@ from fhir_server.store.sqlite_tokens import TokenQueue
 _COLUMNS = (
     "r.rid, r.row, r.type, v.version, v.at, v.deleted, v.key_id, v.patients, v.wraps, v.sealed"
 )
+_FOREVER = 2**62
 _CURRENT = "JOIN version v ON v.rid = r.rid AND v.version = r.version"
 
 
@@ -50,8 +52,31 @@ class SqliteSnapshot:
         assert self._complete or selection.type_ != "AuditEvent", (
             "ask for a complete snapshot to search AuditEvents"
         )
-        query, values = _statement(selection)
+        if selection.type_ == "AuditEvent" and selection.all_of:
+            return [_version(found) for found in self._select_events(selection)]
+        query, values = _statement(selection, _RECORDS)
         return [_version(found) for found in self._connection.execute(query, values)]
+
+    def _select_events(self, selection: Selection) -> list[tuple[Any, ...]]:
+        """Window after window of the index, so that the first page of a common token does not read all of its rows."""
+        (first, *others), after = selection.all_of[0], selection.after
+        whole = bool(others) or selection.by_time or selection.descending
+        low = after[1] if after and not whole else 0
+        found: list[tuple[Any, ...]] = []
+        while True:
+            high = _FOREVER if whole else self._window(first, low)
+            rest = replace(selection, limit=selection.limit - len(found))
+            query, values = _statement(rest, _EVENTS, (low, high))
+            found += self._connection.execute(query, values).fetchall()
+            if high == _FOREVER or len(found) == selection.limit:
+                return found
+            low = high
+
+    def _window(self, token: bytes, low: int) -> int:
+        """Where the window ends that begins at ``low``: it begins some rows of the index later."""
+        query = "SELECT first FROM event_token WHERE token = ? AND first > ? ORDER BY first LIMIT 1 OFFSET 3"
+        found = self._connection.execute(query, (token, low)).fetchone()
+        return int(found[0]) if found else _FOREVER
 
     async def key(self, *, id_: bytes = b"", owner: bytes = b"") -> WrappedKey | None:
         """See ``Snapshot.key``."""
@@ -150,23 +175,49 @@ def _version(found: Sequence[Any]) -> SealedVersion:
     return SealedVersion(rid, row, type_, version, at, bool(deleted), *sealed)
 
 
-def _statement(selection: Selection) -> tuple[str, list[object]]:
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """One of the two tables of the index, as SQL.
+
+    Attributes:
+        one: What has one token, in the order of creation; empty if the table has no such order.
+        some: What has any of ``{marks}`` tokens, once.
+        probe: Whether ``t.rid`` has any of ``{marks}`` tokens.
+    """
+
+    one: str
+    some: str
+    probe: str
+
+
+_RECORDS = _Index(
+    "(SELECT rid FROM token WHERE token = ?)",
+    "(SELECT DISTINCT rid FROM token WHERE token IN ({marks}))",
+    "SELECT 1 FROM token x WHERE x.token IN ({marks}) AND x.rid = t.rid",
+)
+_EVENTS = _Index(
+    "",
+    "(SELECT DISTINCT j.value AS rid FROM event_token b, json_each(b.rids) j WHERE b.token IN ({marks})"
+    " AND b.last >= ? AND b.first < ? AND j.value >= ? AND j.value < ?)",
+    "SELECT 1 FROM event_token x, json_each(x.rids) j WHERE x.token IN ({marks})"
+    " AND x.first <= t.rid AND x.last >= t.rid AND j.value = t.rid",
+)
+
+
+def _statement(
+    selection: Selection, index: _Index, window: tuple[int, ...] = ()
+) -> tuple[str, list[object]]:
     """The SELECT for a selection.  Only placeholders and fixed words are joined; values are always bound."""
     values: list[object] = []
     source = f"record r {_CURRENT}"
     conditions: list[str] = []
     if selection.all_of:
         first, *rest = selection.all_of
-        if len(first) == 1:  # the index is in the order of creation already
-            source = f"token t CROSS JOIN record r ON r.rid = t.rid CROSS {_CURRENT}"
-            conditions.append("t.token = ?")
-        else:
-            distinct = f"SELECT DISTINCT rid FROM token WHERE token IN ({_marks(first)})"  # noqa: S608
-            source = f"({distinct}) t CROSS JOIN record r ON r.rid = t.rid CROSS {_CURRENT}"
-        values += first
+        found = index.one if len(first) == 1 and index.one else index.some
+        source = f"{found.format(marks=_marks(first))} t CROSS JOIN record r ON r.rid = t.rid CROSS {_CURRENT}"
+        values += (*first, *window, *window)
         for group in rest:
-            probe = f"SELECT 1 FROM token x WHERE x.token IN ({_marks(group)}) AND x.rid = t.rid"  # noqa: S608
-            conditions.append(f"EXISTS ({probe})")
+            conditions.append(f"EXISTS ({index.probe.format(marks=_marks(group))})")
             values += group
     conditions += ["r.type = ?", "r.deleted = 0"]
     values.append(selection.type_)

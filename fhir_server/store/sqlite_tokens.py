@@ -5,20 +5,30 @@ an answer with an audit record costs.  Two queues make it cheap:
 
 - Tokens of a batch go in together, sorted, by one statement in the commit's thread while the event loop runs on.
 - Tokens of AuditEvents wait in 256 buckets by their first byte.  Each commit writes one bucket, in turn, so that many
-  tokens share a page.  The AuditEvent itself and its leaf are durable at once; only its search tokens come later.  A
-  search of AuditEvents writes all buckets first; an idle store does, too; and a mark in the database says from which
-  audit number on tokens may be missing, so that they are made again after a crash.
+  tokens share a page; and all events of a lap that share a token share a row.  The AuditEvent itself and its leaf are
+  durable at once; only its search tokens come later.  A search of AuditEvents writes all buckets first; an idle store does,
+  too; and a mark in the database says from which audit number on tokens may be missing, so that they are made again
+  after a crash.
 """
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 
 Pair = bytes  # token (12), record (8, big-endian): sorts as the index does, in a third of a tuple's memory
 _TOKEN = 12
 _BUCKETS = 256
 _MARK = "audit-indexed"
 _DEFERRED = "AuditEvent"
+_IN_ROW = 512  # events in a row of ``event_token``
+_INSERT_EVENTS = """INSERT INTO event_token (token, first, last, rids) VALUES (?, ?, ?, ?)
+    ON CONFLICT (token, first) DO UPDATE SET last = max(last, excluded.last), rids = (
+        SELECT json_group_array(value) FROM (
+            SELECT value FROM json_each(event_token.rids) UNION SELECT value FROM json_each(excluded.rids)
+        )
+    )"""
+Postings = dict[bytes, list[int]]  # token to records
+Event = tuple[int, Sequence[bytes]]  # record, tokens
 
 
 class TokenQueue:
@@ -29,9 +39,9 @@ class TokenQueue:
         self._types: set[str] = set()  # of the records whose tokens are in ``_now``, or were
         self._before_unit = 0
         self._written_in_unit: list[Pair] = []
-        self._unit_later: list[Pair] = []
-        self._batch_later: list[Pair] = []
-        self._buckets: list[list[Pair]] = [[] for _ in range(_BUCKETS)]
+        self._unit_later: list[Event] = []
+        self._batch_later: list[Event] = []
+        self._buckets: list[Postings] = [{} for _ in range(_BUCKETS)]
         self._next = 0
         self._waiting = 0
         self._events = self._batch_events = self._events_before_unit = self._lap_events = events
@@ -41,12 +51,12 @@ class TokenQueue:
         """Whether durable AuditEvents have tokens that are not in the index."""
         return self._waiting > 0
 
-    def extend(self, type_: str, rid: int, tokens: Iterable[bytes]) -> None:
+    def extend(self, type_: str, rid: int, tokens: Sequence[bytes]) -> None:
         """Add the tokens of a record of a unit."""
-        record = rid.to_bytes(8, "big")
         if type_ == _DEFERRED:
-            self._unit_later += [token + record for token in tokens]
+            self._unit_later.append((rid, tokens))
         else:
+            record = rid.to_bytes(8, "big")
             self._now += [token + record for token in tokens]
             self._types.add(type_)
 
@@ -90,7 +100,7 @@ class TokenQueue:
         """Put one bucket into the index; after each lap note how far the index is complete."""
         bucket = self._buckets[self._next]
         if bucket:
-            _insert(connection, sorted(bucket))
+            _insert_events(connection, bucket)
         if self._next == _BUCKETS - 1:
             _write_mark(connection, self._lap_events)
 
@@ -101,30 +111,33 @@ class TokenQueue:
 
     def _show_waiting(self, connection: sqlite3.Connection) -> None:
         """Write what waits; if it is taken back nothing is lost, for it goes on waiting until it is committed."""
-        waiting = [
-            *(pair for bucket in self._buckets for pair in bucket),
-            *self._batch_later,
-            *self._unit_later,
-        ]
-        _insert(connection, sorted(waiting))
+        waiting: Postings = {}
+        for bucket in self._buckets:
+            for token, rids in bucket.items():
+                waiting[token] = list(rids)
+        for rid, tokens in (*self._batch_later, *self._unit_later):
+            for token in tokens:
+                waiting.setdefault(token, []).append(rid)
+        _insert_events(connection, waiting)
 
     def committed(self) -> None:
         """The batch is durable, with the bucket that was written: the batch's own later tokens begin to wait."""
         self._types = set()
-        self._waiting -= len(self._buckets[self._next])
-        self._buckets[self._next] = []
+        self._waiting -= sum(map(len, self._buckets[self._next].values()))
+        self._buckets[self._next] = {}
         self._next = (self._next + 1) % _BUCKETS
         if self._next == 0:
             self._lap_events = self._events
-        for pair in self._batch_later:
-            self._buckets[pair[0]].append(pair)
-        self._waiting += len(self._batch_later)
+        for rid, tokens in self._batch_later:
+            for token in tokens:
+                self._buckets[token[0]].setdefault(token, []).append(rid)
+            self._waiting += len(tokens)
         self._batch_later = []
         self._events = self._batch_events
 
     def committed_all(self) -> None:
         """All buckets are durable."""
-        self._buckets = [[] for _ in range(_BUCKETS)]
+        self._buckets = [{} for _ in range(_BUCKETS)]
         self._waiting = 0
 
     def failed(self) -> None:
@@ -152,3 +165,14 @@ def _insert(connection: sqlite3.Connection, pairs: list[Pair]) -> None:
         SELECT substr(?1, key * {_TOKEN + 8} + 1, {_TOKEN}), value FROM json_each(?2)"""  # noqa: S608
     rids = [int.from_bytes(pair[_TOKEN:], "big") for pair in pairs]
     connection.execute(statement, (b"".join(pairs), json.dumps(rids)))
+
+
+def _insert_events(connection: sqlite3.Connection, postings: Mapping[bytes, list[int]]) -> None:
+    """Rows that begin with the same event (after a crash, or shown before they were written) are joined."""
+    rows = []
+    for token in sorted(postings):
+        rids = sorted(set(postings[token]))
+        for at in range(0, len(rids), _IN_ROW):
+            some = rids[at : at + _IN_ROW]
+            rows.append((token, some[0], some[-1], json.dumps(some)))
+    connection.executemany(_INSERT_EVENTS, rows)

@@ -6,9 +6,10 @@ patients is sealed under a key of its own (32 random bytes), which is sealed for
 """
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass
+from types import TracebackType
 
 import orjson
 
@@ -24,6 +25,9 @@ _SEALED_KEY = 1 + 12 + 256 + 16  # version, nonce, padded key, tag
 _WRAP = _TOKEN + 16 + _SEALED_KEY
 
 
+_Kind = type[BaseException] | None
+_Error = BaseException | None
+_Trace = TracebackType | None
 MakeTokens = Callable[[str, Mapping[str, object], Sequence[str]], frozenset[bytes]]
 
 
@@ -120,14 +124,8 @@ class Reader:
     def _place(self, version: SealedVersion) -> bytes:
         """Tenant, type, row, version with time and deleted flag, patients, key: each with its length before it."""
         state = b"%d|%d|%d" % (version.version, version.at, version.deleted)
-        parts = (
-            self._tenant,
-            version.type_.encode(),
-            version.row,
-            state,
-            version.patients,
-            version.key_id,
-        )
+        type_ = version.type_.encode()
+        parts = (self._tenant, type_, version.row, state, version.patients, version.key_id)
         return place(parts)
 
 
@@ -141,15 +139,15 @@ class Writer(Reader):
 
     async def put(self, draft: Draft) -> SealedVersion:
         """Seal and write one version; the caller has decided that it follows ``previous``."""
-        version, _ = await self._put(draft)
+        version, _, _ = await self._put(draft)
         return version
 
     async def put_audited(
         self, draft: Draft, k: bytes, commitment: bytes
     ) -> tuple[SealedVersion, int]:
         """Write an AuditEvent with its leaf: commitment in clear, the number ``k`` that opens it sealed beside it."""
-        version, key = await self._put(draft)
-        opening = key.seal(k, b"opening|" + self._place(version))
+        version, key, where = await self._put(draft)
+        opening = key.seal(k, b"opening|" + where)
         return version, await self._unit.append_audit(version.rid, commitment, opening)
 
     async def index_events(self, start: int, stop: int, tokens: MakeTokens) -> int:
@@ -163,30 +161,23 @@ class Writer(Reader):
                 await self._unit.index(first.type_, row.rid, list(made))
         return len(rows)
 
-    async def _put(self, draft: Draft) -> tuple[SealedVersion, DataKey]:
+    async def _put(self, draft: Draft) -> tuple[SealedVersion, DataKey, bytes]:
+        """Seal and write; return the version, its key and its place."""
         row = self.blind.row(draft.type_, draft.id_)
         owners = dict(sorted((self.blind.patient(p), p) for p in draft.patients))
         key, wraps = await self._seal_key(draft.type_, row, owners)
         previous = draft.previous
-        version = SealedVersion(
-            rid=previous.rid if previous else 0,
-            row=row,
-            type_=draft.type_,
-            version=draft.version,
-            at=draft.at,
-            deleted=not draft.text,
-            key_id=key.id,
-            patients=b"".join(owners),
-            wraps=wraps,
-            sealed=b"",
-        )
-        sealed = key.seal(draft.text.encode(), self._place(version))
+        rid = previous.rid if previous else 0
+        head = (row, draft.type_, draft.version, draft.at, not draft.text)
+        tail = (key.id, b"".join(owners), wraps)
+        where = self._place(SealedVersion(rid, *head, *tail, b""))
+        sealed = key.seal(draft.text.encode(), where)
         add = list(draft.tokens - draft.dropped)
         if not previous:
             add += _padding(len(add))
-        written = replace(version, sealed=sealed)
-        rid = await self._unit.put(written, add, list(draft.dropped - draft.tokens))
-        return replace(written, rid=rid), key
+        drop = list(draft.dropped - draft.tokens)
+        rid = await self._unit.put(SealedVersion(rid, *head, *tail, sealed), add, drop)
+        return SealedVersion(rid, *head, *tail, sealed), key, where
 
     async def _seal_key(
         self, type_: str, row: bytes, owners: Mapping[bytes, str]
@@ -218,23 +209,65 @@ class Vault:
         self._tenant = tenant
         self.blind = blind
 
-    @asynccontextmanager
-    async def reading(self, *, complete: bool = False) -> AsyncIterator[Reader]:
+    def reading(self, *, complete: bool = False) -> "_Reading":
         """A snapshot for reading; ``complete`` if AuditEvents are to be selected."""
-        async with self._store.reading(complete=complete) as snapshot:
-            yield Reader(snapshot, self._ring, self._blind, self._tenant)
+        return _Reading(self, self._store.reading(complete=complete))
 
-    @asynccontextmanager
-    async def writing(self) -> AsyncIterator[Writer]:
+    def writing(self) -> "_Writing":
         """A unit of work; durable as a whole when the context has ended.
 
         Raises:
             StoreFullError: The disk is full; nothing of the unit was kept.
         """
-        async with self._store.writing() as unit:
-            writer = Writer(unit, self._ring, self._blind, self._tenant)
-            yield writer
+        return _Writing(self, self._store.writing())
+
+    def reader(self, snapshot: Snapshot) -> Reader:
+        """A snapshot with the keys of this vault."""
+        return Reader(snapshot, self._ring, self._blind, self._tenant)
+
+    def writer(self, unit: Unit) -> Writer:
+        """A unit of work with the keys of this vault."""
+        return Writer(unit, self._ring, self._blind, self._tenant)
+
+    def publish(self, writer: Writer) -> None:
+        """Share the keys that a durable unit has made."""
         self._ring.publish(writer.fresh)
+
+
+class _Reading:
+    """The context of a reader (a class, because a generator costs more than the reading)."""
+
+    __slots__ = ("_inner", "_vault")
+
+    def __init__(self, vault: Vault, inner: AbstractAsyncContextManager[Snapshot]) -> None:
+        self._vault = vault
+        self._inner = inner
+
+    async def __aenter__(self) -> Reader:
+        return self._vault.reader(await self._inner.__aenter__())
+
+    async def __aexit__(self, kind: _Kind, error: _Error, trace: _Trace) -> bool | None:
+        return await self._inner.__aexit__(kind, error, trace)
+
+
+class _Writing:
+    """The context of a writer: what it made is shared once it is durable."""
+
+    __slots__ = ("_inner", "_vault", "_writer")
+
+    def __init__(self, vault: Vault, inner: AbstractAsyncContextManager[Unit]) -> None:
+        self._vault = vault
+        self._inner = inner
+
+    async def __aenter__(self) -> Writer:
+        self._writer = self._vault.writer(await self._inner.__aenter__())
+        return self._writer
+
+    async def __aexit__(self, kind: _Kind, error: _Error, trace: _Trace) -> bool | None:
+        handled = await self._inner.__aexit__(kind, error, trace)
+        if error is None:
+            self._vault.publish(self._writer)
+        return handled
 
 
 def patient_tokens(version: SealedVersion) -> list[bytes]:
