@@ -102,9 +102,13 @@ async def test_a_unit_that_is_taken_back_leaves_what_waited_before(folder: Path)
     async with store.writing() as unit:
         kept = await unit.put(event(1), [COMMON], [])
     with pytest.raises(RuntimeError):
-        async with store.writing() as unit:
-            await unit.put(event(2), [COMMON], [])
-            assert len(await unit.select(Selection("AuditEvent", ((COMMON,),)))) == 2
-            raise RuntimeError
+        await _write_and_fail(store)
     assert await walk(store, Selection("AuditEvent", ((COMMON,),))) == [kept]
     await store.close()
+
+
+async def _write_and_fail(store: SqliteStore) -> None:
+    async with store.writing() as unit:
+        await unit.put(event(2), [COMMON], [])
+        assert len(await unit.select(Selection("AuditEvent", ((COMMON,),)))) == 2
+        raise RuntimeError
