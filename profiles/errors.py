@@ -2,7 +2,9 @@
 
 ProfilesError
 ├── FhirPathError     an expression outside the compiled part
-└── JsonError         text that is not strict JSON (RFC 8259)
+├── JsonError         text that is not strict JSON (RFC 8259)
+├── PatchError        a patch that can not be understood
+└── PatchConflictError   a patch that can not be performed on this resource
 """
 
 
@@ -16,3 +18,11 @@ class FhirPathError(ProfilesError):
 
 class JsonError(ProfilesError):
     """The text is not JSON as FHIR allows it; the message names the place, never the content."""
+
+
+class PatchError(ProfilesError):
+    """The patch can not be understood, whatever it is applied to; the message never quotes it."""
+
+
+class PatchConflictError(ProfilesError):
+    """The patch can not be performed on this resource: a path leads nowhere, or a test fails."""
