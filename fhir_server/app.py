@@ -190,6 +190,7 @@ def _tools(settings: Settings, anchorer: Anchorer, blind: BlindIndex, cursor_key
         base=settings.fhir_base,
         page=(settings.page_size, settings.max_page_size),
         max_candidates=settings.max_candidates,
+        most_deleted=settings.conditional_delete,
         zone=ZoneInfo(settings.zone),
         custodian=settings.custodian,
         administrative=administrative_types(definitions),
@@ -197,7 +198,12 @@ def _tools(settings: Settings, anchorer: Anchorer, blind: BlindIndex, cursor_key
         new_secret=secrets.token_bytes,
         prove=anchorer.prove,
         capability=capability_statement(
-            definitions, searchable, settings.fhir_base, f"{settings.public_url}/auth", since
+            definitions,
+            searchable,
+            settings.fhir_base,
+            f"{settings.public_url}/auth",
+            since,
+            settings.conditional_delete,
         ),
     )
 

@@ -139,10 +139,24 @@ class NotFoundError(FhirError):
 
 
 class MethodNotAllowedError(FhirError):
-    """The interaction exists, but not for this type (an AuditEvent is never changed)."""
+    """There is something at that path, but not for this method (an AuditEvent is never changed).
+
+    Attributes:
+        allow: The methods that are possible there.
+    """
 
     status = 405
     code = "not-supported"
+
+    def __init__(
+        self,
+        diagnostics: str,
+        expression: str = "",
+        issues: Sequence[Issue] = (),
+        allow: Sequence[str] = (),
+    ) -> None:
+        super().__init__(diagnostics, expression, issues)
+        self.allow = tuple(allow)
 
 
 class NotAcceptableError(FhirError):

@@ -61,18 +61,50 @@ class Requester:
 
 
 @dataclass(frozen=True, slots=True)
+class Tags:
+    """The versions that an ``If-Match`` or ``If-None-Match`` names; ``any_`` for ``*``."""
+
+    versions: frozenset[int] = frozenset()
+    any_: bool = False
+
+    def name(self, version: int | None) -> bool:
+        """Whether ``version`` (None: there is no current one) is among them."""
+        return version is not None and (self.any_ or version in self.versions)
+
+
+@dataclass(frozen=True, slots=True)
+class Preconditions:
+    """What must hold for a request to be performed (RFC 9110, 13).
+
+    Attributes:
+        if_modified_since: Seconds since 1970 UTC.
+    """
+
+    if_match: Tags | None = None
+    if_none_match: Tags | None = None
+    if_modified_since: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A patch as sent: its kind (``interactions/patching.py`` names them) and its text."""
+
+    kind: str
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Interaction:
     """What is asked, typed.
 
     Attributes:
-        code: R4 restful-interaction: read, vread, create, update, delete, history-instance, search-type, capabilities,
-            batch or transaction.
+        code: R4 restful-interaction (``interactions/registered.py`` has those that there are).
         version: Of vread.
         query: Search parameters, in their order.
         content: The resource sent.
-        if_match: Version named by ``If-Match``.
-        if_none_exist: Search of a conditional create.
-        if_none_match: Version named by ``If-None-Match`` of a read.
+        patch: The patch sent.
+        condition: Search of a conditional create, update, patch or delete; None if it is not conditional.
+        preconditions: ``If-Match`` and its like.
         prefer: ``return`` and ``handling`` of ``Prefer``.
     """
 
@@ -82,9 +114,9 @@ class Interaction:
     version: int | None = None
     query: Pairs = ()
     content: ResourceText | None = None
-    if_match: int | None = None
-    if_none_exist: Pairs | None = None
-    if_none_match: int | None = None
+    patch: Patch | None = None
+    condition: Pairs | None = None
+    preconditions: Preconditions = Preconditions()
     prefer: Mapping[str, str] = field(default_factory=dict)
 
 

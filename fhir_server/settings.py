@@ -45,6 +45,7 @@ class Settings:
         page_size: Entries of a search page when ``_count`` is not given.
         max_page_size: Most entries of a page.
         max_candidates: Most records that one search may open before it is refused as too costly.
+        conditional_delete: Most records that one conditional delete may delete; 1 allows single ones only.
         cursor_lifetime: How long a link to the next page can be followed.
         anchor_events: AuditEvents after which the log is anchored.
         anchor_interval: Time after which the log is anchored if anything is new.
@@ -74,6 +75,7 @@ class Settings:
     page_size: int = 50
     max_page_size: int = 1000
     max_candidates: int = 20_000
+    conditional_delete: int = 1
     cursor_lifetime: timedelta = timedelta(hours=1)
     anchor_events: int = 8192
     anchor_interval: timedelta = timedelta(seconds=60)
@@ -94,6 +96,7 @@ class Settings:
             "page_size",
             "max_page_size",
             "max_candidates",
+            "conditional_delete",
         ):
             _positive(name, getattr(self, name))
         _positive("anchor_events", self.anchor_events)

@@ -4,13 +4,12 @@ import orjson
 
 from fhir_server.forms import InScope, Opened
 from fhir_server.interactions.desk import Desk
+from fhir_server.interactions.patching import FORMATS
+from fhir_server.interactions.registered import codes_of, is_conditional, system_codes
 from fhir_server.interactions.stages import document
 from fhir_server.search.values import Searchable
 from profiles.definitions import Definitions
 
-_INTERACTIONS = ("read", "vread", "create", "update", "delete", "history-instance", "search-type")
-_FIXED_TYPES = frozenset({"AuditEvent"})
-_UNFIXED = frozenset({"update", "delete"})
 _OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
 
 
@@ -20,9 +19,19 @@ async def capabilities(in_scope: InScope, desk: Desk) -> Opened:
 
 
 def capability_statement(
-    definitions: Definitions, searchable: Searchable, base: str, issuer: str, since: str
+    definitions: Definitions,
+    searchable: Searchable,
+    base: str,
+    issuer: str,
+    since: str,
+    most_deleted: int,
 ) -> bytes:
-    """The CapabilityStatement of a server at ``base`` whose tokens come from ``issuer``; ``since`` is a FHIR dateTime."""
+    """The CapabilityStatement of a server at ``base`` whose tokens come from ``issuer``.
+
+    Args:
+        since: A FHIR dateTime.
+        most_deleted: Most records that one conditional delete may delete.
+    """
     security = {
         "cors": True,
         "service": [
@@ -59,32 +68,37 @@ def capability_statement(
         "implementation": {"description": "Consentry: sealed, consented, provable", "url": base},
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "json"],
+        "patchFormat": list(FORMATS),
         "rest": [
             {
                 "mode": "server",
                 "security": security,
                 "resource": [
-                    _resource(type_, searchable) for type_ in sorted(definitions.resource_types)
+                    _resource(type_, searchable, most_deleted)
+                    for type_ in sorted(definitions.resource_types)
                 ],
-                "interaction": [{"code": "transaction"}, {"code": "batch"}],
+                "interaction": [{"code": code} for code in system_codes()],
             }
         ],
     }
     return orjson.dumps(statement)
 
 
-def _resource(type_: str, searchable: Searchable) -> dict[str, object]:
+def _resource(type_: str, searchable: Searchable, most_deleted: int) -> dict[str, object]:
     values = searchable.of(type_)
     parameters = [p for code, p in sorted(values.parameters.items()) if values.reads(code)]
-    offered = [i for i in _INTERACTIONS if type_ not in _FIXED_TYPES or i not in _UNFIXED]
+    offered = codes_of(type_)
+    deletion = ("multiple" if most_deleted > 1 else "single") if "delete" in offered else ""
     described: dict[str, object] = {
         "type": type_,
         "interaction": [{"code": code} for code in offered],
-        "versioning": "versioned-update",
-        "readHistory": True,
-        "updateCreate": type_ not in _FIXED_TYPES,
-        "conditionalCreate": True,
-        "conditionalRead": "not-match",
+        "versioning": "versioned-update" if "update" in offered else "versioned",
+        "readHistory": "vread" in offered,
+        "updateCreate": "update" in offered,
+        "conditionalCreate": is_conditional("create"),
+        "conditionalRead": "full-support",
+        "conditionalUpdate": is_conditional("update") and "update" in offered,
+        "conditionalDelete": deletion or "not-supported",
         "searchInclude": [f"{type_}:{p.code}" for p in parameters if p.type == "reference"],
         "searchParam": [{"name": p.code, "definition": p.url, "type": p.type} for p in parameters],
     }

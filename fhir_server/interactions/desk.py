@@ -28,6 +28,7 @@ class Tools:
         base: FHIR base url, without trailing slash.
         page: Default and largest page size.
         max_candidates: Most records that one search may open.
+        most_deleted: Most records that one conditional delete may delete.
         new_id: Makes a random logical id.
         new_secret: Makes n random bytes.
         prove: Makes the receipt of an AuditEvent from its number, bytes and opening (``Anchorer.prove``).
@@ -42,6 +43,7 @@ class Tools:
     base: str
     page: tuple[int, int]
     max_candidates: int
+    most_deleted: int
     zone: tzinfo
     custodian: str
     administrative: frozenset[str]

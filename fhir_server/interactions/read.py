@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from fhir_server.errors import GoneError, NotFoundError
 from fhir_server.forms import InScope, Opened
+from fhir_server.interactions.conditional import is_unchanged
 from fhir_server.interactions.desk import Desk
 from fhir_server.interactions.stages import located, nothing, one, page
 from fhir_server.store.protocol import SealedVersion
@@ -28,7 +29,7 @@ async def read(in_scope: InScope, desk: Desk) -> Opened:
         raise NotFoundError(MISSING)
     if version.deleted:
         raise GoneError("the resource was deleted")
-    if interaction.if_none_match == version.version:
+    if is_unchanged(interaction, version):
         return nothing(in_scope, 304, records=records)
     return one(in_scope, records[0])
 

@@ -63,18 +63,18 @@ async def search(in_scope: InScope, desk: Desk) -> Opened:
 
 
 async def find_matches(
-    in_scope: InScope, desk: Desk, type_: str, condition: Pairs
+    in_scope: InScope, desk: Desk, type_: str, condition: Pairs, most: int
 ) -> Sequence[Record]:
-    """At most two permitted matches of the condition of a conditional interaction.
+    """At most ``most`` permitted matches of the condition of a conditional interaction.
 
     Raises:
         InvalidParameterError: The condition can not be used; an unknown parameter in it is an error.
     """
     values = desk.tools.searchable.of(type_)
-    query = parse_query(values, type_, condition, page=(2, 2), strict=True)
+    query = parse_query(values, type_, condition, page=(most, most), strict=True)
     if not query.criteria:
         raise InvalidParameterError("a condition must hold a search parameter that narrows it")
-    return (await _Finder(in_scope, desk, replace(query, count=2)).page()).records
+    return (await _Finder(in_scope, desk, replace(query, count=most)).page()).records
 
 
 @dataclass(frozen=True, slots=True)

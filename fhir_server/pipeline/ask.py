@@ -1,28 +1,48 @@
-"""From path, headers and body to a typed interaction (R4 http.html).  The only maker of ``Asked``."""
+"""From path, headers and body to a typed interaction (R4 http.html).  The only maker of ``Asked``.
+
+Which interactions there are, and where, says the table in ``interactions/registered.py``.
+"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from fhir_server.errors import (
     BadRequestError,
     InvalidParameterError,
+    MalformedError,
     MethodNotAllowedError,
     NotAcceptableError,
     NotFoundError,
     UnsupportedMediaTypeError,
 )
-from fhir_server.forms import Asked, Interaction, Pairs, Received, Requester
+from fhir_server.forms import Asked, Interaction, Pairs, Patch, Received, Requester
+from fhir_server.interactions.patching import patch_in_entry, read_patch
+from fhir_server.interactions.registered import Registered, allowed, registered
+from fhir_server.pipeline.preconditions import preconditions, prefer
 from fhir_server.resource_text import ResourceText, read_resource
+from profiles.errors import JsonError
+from profiles.strict_json import decode
 
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
-_ETAG = re.compile(r'(?:W/)?"(\d{1,9})"')
 _JSON = frozenset(
     {"application/fhir+json", "application/json", "application/json+fhir", "text/json", ""}
 )
 _ACCEPTED = frozenset({*_JSON, "*/*", "application/*", "json", "text/html"})
 _MOST_PARAMETERS = 200
-_GUESSES = {"GET": "read", "HEAD": "read", "POST": "create", "PUT": "update", "DELETE": "delete"}
+_SHAPING = frozenset({"_format", "_pretty", "_summary", "_elements"})  # of the answer: no condition
+_GUESSES = {"GET": "read", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A path, read: its shape as in the table, and its parts."""
+
+    shape: str
+    type_: str = ""
+    id_: str = ""
+    version: str = ""
 
 
 def ask(
@@ -31,140 +51,202 @@ def ask(
     types: frozenset[str],
     content: ResourceText | None = None,
 ) -> Asked:
-    """Read the request; ``content`` is its body where that was read before (an entry of a transaction).
+    """Read the request; ``content`` is its body where that was read before (an entry of a Bundle).
 
     Raises:
         BadRequestError: It is malformed.
         NotFoundError: There is nothing at that path.
         MethodNotAllowedError: Not with that method.
         NotAcceptableError: The caller takes no JSON.
-        UnsupportedMediaTypeError: The body is not JSON.
+        UnsupportedMediaTypeError: The body is of no kind that is read here.
     """
     _check_accept(received)
-    parts = received.target.split("/") if received.target else []
-    if parts and parts[0] not in types and parts[0] != "metadata":
-        raise NotFoundError(f"'{parts[0][:64]}' is not an R4 resource type")
-    interaction = _interaction(received, parts, content)
-    return Asked(received, requester, interaction)
+    place = _place(received)
+    if place.type_ and place.type_ not in types:
+        raise NotFoundError(f"'{place.type_[:64]}' is not an R4 resource type")
+    if place.id_ and not _ID.fullmatch(place.id_):
+        raise NotFoundError("not a logical id: letters, digits, '-' and '.', at most 64")
+    found = _registered(received, place)
+    return Asked(received, requester, _READERS[found.code](received, place, content))
 
 
 def unasked(received: Received, requester: Requester) -> Asked:
     """The request as far as it can be told, for the audit of a refusal before it was understood."""
-    type_, _, rest = received.target.partition("/")
-    id_ = rest.partition("/")[0]
-    code = (
-        "search-type"
-        if received.method == "GET" and not rest
-        else _GUESSES.get(received.method, "read")
-    )
-    known = bool(re.fullmatch("[A-Za-z]{1,64}", type_))
+    place = _place(received)
+    found = registered(received.method, place.shape)
     interaction = Interaction(
-        code,
-        type_ if known else "",
-        id_ if known and _ID.fullmatch(id_) else "",
+        found.code if found else _GUESSES.get(received.method, "read"),
+        place.type_ if re.fullmatch("[A-Za-z]{1,64}", place.type_) else "",
+        place.id_ if _ID.fullmatch(place.id_) else "",
         query=received.query,
     )
     return Asked(received, requester, interaction)
 
 
-def _interaction(received: Received, parts: list[str], content: ResourceText | None) -> Interaction:
-    found = (
-        _reading(received, parts)
-        if received.method == "GET"
-        else _writing(received, parts, content)
-    )
-    if found is not None:
-        return found
-    if len(parts) <= 2:
-        raise MethodNotAllowedError(f"{received.method} is not possible here")
-    raise NotFoundError("there is nothing at this path")
-
-
-def _reading(received: Received, parts: list[str]) -> Interaction | None:
-    match parts:
+def _place(received: Received) -> _Place:
+    match received.target.split("/") if received.target else []:
+        case []:
+            return _Place("")
         case ["metadata"]:
-            return Interaction("capabilities", query=received.query)
+            return _Place("metadata")
+        case [name] if name[:1] in ("_", "$"):
+            return _Place(name)
         case [type_]:
-            return Interaction(
-                "search-type", type_, query=_limited(received.query), prefer=_prefer(received)
-            )
+            return _Place("[type]?" if _is_conditional(received) else "[type]", type_)
+        case [type_, name] if name[:1] in ("_", "$"):
+            return _Place(f"[type]/{name}", type_)
         case [type_, id_]:
-            return Interaction(
-                "read", type_, _id(id_), if_none_match=_etag(received, "if-none-match")
-            )
-        case [type_, id_, "_history"]:
-            return Interaction("history-instance", type_, _id(id_), query=received.query)
+            return _Place("[type]/[id]", type_, id_)
+        case [type_, id_, name]:
+            return _Place(f"[type]/[id]/{name}", type_, id_)
         case [type_, id_, "_history", version]:
-            return Interaction("vread", type_, _id(id_), _version(version))
-        case ["AuditEvent", id_, "$receipt"]:
-            return Interaction("operation", "AuditEvent", _id(id_))
-        case _:
-            return None
+            return _Place("[type]/[id]/_history/[vid]", type_, id_, version)
+        case [type_, *_]:
+            return _Place("nowhere", type_)
+    return _Place("nowhere")
 
 
-def _writing(
-    received: Received, parts: list[str], content: ResourceText | None
-) -> Interaction | None:
-    match received.method, parts:
-        case "POST", []:
-            return _bundle(received)
-        case "POST", [type_, "_search"]:
-            query = _limited((*received.query, *_form(received)))
-            return Interaction("search-type", type_, query=query, prefer=_prefer(received))
-        case "POST", [type_]:
-            return _create(received, type_, content)
-        case "PUT", [type_, id_]:
-            return _update(received, type_, id_, content)
-        case "DELETE", [type_, id_]:
-            return Interaction("delete", type_, _id(id_), if_match=_etag(received, "if-match"))
-        case _:
-            return None
+def _is_conditional(received: Received) -> bool:
+    return received.method != "GET" and any(name not in _SHAPING for name, _ in received.query)
 
 
-def _bundle(received: Received) -> Interaction:
-    content = _content(received)
+def _registered(received: Received, place: _Place) -> Registered:
+    found = registered(received.method, place.shape)
+    if found is not None and found.offers(place.type_):
+        return found
+    methods = allowed({place.shape, place.shape.rstrip("?")}, place.type_)
+    if not methods:
+        raise NotFoundError("there is nothing at this path")
+    raise MethodNotAllowedError(f"{received.method} is not possible here", allow=methods)
+
+
+def _capabilities(received: Received, _: _Place, __: ResourceText | None) -> Interaction:
+    return Interaction("capabilities", query=received.query)
+
+
+def _search(received: Received, place: _Place, _: ResourceText | None) -> Interaction:
+    pairs = received.query if received.method == "GET" else (*received.query, *_form(received))
+    return Interaction(
+        "search-type", place.type_, query=_limited(pairs), prefer=prefer(received.headers)
+    )
+
+
+def _read(received: Received, place: _Place, _: ResourceText | None) -> Interaction:
+    return Interaction(
+        "read", place.type_, place.id_, preconditions=preconditions(received.headers)
+    )
+
+
+def _vread(_: Received, place: _Place, __: ResourceText | None) -> Interaction:
+    return Interaction("vread", place.type_, place.id_, _version(place.version))
+
+
+def _history(received: Received, place: _Place, _: ResourceText | None) -> Interaction:
+    return Interaction("history-instance", place.type_, place.id_, query=_limited(received.query))
+
+
+def _operation(received: Received, place: _Place, _: ResourceText | None) -> Interaction:
+    return Interaction("operation", place.type_, place.id_, query=_limited(received.query))
+
+
+def _bundle(received: Received, _: _Place, content: ResourceText | None) -> Interaction:
+    content = content or _content(received)
     code = content.value.get("type")
     if content.type_ != "Bundle" or code not in ("batch", "transaction"):
         raise BadRequestError(
             "what is posted to the base must be a Bundle of type batch or transaction",
             "Bundle.type",
         )
-    return Interaction(str(code), content=content, prefer=_prefer(received))
+    return Interaction(str(code), content=content, prefer=prefer(received.headers))
 
 
-def _create(received: Received, type_: str, content: ResourceText | None) -> Interaction:
-    condition = received.headers.get("if-none-exist")
-    pairs = (
-        tuple(parse_qsl(condition.lstrip("?"), keep_blank_values=True))
-        if condition is not None
-        else None
-    )
-    if pairs == ():
+def _create(received: Received, place: _Place, content: ResourceText | None) -> Interaction:
+    header = received.headers.get("if-none-exist")
+    condition = _condition(received) if header is None else _pairs(header)
+    if condition == ():
         raise BadRequestError("If-None-Exist must hold search parameters")
     return Interaction(
         "create",
-        type_,
+        place.type_,
         content=content or _content(received),
-        if_none_exist=pairs,
-        prefer=_prefer(received),
+        condition=condition,
+        prefer=prefer(received.headers),
     )
 
 
-def _update(received: Received, type_: str, id_: str, content: ResourceText | None) -> Interaction:
+def _update(received: Received, place: _Place, content: ResourceText | None) -> Interaction:
     return Interaction(
         "update",
-        type_,
-        _id(id_),
+        place.type_,
+        place.id_,
         content=content or _content(received),
-        if_match=_etag(received, "if-match"),
-        prefer=_prefer(received),
+        condition=_condition(received),
+        preconditions=preconditions(received.headers),
+        prefer=prefer(received.headers),
     )
+
+
+def _patch(received: Received, place: _Place, content: ResourceText | None) -> Interaction:
+    return Interaction(
+        "patch",
+        place.type_,
+        place.id_,
+        patch=_patch_sent(received) if content is None else patch_in_entry(content),
+        condition=_condition(received),
+        preconditions=preconditions(received.headers),
+        prefer=prefer(received.headers),
+    )
+
+
+def _delete(received: Received, place: _Place, _: ResourceText | None) -> Interaction:
+    return Interaction(
+        "delete",
+        place.type_,
+        place.id_,
+        condition=_condition(received),
+        preconditions=preconditions(received.headers),
+        prefer=prefer(received.headers),
+    )
+
+
+_READERS: dict[str, Callable[[Received, _Place, ResourceText | None], Interaction]] = {
+    "capabilities": _capabilities,
+    "transaction": _bundle,
+    "search-type": _search,
+    "create": _create,
+    "read": _read,
+    "vread": _vread,
+    "update": _update,
+    "patch": _patch,
+    "delete": _delete,
+    "history-instance": _history,
+    "operation": _operation,
+}
+
+
+def _condition(received: Received) -> Pairs | None:
+    """The search of a conditional interaction: what follows the type in the url."""
+    if "/" in received.target or not _is_conditional(received):
+        return None
+    return _limited(tuple(p for p in received.query if p[0] not in _SHAPING))
+
+
+def _pairs(text: str) -> Pairs:
+    return _limited(tuple(parse_qsl(text.lstrip("?"), keep_blank_values=True)))
 
 
 def _content(received: Received) -> ResourceText:
     if _media_type(received.headers.get("content-type", "")) not in _JSON:
         raise UnsupportedMediaTypeError("send application/fhir+json")
     return read_resource(received.body)
+
+
+def _patch_sent(received: Received) -> Patch:
+    try:
+        text = decode(received.body)
+    except JsonError as error:
+        raise MalformedError(str(error)) from error
+    return read_patch(_media_type(received.headers.get("content-type", "")), text)
 
 
 def _form(received: Received) -> Pairs:
@@ -200,32 +282,7 @@ def _limited(pairs: Pairs) -> Pairs:
     return pairs
 
 
-def _id(text: str) -> str:
-    if not _ID.fullmatch(text):
-        raise NotFoundError("not a logical id: letters, digits, '-' and '.', at most 64")
-    return text
-
-
 def _version(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise NotFoundError("there is no such version")
     return int(text)
-
-
-def _etag(received: Received, header: str) -> int | None:
-    text = received.headers.get(header)
-    if text is None:
-        return None
-    match = _ETAG.fullmatch(text.strip())
-    if match is None:
-        raise BadRequestError(f'{header} must look like W/"1"')
-    return int(match[1])
-
-
-def _prefer(received: Received) -> Mapping[str, str]:
-    parts = re.split(r"[,;]", received.headers.get("prefer", ""))
-    return {
-        name.strip(): value.strip()
-        for name, _, value in (part.partition("=") for part in parts)
-        if value
-    }

@@ -28,6 +28,7 @@ _ACTIONS = {
     "vread": "R",
     "history-instance": "R",
     "update": "U",
+    "patch": "U",
     "delete": "D",
 }
 _PATTERNS = {
@@ -35,9 +36,10 @@ _PATTERNS = {
     "read": "Read",
     "vread": "Read",
     "update": "Update",
+    "patch": "Update",
     "delete": "Delete",
 }
-_WRITES = frozenset({"create", "update", "delete", "batch", "transaction"})
+_WRITES = frozenset({"create", "update", "patch", "delete", "batch", "transaction"})
 _MOST_NAMED = 1000
 _SUBJECT_PARAMETERS = frozenset({"patient", "subject", "subject:Patient"})
 

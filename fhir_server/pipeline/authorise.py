@@ -5,18 +5,9 @@ This is about types and letters; the patient in context and granular parameters 
 
 from fhir_server.errors import ScopeError
 from fhir_server.forms import Asked, InScope
+from fhir_server.interactions.registered import LETTERS
 from smart_auth.scopes import Scope
 
-_LETTERS = {
-    "create": "c",
-    "read": "r",
-    "vread": "r",
-    "history-instance": "r",
-    "update": "u",
-    "delete": "d",
-    "search-type": "s",
-    "operation": "r",
-}
 OPEN = frozenset({"capabilities"})
 _BUNDLES = frozenset({"batch", "transaction"})
 
@@ -32,7 +23,7 @@ def authorise(asked: Asked) -> InScope:
         return InScope(asked, ())
     if interaction.code in _BUNDLES:
         return InScope(asked, _any_scope(asked))
-    covering = scopes_for(asked, interaction.type_, _LETTERS[interaction.code])
+    covering = scopes_for(asked, interaction.type_, LETTERS[interaction.code])
     if not covering:
         raise ScopeError(
             f"the access token's scopes do not cover {interaction.code} of {interaction.type_}"

@@ -16,6 +16,7 @@ _CONDITIONS = {
     "ifNoneExist": "if-none-exist",
     "ifMatch": "if-match",
     "ifNoneMatch": "if-none-match",
+    "ifModifiedSince": "if-modified-since",
 }
 _REASONS = {
     200: "OK",

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from fhir_server.errors import FhirError, IntegrityError, WrongKeyError
+from fhir_server.errors import FhirError, IntegrityError, MethodNotAllowedError, WrongKeyError
 from fhir_server.forms import Asked, Pairs, Record, Recorded, Released
 from fhir_server.interactions.desk import Tools
 from fhir_server.interactions.leaf import put_with_leaf
@@ -49,12 +49,17 @@ async def record_refusal(asked: Asked, error: FhirError, writer: Writer, tools: 
     )
     drafts = await _drafts(asked, error.status, str(error), (), touched, writer, tools)
     numbers = await _append(drafts, writer, tools)
-    headers: Pairs = (
-        (("WWW-Authenticate", 'Bearer realm="fhir", error="invalid_token"'),)
-        if error.status == 401
-        else ()
+    return Recorded(
+        error.status, outcome(error.issues), _traced(asked, _refusal_headers(error)), numbers
     )
-    return Recorded(error.status, outcome(error.issues), _traced(asked, headers), numbers)
+
+
+def _refusal_headers(error: FhirError) -> Pairs:
+    if isinstance(error, MethodNotAllowedError) and error.allow:
+        return (("Allow", ", ".join(error.allow)),)
+    if error.status == 401:
+        return (("WWW-Authenticate", 'Bearer realm="fhir", error="invalid_token"'),)
+    return ()
 
 
 def _traced(asked: Asked, headers: Pairs) -> Pairs:

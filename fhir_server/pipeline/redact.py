@@ -11,7 +11,7 @@ from fhir_server.errors import Issue
 from fhir_server.forms import Opened, Pairs, Record, Released
 from fhir_server.resource_text import instant
 
-_WRITES = frozenset({"create", "update"})
+_WRITES = frozenset({"create", "update", "patch"})
 
 
 def redact(opened: Opened, base: str) -> Released:
@@ -22,14 +22,24 @@ def redact(opened: Opened, base: str) -> Released:
             body = _single(opened)
             headers = _version_headers(records[0], base, located=_is_write(opened))
         case "empty":
-            body, headers = b"", ()
-            if opened.status == 304:
-                headers = _version_headers(records[0], base, located=False)
+            return _empty(opened, base)
         case "document":
             body, headers = opened.document, ()
         case _:
             body, headers = _bundle(opened, base), ()
     return Released(opened.in_scope, opened.status, body, headers, records)
+
+
+def _empty(opened: Opened, base: str) -> Released:
+    """An answer without a body, or with what was done, where a deletion is asked to say so."""
+    interaction, status, body = opened.in_scope.asked.interaction, opened.status, b""
+    headers: Pairs = ()
+    if status == 304:
+        headers = _version_headers(opened.records[0], base, located=False)
+    elif interaction.prefer.get("return") == "OperationOutcome":
+        done = f"{len(opened.records)} deleted" if opened.records else "there was nothing to delete"
+        status, body = 200, outcome([Issue("informational", done, severity="information")])
+    return Released(opened.in_scope, status, body, headers, opened.records)
 
 
 def _is_write(opened: Opened) -> bool:

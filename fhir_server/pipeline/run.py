@@ -17,7 +17,7 @@ from fhir_server.errors import (
     WrongKeyError,
 )
 from fhir_server.forms import Asked, InScope, Opened, Received, Recorded, Requester
-from fhir_server.interactions import capabilities, read, receipt, search, write
+from fhir_server.interactions import capabilities, delete, patch, read, receipt, search, write
 from fhir_server.interactions.desk import Desk, Tools
 from fhir_server.pipeline.actors import Organizations
 from fhir_server.pipeline.ask import ask, unasked
@@ -37,6 +37,9 @@ _AT_ONCE = 32
 _OPEN_TARGETS = frozenset({"metadata"})
 
 Perform = Callable[[InScope, Desk], Awaitable[Opened]]
+Write = Callable[
+    [InScope, Desk, str], Awaitable[Opened]
+]  # with the id that a transaction has found or given out
 _READS: dict[str, Perform] = {
     "read": read.read,
     "vread": read.vread,
@@ -45,10 +48,11 @@ _READS: dict[str, Perform] = {
     "capabilities": capabilities.capabilities,
     "operation": receipt.receipt,
 }
-_WRITES: dict[str, Perform] = {
+_WRITES: dict[str, Write] = {
     "create": write.create,
     "update": write.update,
-    "delete": write.delete,
+    "patch": patch.patch,
+    "delete": lambda in_scope, desk, _: delete.delete(in_scope, desk),
 }
 
 
@@ -124,10 +128,10 @@ class Pipeline:
     async def _entry(self, in_scope: InScope, desk: Desk, id_: str = "") -> Recorded:
         """One interaction inside a unit of work: a write, or an entry of a transaction."""
         code = in_scope.asked.interaction.code
-        if code == "create":
-            opened = await write.create(in_scope, desk, id_)
+        if code in _WRITES:
+            opened = await _WRITES[code](in_scope, desk, id_)
         else:
-            opened = await (_WRITES.get(code) or _READS[code])(in_scope, desk)
+            opened = await _READS[code](in_scope, desk)
         return await record(redact(opened, self.tools.base), desk.unit(), self.tools)
 
     async def _batch(self, in_scope: InScope) -> Recorded:

@@ -18,11 +18,11 @@ from fhir_server.errors import (
     PreconditionFailedError,
 )
 from fhir_server.forms import Asked, Gate, InScope, Record, Recorded
+from fhir_server.interactions import conditional
 from fhir_server.interactions.desk import Desk
-from fhir_server.interactions.search import find_matches
 from fhir_server.interactions.stages import one
 from fhir_server.pipeline.ask import ask
-from fhir_server.pipeline.authorise import authorise, scopes_for
+from fhir_server.pipeline.authorise import authorise
 from fhir_server.pipeline.bundles import Entry, entries_of, received_for, response
 from fhir_server.pipeline.record import record
 from fhir_server.pipeline.redact import redact
@@ -127,7 +127,7 @@ class _Transaction:
             return ""
         condition = entry.conditions.get("if-none-exist")
         if condition is not None:
-            found = await self._match(self._asked(entry), type_, condition)
+            found = await self._match(type_, condition)
             if found is not None:
                 self._existing[entry.number] = found
                 return found.reference
@@ -163,24 +163,17 @@ class _Transaction:
         type_, _, query = reference.partition("?")
         if type_ not in self._desk.tools.definitions.resource_types:
             raise BadRequestError("a conditional reference must name a resource type")
-        found = await self._match(self._in_scope.asked, type_, query)
+        found = await self._match(type_, query)
         if found is None:
             raise PreconditionFailedError(f"a conditional reference to {type_} matches no resource")
         return found.reference
 
-    async def _match(self, asked: Asked, type_: str, condition: str) -> Record | None:
+    async def _match(self, type_: str, condition: str) -> Record | None:
         """The one permitted match of a condition, or None.  Raises ``PreconditionFailedError`` for several."""
-        covering = scopes_for(asked, type_, "s") or scopes_for(asked, type_, "r")
         pairs = tuple(parse_qsl(condition.lstrip("?"), keep_blank_values=True))
         if not pairs:
             raise BadRequestError("a condition must hold search parameters")
-        if not covering:
-            return None
-        scope = replace(self._in_scope, covering=covering)
-        found = await find_matches(scope, self._desk, type_, pairs)
-        if len(found) > 1:
-            raise PreconditionFailedError(f"a condition on {type_} matches several resources")
-        return found[0] if found else None
+        return await conditional.match(self._in_scope, self._desk, type_, pairs)
 
 
 def _located(error: FhirError, number: int) -> FhirError:

@@ -89,7 +89,7 @@ async def test_a_conditional_reference_needs_a_scope_for_what_it_looks_for(close
     closed.caller("writer", "system/Observation.c")
     made = observation("x", "a", derivedFrom=[{"reference": f"Observation?{CONDITION}"}])
     answer = await closed.ask("writer", "POST", "", transaction(entry("POST", "Observation", made)))
-    assert answer.status == 412
+    assert answer.status == 403
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,7 @@ async def test_what_a_client_says_of_version_and_time_does_not_count(clinic: Cli
 async def test_versions_rise_by_one_and_times_never_fall(clinic: Clinic) -> None:
     await clinic.put(patient("p"))
     clinic.now = clinic.now.replace(year=2020)  # a clock that went backwards
-    await clinic.put(patient("p"))
+    await clinic.put(patient("p", active=True))
     history = await clinic.get(HOUSE, "Patient/p/_history")
     metas = [r["meta"] for r in history.resources]
     assert [m["versionId"] for m in metas] == ["2", "1"]

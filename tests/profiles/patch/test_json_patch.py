@@ -1,7 +1,5 @@
 """JSON Patch by the cases of FHIR/fhir-test-cases, and merge patch by the table of RFC 7396, appendix A."""
 
-# ruff: noqa: E501  (documents and patches in one line each)
-
 from __future__ import annotations
 
 import json

@@ -1,0 +1,85 @@
+"""The interactions that there are (R4 http.html): one table for the router, the scopes and the CapabilityStatement.
+
+A shape is a path below the base with its variable parts in brackets; ``[type]?`` is a type with search parameters.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+FIXED_TYPES = frozenset({"AuditEvent"})  # what is never changed or deleted
+_CHANGES = frozenset({"update", "patch", "delete"})
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """One interaction at one kind of path.
+
+    Attributes:
+        code: R4 restful-interaction.
+        letter: Of the SMART scope that covers it (``cruds``); empty if it is authorised in another way.
+        types: Only for these types; empty for all.
+    """
+
+    method: str
+    shape: str
+    code: str
+    letter: str = ""
+    types: frozenset[str] = frozenset()
+
+    def offers(self, type_: str) -> bool:
+        """Whether it is possible for a type."""
+        if type_ in FIXED_TYPES and self.code in _CHANGES:
+            return False
+        return not self.types or type_ in self.types
+
+
+REGISTERED = (
+    Registered("GET", "metadata", "capabilities"),
+    Registered("POST", "", "transaction"),  # and batch: the Bundle says which
+    Registered("GET", "[type]", "search-type", "s"),
+    Registered("POST", "[type]/_search", "search-type", "s"),
+    Registered("POST", "[type]", "create", "c"),
+    Registered("POST", "[type]?", "create", "c"),
+    Registered("PUT", "[type]?", "update", "u"),
+    Registered("PATCH", "[type]?", "patch", "u"),
+    Registered("DELETE", "[type]?", "delete", "d"),
+    Registered("GET", "[type]/[id]", "read", "r"),
+    Registered("PUT", "[type]/[id]", "update", "u"),
+    Registered("PATCH", "[type]/[id]", "patch", "u"),
+    Registered("DELETE", "[type]/[id]", "delete", "d"),
+    Registered("GET", "[type]/[id]/_history", "history-instance", "r"),
+    Registered("GET", "[type]/[id]/_history/[vid]", "vread", "r"),
+    Registered("GET", "[type]/[id]/$receipt", "operation", "r", frozenset({"AuditEvent"})),
+)
+LETTERS = {found.code: found.letter for found in REGISTERED if found.letter}
+_AT = {(found.method, found.shape): found for found in REGISTERED}
+
+
+def registered(method: str, shape: str) -> Registered | None:
+    """The interaction of a method (GET stands for HEAD, too) at a shape."""
+    return _AT.get((method, shape))
+
+
+def allowed(shapes: Iterable[str], type_: str) -> tuple[str, ...]:
+    """The methods that are possible at shapes, for a type; none if there is nothing."""
+    wanted = set(shapes)
+    found = {f.method for f in REGISTERED if f.shape in wanted and f.offers(type_)}
+    return tuple(sorted(found | ({"HEAD"} if "GET" in found else set())))
+
+
+def is_conditional(code: str) -> bool:
+    """Whether an interaction can be asked for by search parameters instead of an id."""
+    return any(f.code == code and f.shape == "[type]?" for f in REGISTERED)
+
+
+def codes_of(type_: str) -> tuple[str, ...]:
+    """The interactions of a type, in the table's order."""
+    found = (f.code for f in REGISTERED if f.shape.startswith("[type]") and f.offers(type_))
+    return tuple(dict.fromkeys(code for code in found if code != "operation"))
+
+
+def system_codes() -> tuple[str, ...]:
+    """The interactions of the whole system, as a CapabilityStatement names them."""
+    found = (f.code for f in REGISTERED if not f.shape.startswith("[type]"))
+    codes = dict.fromkeys(code for code in found if code not in ("capabilities", "operation"))
+    return (*codes, *(("batch",) if "transaction" in codes else ()))

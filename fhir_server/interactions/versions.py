@@ -1,0 +1,114 @@
+"""Writing the next version of a resource, whichever interaction asks for it: consent for what was and for what will be."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from fhir_server.errors import NotFoundError
+from fhir_server.forms import InScope, Record
+from fhir_server.interactions.desk import Desk
+from fhir_server.interactions.leaf import put_with_leaf
+from fhir_server.interactions.read import MISSING, last_living
+from fhir_server.interactions.stages import located
+from fhir_server.resource_text import ResourceText, stamp
+from fhir_server.store.protocol import SealedVersion
+from fhir_server.vault.vault import Draft
+from profiles.strict_json import read
+
+_OWN = frozenset({"versionId", "lastUpdated"})
+
+
+async def current_record(
+    in_scope: InScope, desk: Desk, current: SealedVersion | None
+) -> Record | None:
+    """The current version, opened: whoever may not see it may not change it either.  None if there is none to see.
+
+    Raises:
+        NotFoundError: It is not permitted.
+    """
+    if current is None:
+        return None
+    former = await last_living(current, desk) if current.deleted else ()
+    records = await desk.gate.admit(located(in_scope, (current,), action="correct", former=former))
+    if not records:
+        raise NotFoundError(MISSING)
+    return None if current.deleted else records[0]
+
+
+async def write_version(
+    in_scope: InScope,
+    desk: Desk,
+    id_: str,
+    content: ResourceText,
+    current: SealedVersion | None,
+    previous: Record | None = None,
+) -> Record:
+    """Write the version behind ``current``; ``previous`` is that one opened, unless it is missing or deleted.
+
+    What equals ``previous`` makes no new version: the record given back is then that one.
+
+    Raises:
+        NotFoundError: Consent does not permit it.
+        ScopeError: The token's scopes do not reach it.
+    """
+    type_ = in_scope.asked.interaction.type_
+    version = current.version + 1 if current else 1
+    at = next_time(in_scope, current)
+    stamped = stamp(content, id_, version, at)
+    patients = desk.tools.patients(stamped.value, type_, id_)
+    action = "collect" if current is None and not in_scope.asked.interaction.id_ else "correct"
+    decisions = await desk.gate.require_write(in_scope, stamped.value, patients, action)
+    if previous is not None and is_same(stamped.value, previous.text):
+        return previous
+    dropped = (
+        desk.tools.tokenizer.tokens(type_, previous.value, previous.patients)
+        if previous
+        else frozenset[bytes]()
+    )
+    tokens = desk.tools.tokenizer.tokens(type_, stamped.value, patients)
+    draft = Draft(type_, id_, version, at, stamped.text, patients, tokens, current, dropped)
+    sealed = await _put(desk, draft)
+    return desk.gate.written(sealed, stamped.text.encode(), stamped.value, patients, decisions)
+
+
+async def _put(desk: Desk, draft: Draft) -> SealedVersion:
+    """Write; an AuditEvent that a client sends gets a leaf in the audit log like our own."""
+    if draft.type_ != "AuditEvent":
+        return await desk.unit().put(draft)
+    version, _ = await put_with_leaf(desk.unit(), draft, desk.tools.new_secret)
+    return version
+
+
+def next_time(in_scope: InScope, current: SealedVersion | None) -> int:
+    """When a version is written; never before the one it follows, whatever the clock does."""
+    at = in_scope.asked.received.at
+    return max(at, current.at + 1) if current else at
+
+
+def is_same(value: Mapping[str, object], text: bytes) -> bool:
+    """Whether a resource says what a stored one says, but for version and time: 1.0 and 1.00 are not the same."""
+    stored = read(text.decode())
+    assert isinstance(stored, dict)
+    if value.keys() != stored.keys():
+        return False
+    return all(
+        _is_same(_without_own(value[k]), _without_own(stored[k]))
+        if k == "meta"
+        else _is_same(value[k], stored[k])
+        for k in value
+    )
+
+
+def _without_own(meta: object) -> object:
+    return {k: v for k, v in meta.items() if k not in _OWN} if isinstance(meta, dict) else meta
+
+
+def _is_same(one: object, other: object) -> bool:
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_is_same(v, other[k]) for k, v in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    if isinstance(one, Decimal) and isinstance(other, Decimal):
+        return one.as_tuple() == other.as_tuple()
+    return one == other
