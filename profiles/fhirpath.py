@@ -11,7 +11,7 @@ Covered: paths, ``|``, ``as``, ``ofType``, ``where(a = 'b')``, ``where(resolve()
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from profiles.definitions import Definitions
 from profiles.errors import FhirPathError
@@ -33,12 +33,14 @@ class Branch:
     Attributes:
         steps: A member name to follow, an index to take, or a filter on (value, whole resource).
         type: Data type of what is found; ``boolean`` for a test.
+        codes: Canonical of the value set that the last element is bound to, or empty.
         test: The values become ``true`` if any of them is not ``false``; where no branch of a test says so, it is false.
     """
 
     steps: tuple[Step, ...]
     type: str
     test: bool = False
+    codes: str = ""
 
     def find(self, resource: Node) -> list[object]:
         """Give the values of this branch in ``resource``, in document order."""
@@ -122,7 +124,7 @@ class _Reader:
             elif self._take("["):
                 index = self._number()
                 self._expect("]")
-                branches = [Branch((*b.steps, index), b.type) for b in branches]
+                branches = [replace(b, steps=(*b.steps, index)) for b in branches]
             else:
                 return branches
 
@@ -139,7 +141,7 @@ class _Reader:
         match name:
             case "where":
                 keep = self._condition()
-                made = [Branch((*b.steps, keep), b.type) for b in branches]
+                made = [replace(b, steps=(*b.steps, keep)) for b in branches]
             case "as" | "ofType":
                 made = _typed(branches, self._next())
             case "extension":
@@ -177,7 +179,7 @@ class _Reader:
                 raise self._error()
             for member, element in self._elements.get(branch.type, {}).items():
                 if name in {member, element.choice}:
-                    found.append(Branch((*branch.steps, member), element.type))
+                    found.append(Branch((*branch.steps, member), element.type, codes=element.codes))
         return found
 
     def _text(self) -> str:
@@ -224,7 +226,8 @@ def _tokens(expression: str) -> Iterator[str]:
 
 
 def _typed(branches: Sequence[Branch], type_: str) -> list[Branch]:
-    return [b for b in branches if b.type == type_]
+    wanted = type_.casefold()  # one of R4's own expressions says "DateTime"
+    return [b for b in branches if b.type.casefold() == wanted]
 
 
 def _extension(branch: Branch, url: str) -> Branch:

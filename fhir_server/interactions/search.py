@@ -14,12 +14,14 @@ from fhir_server.interactions.cursors import Place
 from fhir_server.interactions.desk import Desk
 from fhir_server.interactions.sorting import sort_records
 from fhir_server.interactions.stages import located, page
+from fhir_server.interactions.value_sets import with_value_sets
+from fhir_server.search.conditions import local_reference
 from fhir_server.search.criteria import Criterion, split_prefix, unescape
-from fhir_server.search.dates import FOREVER, NEVER, interval
-from fhir_server.search.match import Matcher, check_values
-from fhir_server.search.plan import compartment, groups, local_reference, widened
+from fhir_server.search.dates import FOREVER, NEVER, interval, widened
+from fhir_server.search.elements import ReferenceValue
+from fhir_server.search.match import Matcher
+from fhir_server.search.plan import compartment, groups
 from fhir_server.search.query import Include, Query, parse_query
-from fhir_server.search.values import ReferenceValue
 from fhir_server.store.protocol import Selection
 
 _CHUNK = 128
@@ -40,6 +42,7 @@ async def search(in_scope: InScope, desk: Desk) -> Opened:
     query = parse_query(
         values, interaction.type_, interaction.query, page=desk.tools.page, strict=strict
     )
+    query = replace(query, criteria=await with_value_sets(query.criteria, values, in_scope, desk))
     finder = _Finder(in_scope, desk, query)
     found = await finder.page()
     included = await _included(in_scope, desk, query, found.records)
@@ -74,7 +77,10 @@ async def find_matches(
     query = parse_query(values, type_, condition, page=(most, most), strict=True)
     if not query.criteria:
         raise InvalidParameterError("a condition must hold a search parameter that narrows it")
-    return (await _Finder(in_scope, desk, replace(query, count=most)).page()).records
+    criteria = await with_value_sets(query.criteria, values, in_scope, desk)
+    return (
+        await _Finder(in_scope, desk, replace(query, count=most, criteria=criteria)).page()
+    ).records
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,6 @@ class _Finder:
         self._received = in_scope.asked.received
         self._values = desk.tools.searchable.of(query.type_)
         self._applied = urlencode(query.applied)
-        check_values(query.criteria)
         self._matcher = Matcher(self._values, query.criteria, desk.tools.base, self._received.now)
 
     async def page(self) -> _Page:

@@ -1,21 +1,26 @@
 """One search parameter as asked: its modifier, its alternatives, and what a value's punctuation means (R4 search, 3.1.1.4).
 
 Alternatives are separated by commas; ``|`` divides a system from a code, ``$`` the parts of a composite.  Each of them,
-and the backslash, stands for itself behind a backslash (3.1.1.4.5, escaping search parameters).
+and the backslash, stands for itself behind a backslash (3.1.1.4.3, escaping search parameters).  Lengths are limited, so
+that no value makes a search slow; nothing here or behind it runs a caller's text as a regular expression.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from fhir_server.errors import InvalidParameterError
 from fhir_server.search.modifiers import require_modifier
 from fhir_server.search.values import ResourceValues
 from profiles.definitions import SearchParameter
+from profiles.terminology import Concepts
 
-_PART = re.compile(r"(?:[^\\,]|\\.|\\$)*", re.DOTALL)  # up to a comma that is not escaped
-_SYSTEM = re.compile(r"((?:[^\\|]|\\.)*)\|(.*)", re.DOTALL)  # up to a bar that is not escaped
 _PREFIX = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(.*)", re.DOTALL)
-_MOST_VALUES = 2000
+_MOST_VALUES = 2000  # of what is looked up
+_MOST_COMPARED = 500  # of what is compared one by one
+_LONGEST = 200_000
+_LONGEST_PART = 4_096
+_LOOKED_UP = frozenset({"token", "reference", "uri"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +30,13 @@ class Criterion:
     Attributes:
         modifier: Without the colon; empty for none; a type name for ``subject:Patient``.
         values: Alternatives, still escaped.
+        sets: Members of the value sets that it names and that were found among the records, by url as asked.
     """
 
     parameter: SearchParameter
     modifier: str
     values: tuple[str, ...]
+    sets: Mapping[str, Concepts] = field(default_factory=dict)
 
 
 def read_criterion(values: ResourceValues, name: str, value: str) -> Criterion:
@@ -40,20 +47,37 @@ def read_criterion(values: ResourceValues, name: str, value: str) -> Criterion:
     """
     code, _, modifier = name.partition(":")
     parameter = values.parameters[code]
-    require_modifier(name, parameter, modifier)
+    require_modifier(values, name, modifier)
     if modifier == "missing" and value not in ("true", "false"):
         raise InvalidParameterError(f"search parameter '{name}' must be true or false")
-    if value.count(",") >= _MOST_VALUES:
+    if code == "_filter":
+        return Criterion(parameter, modifier, (value,))
+    most = _MOST_VALUES if parameter.type in _LOOKED_UP else _MOST_COMPARED
+    if len(value) > _LONGEST or value.count(",") >= most:
         raise InvalidParameterError(f"search parameter '{name}' has too many alternatives")
-    return Criterion(parameter, modifier, tuple(split_values(value)))
+    alternatives = tuple(split_values(value))
+    if not all(alternatives):
+        raise InvalidParameterError(f"search parameter '{name}' has an empty alternative")
+    if any(len(alternative) > _LONGEST_PART for alternative in alternatives):
+        raise InvalidParameterError(f"search parameter '{name}' is too long")
+    return Criterion(parameter, modifier, alternatives)
 
 
-def split_values(value: str) -> list[str]:
-    """The alternatives of a value, still escaped."""
-    parts = [_PART.match(value, 0)]
-    while parts[-1] is not None and parts[-1].end() < len(value):
-        parts.append(_PART.match(value, parts[-1].end() + 1))
-    return [part.group() for part in parts if part is not None]
+def split_values(value: str, separator: str = ",") -> list[str]:
+    """The parts of a value between separators that are not escaped; still escaped."""
+    pieces = value.split(separator)
+    parts = [pieces[0]]
+    for piece in pieces[1:]:
+        if _ends_escaping(parts[-1]):
+            parts[-1] = f"{parts[-1]}{separator}{piece}"
+        else:
+            parts.append(piece)
+    return parts
+
+
+def _ends_escaping(part: str) -> bool:
+    """Whether an odd number of backslashes ends a part."""
+    return (len(part) - len(part.rstrip("\\"))) % 2 == 1
 
 
 def unescape(value: str) -> str:
@@ -63,10 +87,10 @@ def unescape(value: str) -> str:
 
 def split_token(value: str) -> tuple[str | None, str]:
     """``system|code`` as (system or None where not given, code); ``|code`` has the empty system."""
-    match = _SYSTEM.fullmatch(value)
-    if match is None:
+    system, *rest = split_values(value, "|")
+    if not rest:
         return None, unescape(value)
-    return unescape(match[1]), unescape(match[2])
+    return unescape(system), unescape("|".join(rest))
 
 
 def split_prefix(value: str) -> tuple[str, str]:

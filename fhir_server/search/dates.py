@@ -126,3 +126,43 @@ def cover(first: int | None, last: int | None) -> Iterator[str]:
         if low > high:
             return
         low, high, level = low >> 2, high >> 2, level + 1
+
+
+def widened(span: Interval, now: datetime) -> Interval:
+    """``ap``: a tenth of the time between then and now, to both sides (R4 search, 3.1.1.4.5)."""
+    tenth = abs(int(now.timestamp() * 1000) - span.low) // 10
+    return Interval(span.low - tenth, span.high + tenth, span.shift, span.by_day)
+
+
+def compare(prefix: str, value: Interval, span: Interval) -> bool:
+    """Whether ``value`` stands in the relation ``prefix`` to what is asked for (R4 search, 3.1.1.4.5).
+
+    Asked by the day or coarser, a value with an offset may lie where its own clock had it, too.  ``po`` is overlapping.
+    """
+    clocks = [(value.low, value.high)]
+    if span.by_day and value.shift:
+        clocks.append((value.low + value.shift, value.high + value.shift))
+    if prefix == "ne":
+        return not any(_compare("eq", low, high, span) for low, high in clocks)
+    return any(_compare(prefix, low, high, span) for low, high in clocks)
+
+
+def _compare(prefix: str, low: int, high: int, span: Interval) -> bool:
+    within = span.low <= low and high <= span.high
+    match prefix:
+        case "eq":
+            return within
+        case "gt":
+            return high > span.high
+        case "ge":
+            return high > span.high or within
+        case "lt":
+            return low < span.low
+        case "le":
+            return low < span.low or within
+        case "sa":
+            return low >= span.high
+        case "eb":
+            return high <= span.low
+        case _:  # ap, po
+            return low < span.high and high > span.low

@@ -1,21 +1,41 @@
 """From criteria to token groups: what the blind index is asked before anything is opened.
 
 Every group gives a superset of what its criterion means; a criterion that the index cannot narrow (``:not``,
-``:missing``, ``:contains``, ``ne``) gives none and is left to the exact check.
+``:missing``, ``:contains``, ``:text``, ``ne``, ``near``, ``_text``, ``_content``) gives none and is left to the exact
+check.  A composite asks for the tokens of its components, ``_filter`` for those of what is joined by ``and``.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
+from typing import TypeVar
 
 from fhir_server.crypto.blind import BlindIndex
+from fhir_server.search import numbers
+from fhir_server.search.concepts import asked_concepts
+from fhir_server.search.conditions import (
+    asked_quantity,
+    composite_texts,
+    local_reference,
+    of_type,
+    split_canonical,
+)
 from fhir_server.search.criteria import Criterion, split_prefix, split_token, unescape
-from fhir_server.search.dates import Interval, cover, days, interval
+from fhir_server.search.dates import cover, days, interval, widened
+from fhir_server.search.filter import Both, Either, Leaf, Node, filter_of
+from fhir_server.search.strings import words
 from fhir_server.search.tokens import COMPARTMENT, SCOPED, scoped, word_prefix
-from fhir_server.search.values import ResourceValues, words
+from fhir_server.search.values import ResourceValues
 
 Group = tuple[bytes, ...]
+_T = TypeVar("_T", int, Decimal)
+Term = tuple[str, str]  # kind, text
 _PATIENT = frozenset({"patient", "subject"})
-_RANK = {"reference": 0, "uri": 1, "token": 2, "string": 3, "date": 4}
+_RANK = ("reference", "uri", "token", "string", "quantity", "number", "date")
+_MOST_CONCEPTS = 500
+_NOT_NARROWED = frozenset({"not", "not-in", "missing", "contains", "ends", "text"})
+_NARROWED_URI = frozenset({"", "above"})
 
 
 def groups(
@@ -26,17 +46,17 @@ def groups(
     now: datetime,
 ) -> tuple[Group, ...]:
     """The token groups of the criteria, the most selective kind first; ``base`` is the server's own FHIR base url."""
-    usable = [c for c in criteria if c.modifier not in ("not", "missing", "contains")]
+    usable = list(criteria)
     owner = _one_patient(usable, blind, base)
-    ranked = sorted(usable, key=lambda c: (not (owner and _is_scoped(c)), _RANK[c.parameter.type]))
-    made = []
-    for criterion in ranked:
-        name = scoped(criterion.parameter.code, owner if _is_scoped(criterion) else "")
-        terms = list(_terms(criterion, base, now))
-        if terms and None not in terms:
-            tokens = (blind.token(values.type_, name, *term) for term in terms if term is not None)
-            made.append(tuple(dict.fromkeys(tokens)))
-    return tuple(made)
+    planner = _Planner(values, blind, owner, base, now)
+    made = [group for criterion in usable for group in planner.of(criterion)]
+    made.sort(key=lambda group: group.rank)
+    return tuple(group.tokens for group in made)
+
+
+def compartment(type_: str, patient: bytes, blind: BlindIndex) -> Group:
+    """The group that finds the records of one patient, by the patient's token."""
+    return (blind.token(type_, COMPARTMENT, "patient", patient.hex()),)
 
 
 def _one_patient(criteria: Iterable[Criterion], blind: BlindIndex, base: str) -> str:
@@ -50,68 +70,165 @@ def _one_patient(criteria: Iterable[Criterion], blind: BlindIndex, base: str) ->
     return ""
 
 
-def _is_scoped(criterion: Criterion) -> bool:
-    return criterion.parameter.code in SCOPED and criterion.parameter.type == "token"
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    """A group, and where it comes among others: the smaller, the more selective its kind."""
+
+    tokens: Group
+    rank: int
 
 
-def compartment(type_: str, patient: bytes, blind: BlindIndex) -> Group:
-    """The group that finds the records of one patient, by the patient's token."""
-    return (blind.token(type_, COMPARTMENT, "patient", patient.hex()),)
+class _Planner:
+    """Makes the groups of one search."""
 
+    def __init__(
+        self, values: ResourceValues, blind: BlindIndex, owner: str, base: str, now: datetime
+    ) -> None:
+        self._values = values
+        self._blind = blind
+        self._owner = owner
+        self._base = base
+        self._now = now
 
-def _terms(criterion: Criterion, base: str, now: datetime) -> Iterator[tuple[str, str] | None]:
-    """(kind, text) of each token; None where an alternative cannot be narrowed."""
-    read = _READERS[criterion.parameter.type]
-    for value in criterion.values:
-        yield from read(criterion, value, base, now)
+    def of(self, criterion: Criterion) -> Iterator[_Ranked]:
+        if criterion.parameter.code == "_filter":
+            yield from self._of_node(filter_of(criterion, self._values))
+        elif criterion.parameter.component:
+            yield from self._of_composite(criterion)
+        else:
+            yield from self._of_one(criterion)
+
+    def _of_one(self, criterion: Criterion) -> Iterator[_Ranked]:
+        read = _READERS.get(criterion.parameter.type)
+        if read is None or criterion.modifier in _NOT_NARROWED:
+            return
+        terms = list(read(criterion, self._values, self._base, self._now))
+        if terms and None not in terms:
+            code = self._values.indexed_as(criterion.parameter.code)
+            own = bool(self._owner) and code in SCOPED and criterion.parameter.type == "token"
+            name = scoped(code, self._owner if own else "")
+            made = (self._blind.token(self._values.type_, name, *t) for t in terms if t is not None)
+            rank = -1 if own else _RANK.index(criterion.parameter.type)
+            yield _Ranked(tuple(dict.fromkeys(made)), rank)
+
+    def _of_composite(self, criterion: Criterion) -> Iterator[_Ranked]:
+        """For each component one group: every alternative needs its own part there."""
+        [parts, *_] = self._values.parts(criterion.parameter).values()
+        texts = [composite_texts(criterion, value, len(parts)) for value in criterion.values]
+        for part, wanted in zip(parts, zip(*texts, strict=True), strict=True):
+            if self._values.parameters.get(part.parameter.code) == part.parameter:
+                yield from self._of_one(Criterion(part.parameter, "", wanted))
+
+    def _of_node(self, node: Node) -> Iterator[_Ranked]:
+        match node:
+            case Leaf(criterion, unequal) if not unequal:
+                yield from self.of(criterion)
+            case Both(nodes):
+                for each in nodes:
+                    yield from self._of_node(each)
+            case Either(nodes):
+                several = [next(self._of_node(each), None) for each in nodes]
+                known = [group for group in several if group is not None]
+                if len(known) == len(several):
+                    tokens = dict.fromkeys(token for group in known for token in group.tokens)
+                    yield _Ranked(tuple(tokens), max(group.rank for group in known))
 
 
 def _token(
-    criterion: Criterion, value: str, __: str, ___: datetime
-) -> Iterator[tuple[str, str] | None]:
+    criterion: Criterion, values: ResourceValues, _: str, __: datetime
+) -> Iterator[Term | None]:
+    plain = values.has_plain_codes(criterion.parameter)
+    if criterion.modifier in ("in", "above", "below"):
+        concepts = asked_concepts(criterion)
+        if not 0 < len(concepts) <= _MOST_CONCEPTS:
+            yield None
+        for system, code in concepts:
+            yield ("code", code) if plain else ("both", f"{system}|{code}")
+        return
+    for value in criterion.values:
+        if criterion.modifier == "of-type":
+            yield "code", of_type(value)[2]
+        else:
+            yield _coded(criterion, value, plain=plain)
+
+
+def _coded(criterion: Criterion, value: str, *, plain: bool) -> Term | None:
     system, code = split_token(value)
     if code == "false" and ".exists()" in criterion.parameter.expression:
-        yield None  # "Patient.deceased": false also where nothing is said, which is not in the index
-    elif system is None:
-        yield "code", code
-    elif code:
-        yield "both", f"{system}|{code}"
-    else:
-        yield "system", system
+        return (
+            None  # "Patient.deceased": false also where nothing is said, which is not in the index
+        )
+    if code:
+        return ("code", code) if plain or system is None else ("both", f"{system}|{code}")
+    return None if plain or not system else ("system", system)
 
 
 def _reference(
-    criterion: Criterion, value: str, base: str, _: datetime
-) -> Iterator[tuple[str, str] | None]:
-    if criterion.modifier == "identifier":
-        system, code = split_token(value)
-        yield ("identifier", f"{system}|{code}") if system is not None and code else None
-    else:
-        yield "reference", local_reference(value, criterion.modifier, base)
+    criterion: Criterion, _: ResourceValues, base: str, __: datetime
+) -> Iterator[Term | None]:
+    for value in criterion.values:
+        if criterion.modifier == "identifier":
+            system, code = split_token(value)
+            yield ("identifier", f"{system}|{code}") if system is not None and code else None
+        else:
+            type_ = "" if criterion.modifier in ("above", "below") else criterion.modifier
+            yield "reference", local_reference(split_canonical(value)[0], type_, base)
 
 
-def local_reference(value: str, type_: str, base: str) -> str:
-    """A reference as the index keeps it: relative if it is ours, with the type that the modifier names."""
-    reference = unescape(value).removeprefix(f"{base}/").partition("/_history/")[0]
-    return f"{type_}/{reference}" if type_ and "/" not in reference else reference
+def _string(
+    criterion: Criterion, _: ResourceValues, __: str, ___: datetime
+) -> Iterator[Term | None]:
+    for value in criterion.values:
+        found = words(unescape(value))
+        yield ("prefix", word_prefix(max(found, key=len))) if found else None
 
 
-def _string(_: Criterion, value: str, __: str, ___: datetime) -> Iterator[tuple[str, str] | None]:
-    found = words(unescape(value))
-    yield ("prefix", word_prefix(max(found, key=len))) if found else None
+def _uri(criterion: Criterion, _: ResourceValues, __: str, ___: datetime) -> Iterator[Term | None]:
+    for value in criterion.values:
+        if criterion.modifier not in _NARROWED_URI:
+            yield None
+        elif criterion.modifier == "above":
+            yield from (("uri", above) for above in _above(unescape(value)))
+        else:
+            yield "uri", unescape(value)
 
 
-def _uri(_: Criterion, value: str, __: str, ___: datetime) -> Iterator[tuple[str, str] | None]:
-    yield "uri", unescape(value)
+def _above(uri: str) -> Iterator[str]:
+    """The uri and every part of it that ends before or behind a slash."""
+    yield uri
+    for at, character in enumerate(uri):
+        if character == "/":
+            yield uri[:at]
+            yield uri[: at + 1]
 
 
-def _date(_: Criterion, value: str, __: str, now: datetime) -> Iterator[tuple[str, str] | None]:
-    prefix, text = split_prefix(value)
-    span = interval(text)
-    if prefix == "ap":
-        span = widened(span, now)
-    first, last = days(span)
-    bounds: tuple[str, int | None, int | None]
+def _date(criterion: Criterion, _: ResourceValues, __: str, now: datetime) -> Iterator[Term | None]:
+    for value in criterion.values:
+        prefix, text = ("ap", value) if criterion.modifier == "overlaps" else split_prefix(value)
+        span = interval(text)
+        if prefix == "ap" and not criterion.modifier:
+            span = widened(span, now)
+        yield from _ranges(prefix, *days(span), cover)
+
+
+def _amount(
+    criterion: Criterion, _: ResourceValues, __: str, ___: datetime
+) -> Iterator[Term | None]:
+    for value in criterion.values:
+        prefix, number, *_unit = asked_quantity(value)
+        low, high = number.exact, number.exact
+        if prefix == "eq":
+            low, high = number.low[0], number.high[0]
+        elif prefix == "ap":
+            low, high = (bound[0] for bound in number.around())
+        yield from _ranges(prefix, low, high, numbers.cover)
+
+
+def _ranges(
+    prefix: str, first: _T, last: _T, spread: Callable[[_T | None, _T | None], Iterator[str]]
+) -> Iterator[Term | None]:
+    """The buckets of what may stand in the relation ``prefix`` to the range from ``first`` to ``last``."""
+    bounds: tuple[str, _T | None, _T | None]
     match prefix:
         case "ne":
             yield None
@@ -127,21 +244,18 @@ def _date(_: Criterion, value: str, __: str, now: datetime) -> Iterator[tuple[st
         case _:  # le, lt, ap
             bounds = ("start", None, last)
     kind, low, high = bounds
-    for bucket in cover(low, high):
+    for bucket in spread(low, high):
         yield "on", bucket
         yield kind, bucket
 
 
-def widened(span: Interval, now: datetime) -> Interval:
-    """``ap``: a tenth of the time between then and now, to both sides (R4 search, 3.1.1.4.7)."""
-    tenth = abs(int(now.timestamp() * 1000) - span.low) // 10
-    return Interval(span.low - tenth, span.high + tenth, span.shift, span.by_day)
-
-
-_READERS: dict[str, Callable[[Criterion, str, str, datetime], Iterator[tuple[str, str] | None]]] = {
+_Reader = Callable[[Criterion, ResourceValues, str, datetime], Iterator[Term | None]]
+_READERS: dict[str, _Reader] = {
     "token": _token,
     "reference": _reference,
     "string": _string,
     "uri": _uri,
     "date": _date,
+    "number": _amount,
+    "quantity": _amount,
 }

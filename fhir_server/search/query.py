@@ -1,7 +1,6 @@
 """Reading a search request: what is asked, in which order, how many (R4 search, 3.1.1).
 
-Covered: string, token, reference, date and uri parameters with their prefixes and the modifiers ``:missing``, ``:not``,
-``:exact``, ``:contains``, ``:identifier`` and ``:[type]``; ``_id``, ``_lastUpdated``, ``_sort``, ``_count``, ``_include``,
+Covered: parameters of all types with their prefixes and modifiers (``criteria.py``); ``_sort``, ``_count``, ``_include``,
 ``_total``.  A parameter that is unknown here is named in the answer and left out of its self link, or refused with
 ``Prefer: handling=strict``; a parameter that limits access (``_security``) is never left out.
 """
@@ -149,7 +148,7 @@ class _Reader:
     def _sort(self, key: str) -> Sort:
         code = key.removeprefix("-")
         parameter = self._parameter(code)
-        if parameter is None:
+        if parameter is None or not self._values.has_order(parameter):
             raise InvalidParameterError(f"cannot sort {self._type} by '{code}'")
         return Sort(parameter, key.startswith("-"))
 

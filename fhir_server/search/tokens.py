@@ -1,7 +1,9 @@
 """The blind-index tokens of a resource: the only search terms that the database ever holds.
 
-For each parameter: token values under ``system|code``, ``|code`` and ``system|``; references under ``Type/id`` and
-``id``; uris whole; strings under each word and its prefixes of 1 to 6 letters; dates under their buckets (``dates.py``).
+For each parameter: token values under ``system|code``, ``|code`` and ``system|``, those that have no place for a system
+(code, boolean, string) under their code alone; references under ``Type/id`` and ``id``; uris whole; strings under each
+word and its prefixes of 1 to 6 letters; dates, numbers and quantities under their buckets (``dates.py``, ``numbers.py``).
+Composites have no tokens: their components' parameters do.  ``near``, ``_text``, ``_content`` and ``:text`` have none.
 Each record also has a token for each patient it belongs to, and its codes and categories once more under tokens of that
 patient alone: "this patient's glucose values" is one look-up.  The vault pads the number to a multiple of 8.
 The index gives a superset: what it finds is opened, if consent permits, and checked exactly.
@@ -14,7 +16,11 @@ import orjson
 
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.search.dates import DAY, Interval, buckets_of, days
-from fhir_server.search.values import ReferenceValue, Searchable, TokenValue, Value, pack, words
+from fhir_server.search.elements import Amount, ReferenceValue, TokenValue, Value
+from fhir_server.search.numbers import buckets_of as amount_buckets
+from fhir_server.search.numbers import place
+from fhir_server.search.strings import words
+from fhir_server.search.values import Searchable, pack
 
 COMPARTMENT = "_patient"
 SCOPED = frozenset({"code", "category"})
@@ -112,8 +118,8 @@ def scoped(code: str, owner: str) -> str:
 
 def _terms(value: Value, type_: str) -> Iterator[tuple[str, str]]:
     match value:
-        case TokenValue(system, code):
-            yield from token_terms(system, code)
+        case TokenValue():
+            yield from _token_terms(value)
         case ReferenceValue(reference, identifier):
             if reference:
                 parts = reference.split("/")
@@ -124,21 +130,23 @@ def _terms(value: Value, type_: str) -> Iterator[tuple[str, str]]:
                 yield "identifier", f"{identifier.system}|{identifier.code}"
         case Interval():
             yield from _date_terms(value)
-        case _ if type_ == "uri":
-            yield "uri", value
-        case _:
-            yield from string_terms(value)
+        case Amount():
+            yield from _amount_terms(value)
+        case str():
+            yield from (("uri", value),) if type_ == "uri" else string_terms(value)
 
 
-def token_terms(system: str, code: str) -> Iterator[tuple[str, str]]:
-    """The three ways in which a coded value can be asked for."""
-    if code:
-        yield "code", code
-    if system:
-        yield "system", system
-        yield "both", f"{system}|{code}"
-    elif code:
-        yield "both", f"|{code}"
+def _token_terms(value: TokenValue) -> Iterator[tuple[str, str]]:
+    """The ways in which a coded value can be asked for; one without a place for a system only by its code."""
+    if value.code:
+        yield "code", value.code
+    if value.plain:
+        return
+    if value.system:
+        yield "system", value.system
+        yield "both", f"{value.system}|{value.code}"
+    elif value.code:
+        yield "both", f"|{value.code}"
 
 
 def string_terms(text: str) -> Iterator[tuple[str, str]]:
@@ -163,3 +171,12 @@ def _date_terms(value: Interval) -> Iterator[tuple[str, str]]:
     else:
         yield from (("start", bucket) for bucket in buckets_of(first))
         yield from (("end", bucket) for bucket in buckets_of(last))
+
+
+def _amount_terms(value: Amount) -> Iterator[tuple[str, str]]:
+    low, high = place(value.low[0]), place(value.high[0])
+    if low == high:
+        yield from (("on", bucket) for bucket in amount_buckets(low))
+    else:
+        yield from (("start", bucket) for bucket in amount_buckets(low))
+        yield from (("end", bucket) for bucket in amount_buckets(high))

@@ -1,43 +1,52 @@
 """What a resource offers to search: the values of its search parameters, read by compiled FHIRPath.
 
 The same values make the tokens of the blind index (``tokens.py``) and decide exactly, once a candidate is opened
-(``match.py``), so that index and answer can not disagree about what a resource says.
+(``match.py``), so that index and answer can not disagree about what a resource says.  ``_text``, ``_content`` and
+``_filter`` have no values of their own: they look at the whole resource.
 """
 
-import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from itertools import chain
 
 import orjson
 
-from fhir_server.errors import InvalidParameterError
-from fhir_server.search.dates import FOREVER, NEVER, Interval, interval
-from profiles.definitions import Definitions, SearchParameter
+from fhir_server.search.elements import READERS, TokenValue, Tuple, Value, read_element
+from profiles.definitions import Component, Definitions, SearchParameter
 from profiles.fhirpath import Branch, compile_expression
 
 Json = Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class TokenValue:
-    """A coded value: system (empty for none) and code; ``text`` is what a person reads."""
-
-    system: str
-    code: str
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ReferenceValue:
-    """A reference: ``Type/id`` or an absolute url, without version; or only a logical identifier."""
-
-    reference: str
-    identifier: TokenValue | None = None
-
-
-Value = TokenValue | ReferenceValue | Interval | str
+WHOLE = frozenset({"_text", "_content", "_filter"})  # decided on the whole resource
 _IN_COLUMNS = frozenset({"_id", "_lastUpdated"})
+_WITH_SYSTEM = frozenset({"CodeableConcept", "Coding", "Identifier"})
+_NOT_INDEXED = frozenset({"composite", "special"})
+_ROOT = "%resource."
+# R4 gives the two expressions of this composite in the wrong order.
+_EXCHANGED = "http://hl7.org/fhir/SearchParameter/DocumentReference-relationship"
+# Every value of these lies in another parameter, whose tokens serve for both.
+_INDEXED_AS = {
+    ("Observation", "value-quantity"): "combo-value-quantity",
+    ("Observation", "component-value-quantity"): "combo-value-quantity",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CompositePart:
+    """One component of a composite parameter.
+
+    Attributes:
+        branches: From the element that the composite names to the component's values.
+        from_root: Whether they begin at the resource instead.
+    """
+
+    parameter: SearchParameter
+    branches: tuple[Branch, ...]
+    from_root: bool
+
+    def find(self, element: Json, resource: Json) -> tuple[Value, ...]:
+        """The values of the component beside ``element``."""
+        start = resource if self.from_root else element
+        return tuple(_read(self.parameter.type, self.branches, start))
 
 
 class ResourceValues:
@@ -46,18 +55,31 @@ class ResourceValues:
     def __init__(self, type_: str, definitions: Definitions) -> None:
         self.type_ = type_
         self.parameters = definitions.parameters[type_]
+        self._definitions = definitions
         self._branches: dict[str, tuple[Branch, ...]] = {
             code: compile_expression(parameter.expression, type_, definitions)
             for code, parameter in self.parameters.items()
-            if parameter.expression and parameter.type in _READERS
+            if parameter.expression and (parameter.type in READERS or parameter.component)
         }
+        self._parts: dict[str, dict[Branch, tuple[CompositePart, ...]]] = {}
         self._by_member: dict[str, list[tuple[SearchParameter, Branch]]] = {}
         for code, branches in self._branches.items():
-            if code not in _IN_COLUMNS:
+            if self._has_tokens(code):
                 for branch in branches:
                     first = branch.steps[0]
                     assert isinstance(first, str), "every search expression begins with a member"
                     self._by_member.setdefault(first, []).append((self.parameters[code], branch))
+
+    def _has_tokens(self, code: str) -> bool:
+        return (
+            code not in _IN_COLUMNS
+            and self.parameters[code].type not in _NOT_INDEXED
+            and self.indexed_as(code) == code
+        )
+
+    def indexed_as(self, code: str) -> str:
+        """The parameter under whose name the index keeps the values of parameter ``code``."""
+        return _INDEXED_AS.get((self.type_, code), code)
 
     def members(self, resource: Json) -> Iterator[str]:
         """The members of ``resource`` that any parameter looks at."""
@@ -68,32 +90,93 @@ class ResourceValues:
         return all(parameter.type == kind for parameter, _ in self._by_member[member])
 
     def of_member(self, member: str, resource: Json) -> Iterator[tuple[SearchParameter, Value]]:
-        """Every value that one member offers to any parameter, those kept in columns left out."""
+        """Every value that one member offers to any parameter that the index keeps."""
         for parameter, branch in self._by_member[member]:
-            read = _READERS[parameter.type]
             for node in branch.find(resource):
-                for value in read(branch.type, node):
+                for value in read_element(parameter.type, branch, node):
                     yield parameter, value
 
     def first_members(self, parameter: SearchParameter) -> tuple[str, ...]:
-        """The members of a resource that a parameter looks at."""
-        firsts = (str(branch.steps[0]) for branch in self._branches[parameter.code])
-        return tuple(dict.fromkeys(firsts))
+        """The members of a resource that a parameter looks at; empty where it looks at the whole."""
+        if parameter.code in WHOLE:
+            return ()
+        branches = self._branches[parameter.code]
+        if parameter.component:
+            branches = tuple(b for whole in branches for b in self._below(parameter, whole))
+        return tuple(dict.fromkeys(str(branch.steps[0]) for branch in branches))
+
+    def _below(self, parameter: SearchParameter, whole: Branch) -> Iterator[Branch]:
+        if whole.steps:
+            yield whole
+        for part in self.parts(parameter)[whole]:
+            if part.from_root or not whole.steps:
+                yield from part.branches
 
     def reads(self, code: str) -> bool:
         """Whether a parameter of this code can be searched."""
-        return code in self._branches
+        return code in self._branches or code in WHOLE
+
+    def has_order(self, parameter: SearchParameter) -> bool:
+        """Whether resources can be sorted by a parameter."""
+        return parameter.code not in WHOLE and parameter.type not in _NOT_INDEXED
+
+    def element_types(self, parameter: SearchParameter) -> frozenset[str]:
+        """The data types of the elements that a parameter looks at."""
+        return frozenset(branch.type for branch in self._branches.get(parameter.code, ()))
+
+    def has_plain_codes(self, parameter: SearchParameter) -> bool:
+        """Whether some of a parameter's elements have no place for a system, so that only their code is indexed."""
+        return not self.element_types(parameter) <= _WITH_SYSTEM
 
     def find(self, parameter: SearchParameter, resource: Json) -> list[Value]:
         """The values of one parameter in one resource."""
-        read = _READERS[parameter.type]
-        found: list[Value] = []
-        for branch in self._branches[parameter.code]:
-            for node in branch.find(resource):
-                found.extend(read(branch.type, node))
-        if not found and any(branch.test for branch in self._branches[parameter.code]):
-            found.append(TokenValue("", "false"))
+        if parameter.component:
+            return list(self._tuples(parameter, resource))
+        branches = self._branches[parameter.code]
+        found = list(_read(parameter.type, branches, resource))
+        if not found and any(branch.test for branch in branches):
+            found.append(TokenValue("", "false", plain=True))
         return found
+
+    def parts(self, parameter: SearchParameter) -> Mapping[Branch, tuple[CompositePart, ...]]:
+        """The elements that a composite names, and below each of them its components."""
+        if parameter.code not in self._parts:
+            components = parameter.component
+            if parameter.url == _EXCHANGED:
+                first, second = components
+                components = (
+                    Component(first.definition, second.expression),
+                    Component(second.definition, first.expression),
+                )
+            self._parts[parameter.code] = {
+                whole: tuple(self._part(component, whole) for component in components)
+                for whole in self._branches[parameter.code]
+            }
+        return self._parts[parameter.code]
+
+    def _part(self, component: Component, whole: Branch) -> CompositePart:
+        from_root = component.expression.startswith(_ROOT)
+        type_ = self.type_ if from_root else whole.type
+        expression = component.expression.removeprefix(_ROOT)
+        return CompositePart(
+            self._definitions.by_url[component.definition],
+            compile_expression(expression, type_, self._definitions),
+            from_root,
+        )
+
+    def _tuples(self, parameter: SearchParameter, resource: Json) -> Iterator[Value]:
+        for whole, parts in self.parts(parameter).items():
+            for element in whole.find(resource):
+                if isinstance(element, dict):
+                    found = tuple(part.find(element, resource) for part in parts)
+                    if all(found):
+                        yield Tuple(found)
+
+
+def _read(type_: str, branches: Sequence[Branch], start: Json) -> Iterator[Value]:
+    return chain.from_iterable(
+        read_element(type_, branch, node) for branch in branches for node in branch.find(start)
+    )
 
 
 class Searchable:
@@ -110,120 +193,9 @@ class Searchable:
         return self._readers[type_]
 
 
-def _tokens(type_: str, node: object) -> Iterator[Value]:
-    if isinstance(node, dict):
-        match type_:
-            case "CodeableConcept":
-                text = _text(node.get("text"))
-                for coding in node.get("coding") or ():
-                    yield TokenValue(_text(coding.get("system")), _text(coding.get("code")), text)
-                if text and not node.get("coding"):
-                    yield TokenValue("", "", text)
-            case "Coding":
-                yield TokenValue(
-                    _text(node.get("system")), _text(node.get("code")), _text(node.get("display"))
-                )
-            case "Identifier":
-                yield TokenValue(_text(node.get("system")), _text(node.get("value")))
-            case "ContactPoint":
-                yield TokenValue("", _text(node.get("value")))
-            case _:
-                return
-    elif isinstance(node, bool):
-        yield TokenValue("", "true" if node else "false")
-    else:
-        yield TokenValue("", str(node))
-
-
-def _references(type_: str, node: object) -> Iterator[Value]:
-    if isinstance(node, str):  # canonical, uri
-        yield ReferenceValue(node)
-    elif isinstance(node, dict) and type_ == "Reference":
-        identifier = node.get("identifier")
-        logical = (
-            TokenValue(_text(identifier.get("system")), _text(identifier.get("value")))
-            if isinstance(identifier, dict)
-            else None
-        )
-        reference = _text(node.get("reference")).partition("/_history/")[0]
-        if logical or (reference and not reference.startswith("#")):
-            yield ReferenceValue(reference, logical)
-
-
-def _dates(type_: str, node: object) -> Iterator[Value]:
-    if isinstance(node, str):
-        try:
-            yield interval(node)
-        except InvalidParameterError:
-            return  # validated on write: only a value stored leniently can come here
-    elif isinstance(node, dict):
-        if type_ == "Timing":
-            yield from (i for event in node.get("event") or () for i in _dates("dateTime", event))
-            repeat = node.get("repeat")
-            node = repeat.get("boundsPeriod") if isinstance(repeat, dict) else None
-        if isinstance(node, dict) and (node.get("start") or node.get("end")):
-            yield _period(node)
-
-
-def _period(node: Json) -> Interval:
-    start, end = node.get("start"), node.get("end")
-    low = interval(str(start)) if start else Interval(NEVER, NEVER)
-    high = interval(str(end)) if end else Interval(FOREVER, FOREVER)
-    return Interval(low.low, high.high, low.shift if low.shift == high.shift else 0)
-
-
-def _strings(type_: str, node: object) -> Iterator[Value]:
-    if isinstance(node, str):
-        yield node
-    elif isinstance(node, dict) and type_ in ("HumanName", "Address"):
-        for key, part in node.items():
-            if key not in ("use", "period", "type", "id", "extension") and not key.startswith("_"):
-                yield from (
-                    p for p in (part if isinstance(part, list) else [part]) if isinstance(p, str)
-                )
-    elif isinstance(node, dict) and type_ == "Extension":
-        yield from (v for k, v in node.items() if k.startswith("value") and isinstance(v, str))
-
-
-def _uris(_: str, node: object) -> Iterator[Value]:
-    if isinstance(node, str):
-        yield node
-
-
-_READERS = {
-    "token": _tokens,
-    "reference": _references,
-    "date": _dates,
-    "string": _strings,
-    "uri": _uris,
-}
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-@cache
-def _dropped(character: str) -> bool:
-    return unicodedata.combining(character) != 0
-
-
 def pack(content: object) -> bytes:
     """A member's content as a key to remember it by; empty for what does not pack (an integer of over 64 bits)."""
     try:
         return orjson.dumps(content, default=str)
     except TypeError:
         return b""
-
-
-def normalise(text: str) -> str:
-    """Case, accents and runs of white space do not matter in a string search (R4 search, 3.1.1.4.8)."""
-    if text.isascii():
-        return " ".join(text.casefold().split())
-    decomposed = unicodedata.normalize("NFKD", text)
-    return " ".join("".join(c for c in decomposed if not _dropped(c)).casefold().split())
-
-
-def words(text: str) -> list[str]:
-    """The words of a normalised string."""
-    return "".join(c if c.isalnum() else " " for c in normalise(text)).split()

@@ -45,7 +45,7 @@ async def test_each_sorted_page_is_full_but_the_last(dated: Clinic) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["value-quantity", "nope", "", "-", "date:missing", "status,,date", "--date"]
+    "key", ["code-value-quantity", "nope", "", "-", "date:missing", "status,,date", "--date"]
 )
 async def test_a_sort_key_that_cannot_be_used_is_refused(dated: Clinic, key: str) -> None:
     assert (await dated.get(OTHER, f"Observation?_sort={key}")).status == 400
