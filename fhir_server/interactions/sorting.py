@@ -9,7 +9,8 @@ from decimal import Decimal
 
 from fhir_server.forms import Record
 from fhir_server.search.dates import Interval
-from fhir_server.search.elements import Amount, ReferenceValue, TokenValue, Value
+from fhir_server.search.elements import ReferenceValue, TokenValue, Value
+from fhir_server.search.numbers import Amount
 from fhir_server.search.query import Sort
 from fhir_server.search.strings import normalise
 from fhir_server.search.values import ResourceValues

@@ -12,8 +12,8 @@ from fhir_server.errors import InvalidParameterError
 from fhir_server.search.concepts import asked_concepts, systems_of
 from fhir_server.search.criteria import Criterion, split_prefix, split_token, split_values, unescape
 from fhir_server.search.dates import Interval, compare, interval, widened
-from fhir_server.search.elements import Amount, Position, ReferenceValue, TokenValue, Tuple, Value
-from fhir_server.search.numbers import AskedNumber, asked_number
+from fhir_server.search.elements import Position, ReferenceValue, TokenValue, Tuple, Value
+from fhir_server.search.numbers import Amount, AskedNumber, asked_number
 from fhir_server.search.strings import begins, normalise
 from fhir_server.search.values import CompositePart
 

@@ -16,9 +16,9 @@ import orjson
 
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.search.dates import DAY, Interval, buckets_of, days
-from fhir_server.search.elements import Amount, ReferenceValue, TokenValue, Value
+from fhir_server.search.elements import ReferenceValue, TokenValue, Value
+from fhir_server.search.numbers import Amount, place
 from fhir_server.search.numbers import buckets_of as amount_buckets
-from fhir_server.search.numbers import place
 from fhir_server.search.strings import words
 from fhir_server.search.values import Searchable, pack
 

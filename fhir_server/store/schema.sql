@@ -1,4 +1,4 @@
--- The sealed store, schema version 2.  What stands here in clear is all that the database may know:
+-- The sealed store, schema version 3 (which also stands for what the tokens are made of).  What stands here in clear is all that the database may know:
 -- resource type, keyed hashes (row, token, patients), versions, times, deleted flags, key ids and padded lengths.
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 
