@@ -28,22 +28,34 @@ _REASONS = {
 }
 
 
+_OUTCOME = (
+    b'{"resourceType":"OperationOutcome","issue"'  # ours; a stored one has its id behind the type
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One entry as asked.
 
     Attributes:
         full_url: How other entries refer to it, or empty.
-        url: Path below the base.
+        path: Below the base.
+        query: What follows ``?``, or empty.
         conditions: ``if-none-exist``, ``if-match``, ``if-none-match`` as headers.
     """
 
     number: int
     full_url: str
     method: str
-    url: str
+    path: str
+    query: str
     conditions: dict[str, str]
     content: ResourceText | None
+
+    @property
+    def type_(self) -> str:
+        """The resource type that the url begins with."""
+        return self.path.partition("/")[0]
 
 
 def entries_of(bundle: ResourceText, base: str) -> list[Entry]:
@@ -74,12 +86,16 @@ def _entry(number: int, entry: Json, content: ResourceText | None, base: str) ->
     conditions = {
         header: str(request[name]) for name, header in _CONDITIONS.items() if name in request
     }
+    path, _, query = request["url"].removeprefix(base).partition("?")
+    if request["method"] == "POST" and not path.strip("/"):
+        raise BadRequestError("a Bundle in a Bundle is not performed", f"{where}.url")
     full_url = entry.get("fullUrl")
     return Entry(
         number,
         full_url if isinstance(full_url, str) else "",
         request["method"],
-        request["url"].removeprefix(f"{base}/").strip("/"),
+        path.strip("/"),
+        query,
         conditions,
         content,
     )
@@ -87,50 +103,32 @@ def _entry(number: int, entry: Json, content: ResourceText | None, base: str) ->
 
 def received_for(entry: Entry, received: Received) -> Received:
     """An entry as a request, its content aside; authorization, purpose and trace are those of the Bundle's."""
-    path, _, query = entry.url.partition("?")
     headers = {k: v for k, v in received.headers.items() if k not in _CONDITIONS.values()}
     prefer = headers.get("prefer", "")
     if "return=" not in prefer:  # what was sent is not sent back, unless asked for
         headers["prefer"] = f"{prefer},return=minimal"
     return replace(
         received,
-        method=entry.method,
-        target=path,
-        query=tuple(parse_qsl(query, keep_blank_values=True)),
+        method="GET" if entry.method == "HEAD" else entry.method,
+        target=entry.path,
+        query=tuple(parse_qsl(entry.query, keep_blank_values=True)),
         headers={**headers, **entry.conditions, "content-type": "application/fhir+json"},
         body=b"",
     )
 
 
-def entry_received(in_scope: InScope, base: str) -> list[Received]:
-    """The entries of a batch as requests."""
-    asked = in_scope.asked
-    content = asked.interaction.content
-    assert content is not None
-    return [
-        replace(
-            received_for(entry, asked.received),
-            body=entry.content.text.encode() if entry.content else b"",
-        )
-        for entry in entries_of(content, base)
-    ]
-
-
-def batch_response(in_scope: InScope, answers: Sequence[Recorded]) -> Opened:
-    """The answers of a batch."""
-    return response(in_scope, "batch-response", answers)
-
-
-def response(in_scope: InScope, type_: str, answers: Sequence[Recorded]) -> Opened:
+def response(
+    in_scope: InScope, type_: str, entries: Sequence[Entry], answers: Sequence[Recorded]
+) -> Opened:
     """A Bundle with the answer of each entry, all of them on record already."""
     body = b'{"resourceType":"Bundle","type":"%b","entry":[%b]}' % (
         type_.encode(),
-        b",".join(_answer(answer) for answer in answers),
+        b",".join(_answer(e, answer) for e, answer in zip(entries, answers, strict=True)),
     )
     return document(in_scope, body)
 
 
-def _answer(answer: Recorded) -> bytes:
+def _answer(entry: Entry, answer: Recorded) -> bytes:
     headers = dict(answer.headers)
     told = {"status": f"{answer.status} {_REASONS.get(answer.status, '')}".strip()}
     for header, name in (("Location", "location"), ("ETag", "etag")):
@@ -139,9 +137,9 @@ def _answer(answer: Recorded) -> bytes:
     if "Last-Modified" in headers:
         told["lastModified"] = _instant(headers["Last-Modified"])
     text = json.dumps(told, separators=(",", ":")).encode()
-    if not answer.body:
+    if not answer.body or entry.method == "HEAD":
         return b'{"response":%b}' % text
-    if answer.status >= 400:
+    if answer.status >= 400 or answer.body.startswith(_OUTCOME):
         return b'{"response":%b,"outcome":%b}}' % (text[:-1], answer.body)
     return b'{"resource":%b,"response":%b}' % (answer.body, text)
 

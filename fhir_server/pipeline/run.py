@@ -23,12 +23,13 @@ from fhir_server.pipeline.actors import Organizations
 from fhir_server.pipeline.ask import ask, unasked
 from fhir_server.pipeline.authenticate import authenticate
 from fhir_server.pipeline.authorise import authorise
-from fhir_server.pipeline.bundles import batch_response, entry_received
+from fhir_server.pipeline.bundles import Entry, entries_of, received_for, response
 from fhir_server.pipeline.gate import ConsentGate
 from fhir_server.pipeline.policies import Policies
 from fhir_server.pipeline.record import events_of, record, record_refusal
 from fhir_server.pipeline.redact import redact
 from fhir_server.pipeline.transaction import run_transaction
+from fhir_server.resource_text import ResourceText
 from fhir_server.vault.vault import Reader, Vault, Writer
 from smart_auth.server import SmartServer
 
@@ -66,8 +67,11 @@ class Pipeline:
     tools: Tools
     organizations: Organizations = field(default_factory=Organizations)
 
-    async def answer(self, received: Received) -> Recorded:
+    async def answer(self, received: Received, content: ResourceText | None = None) -> Recorded:
         """Answer one request; what comes back is on record.
+
+        Args:
+            content: Its body, where that was read before (an entry of a batch).
 
         Raises:
             StoreFullError: Not even the refusal could be recorded: there is no answer but 507.
@@ -77,7 +81,7 @@ class Pipeline:
         try:
             if received.target not in _OPEN_TARGETS:
                 requester = await authenticate(received, self.smart)
-            asked = ask(received, requester, self.tools.definitions.resource_types)
+            asked = ask(received, requester, self.tools.definitions.resource_types, content)
             return await self._perform(authorise(asked))
         except FhirError as error:
             return await self.refuse(asked or unasked(received, requester), error)
@@ -138,16 +142,17 @@ class Pipeline:
         """Each entry on its own, some at once; what fails fails alone."""
         turn = asyncio.Semaphore(_AT_ONCE)
 
-        async def run(received: Received) -> Recorded:
+        async def run(entry: Entry) -> Recorded:
             async with turn:
-                return await self.answer(received)
+                return await self.answer(received_for(entry, asked.received), entry.content)
 
-        entries = entry_received(in_scope, self.tools.base)
+        asked = in_scope.asked
+        assert asked.interaction.content is not None
+        entries = entries_of(asked.interaction.content, self.tools.base)
         answers = await asyncio.gather(*(run(entry) for entry in entries))
+        opened = response(in_scope, "batch-response", entries, answers)
         async with self.vault.writing() as writer:
-            return await record(
-                redact(batch_response(in_scope, answers), self.tools.base), writer, self.tools
-            )
+            return await record(redact(opened, self.tools.base), writer, self.tools)
 
     def _desk(self, in_scope: InScope, reader: Reader, writer: Writer | None) -> Desk:
         return Desk(self.tools, reader, self._gate(in_scope.asked, reader), writer)

@@ -1,13 +1,14 @@
 """transaction (R4 http.html, 3.1.0.11.2): all entries in one unit of work, or none.
 
-Order: deletes, creates, updates, reads.  Ids are given out first, so that entries may refer to one another in any order;
-conditional creates and conditional references are resolved next, inside the unit.  Each entry then goes the way of a
+Order: deletes, creates, updates and patches, reads.  What each entry writes to is known first (``identities.py``), so that
+entries may refer to one another in any order; links are replaced when an entry is written.  Each entry goes the way of a
 request of its own, with its own scopes, consent and audit record.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
 from fhir_server.errors import (
@@ -17,20 +18,25 @@ from fhir_server.errors import (
     Issue,
     PreconditionFailedError,
 )
-from fhir_server.forms import Asked, Gate, InScope, Record, Recorded
-from fhir_server.interactions import conditional
+from fhir_server.forms import Asked, Gate, InScope, Pairs, Recorded
+from fhir_server.interactions.conditional import matches
 from fhir_server.interactions.desk import Desk
+from fhir_server.interactions.links import rewrite_links, root_of
 from fhir_server.interactions.stages import one
 from fhir_server.pipeline.ask import ask
 from fhir_server.pipeline.authorise import authorise
 from fhir_server.pipeline.bundles import Entry, entries_of, received_for, response
+from fhir_server.pipeline.identities import Identities
 from fhir_server.pipeline.record import record
 from fhir_server.pipeline.redact import redact
-from fhir_server.resource_text import ResourceText, references, rewrite_references
+from fhir_server.resource_text import ResourceText, references
+from fhir_server.search.match import Matcher
+from fhir_server.search.query import parse_query
 from fhir_server.vault.vault import Reader
 
 _ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
 
+_Answer = TypeVar("_Answer")
 Perform = Callable[[InScope, Desk, str], Awaitable[Recorded]]
 MakeGate = Callable[[Asked, Reader], Gate]
 
@@ -54,15 +60,15 @@ async def run_transaction(
         raise InvalidResourceError("the Bundle is not valid R4", issues=issues)
     entries = entries_of(content, desk.tools.base)
     run = _Transaction(in_scope, desk, perform, gate)
-    await run.identify(entries)
+    for entry in entries:
+        await _for_entry(entry, run.identify(entry))
     answers: dict[int, Recorded] = {}
     for entry in sorted(entries, key=lambda e: _ORDER[e.method]):
-        try:
-            answers[entry.number] = await run.entry(entry)
-        except FhirError as error:
-            raise _located(error, entry.number) from error
+        answers[entry.number] = await _for_entry(entry, run.entry(entry))
         await asyncio.sleep(0)  # let others in: reads go on while a large Bundle is written
-    opened = response(in_scope, "transaction-response", [answers[n] for n in range(len(entries))])
+    opened = response(
+        in_scope, "transaction-response", entries, [answers[e.number] for e in entries]
+    )
     return await record(redact(opened, desk.tools.base), desk.unit(), desk.tools)
 
 
@@ -72,122 +78,98 @@ class _Transaction:
         self._desk = desk
         self._perform = perform
         self._gate = gate
-        self._identities: dict[str, str] = {}  # fullUrl -> Type/id
-        self._ids: dict[int, str] = {}
-        self._existing: dict[int, Record] = {}
+        self._identities = Identities()
         self._conditional: dict[str, str] = {}  # Type?query -> Type/id
-        self._conditions: set[str] = set()  # Type?query of conditional creates
 
-    async def identify(self, entries: Sequence[Entry]) -> None:
-        """Give each written resource its identity before anything is written."""
-        taken: set[str] = set()
-        for entry in entries:
-            reference = await self._identity(entry)
-            if not reference:
-                continue
-            if reference in taken and entry.number not in self._existing:
-                raise BadRequestError(
-                    "two entries are about the same resource", _where(entry.number)
-                )
-            taken.add(reference)
-            if entry.full_url:
-                self._identities[entry.full_url] = reference
+    async def identify(self, entry: Entry) -> None:
+        """Find out what an entry writes to, before anything is written."""
+        await self._identities.add(entry, self._scoped, self._desk)
 
     async def entry(self, entry: Entry) -> Recorded:
         """Perform one entry."""
-        received = self._in_scope.asked.received
-        if entry.number in self._existing:
+        if entry.number in self._identities.existing:
             return await self._found(entry)
-        content = await self._resolved(entry.content) if entry.content else None
-        conditions = {k: v for k, v in entry.conditions.items() if k != "if-none-exist"}
-        own = received_for(replace(entry, conditions=conditions), received)
-        asked = ask(
-            own,
-            self._in_scope.asked.requester,
-            self._desk.tools.definitions.resource_types,
-            content,
-        )
+        content = await self._resolved(entry) if entry.content else None
+        in_scope, desk = self._scoped(replace(entry, content=content))
+        id_ = self._identities.ids.get(entry.number, "")
+        answer = await self._perform(in_scope, desk, id_)
+        self._identities.written.pop(f"{entry.type_}/{id_}" if id_ else entry.path, None)
+        return answer
+
+    def _scoped(self, entry: Entry) -> tuple[InScope, Desk]:
+        """An entry as a request of its own."""
+        own = received_for(entry, self._in_scope.asked.received)
+        types = self._desk.tools.definitions.resource_types
+        asked = ask(own, self._in_scope.asked.requester, types, entry.content)
         desk = replace(self._desk, gate=self._gate(asked, self._desk.reader))
-        return await self._perform(authorise(asked), desk, self._ids.get(entry.number, ""))
+        return authorise(asked), desk
 
     async def _found(self, entry: Entry) -> Recorded:
         """A conditional create whose resource is there already: it answers with that, as a read."""
-        opened = one(authorise(self._asked(entry)), self._existing[entry.number])
+        opened = one(self._scoped(entry)[0], self._identities.existing[entry.number])
         return await record(
             redact(opened, self._desk.tools.base), self._desk.unit(), self._desk.tools
         )
 
-    async def _identity(self, entry: Entry) -> str:
-        type_, _, id_ = entry.url.partition("?")[0].partition("/")
-        if entry.method == "PUT" and "?" in entry.url:
-            raise BadRequestError("conditional update is not supported yet", _where(entry.number))
-        if entry.method in ("PUT", "DELETE"):
-            return f"{type_}/{id_}"
-        if entry.method != "POST" or entry.content is None:
-            return ""
-        condition = entry.conditions.get("if-none-exist")
-        if condition is not None:
-            found = await self._match(type_, condition)
-            if found is not None:
-                self._existing[entry.number] = found
-                return found.reference
-            if f"{type_}?{condition}" in self._conditions:
-                raise BadRequestError(
-                    "two entries create on the same condition", _where(entry.number)
-                )
-            self._conditions.add(f"{type_}?{condition}")
-        self._ids[entry.number] = self._desk.tools.new_id()
-        return f"{type_}/{self._ids[entry.number]}"
-
-    def _asked(self, entry: Entry) -> Asked:
-        own = received_for(entry, self._in_scope.asked.received)
-        return ask(
-            own,
-            self._in_scope.asked.requester,
-            self._desk.tools.definitions.resource_types,
-            entry.content,
-        )
-
-    async def _resolved(self, content: ResourceText) -> ResourceText:
-        known: Mapping[str, str] = self._identities
+    async def _resolved(self, entry: Entry) -> ResourceText:
+        """The resource of an entry with its links to other entries, and its conditional references, replaced."""
+        content = entry.content
+        assert content is not None
         for reference in references(content.value):
-            if (
-                "?" in reference
-                and reference not in self._conditional
-                and ":" not in reference.partition("?")[0]
-            ):
+            if "?" in reference and reference not in self._conditional and _is_local(reference):
                 self._conditional[reference] = await self._conditional_target(reference)
-        return rewrite_references(content, lambda r: known.get(r) or self._conditional.get(r))
+        known, root = self._identities.by_url, root_of(entry.full_url)
+
+        def resolve(reference: str) -> str | None:
+            found = known.get(reference) or self._conditional.get(reference)
+            return found or (known.get(root + reference) if root else None)
+
+        return rewrite_links(content, resolve, known, self._desk.tools.definitions)
 
     async def _conditional_target(self, reference: str) -> str:
+        """What a conditional reference means: one resource, be it stored or still to be written by this transaction."""
         type_, _, query = reference.partition("?")
         if type_ not in self._desk.tools.definitions.resource_types:
             raise BadRequestError("a conditional reference must name a resource type")
-        found = await self._match(type_, query)
-        if found is None:
-            raise PreconditionFailedError(f"a conditional reference to {type_} matches no resource")
-        return found.reference
+        pairs = tuple(parse_qsl(query, keep_blank_values=True))
+        written = self._identities.written.items()
+        replaced = {r for r, e in written if e.method == "PUT" and e.type_ == type_}
+        stored = await matches(self._in_scope, self._desk, type_, pairs, 1 + len(replaced))
+        found = {found.reference for found in stored} - replaced
+        found |= set(self._pending(type_, pairs))
+        if len(found) != 1:
+            several = "several resources" if found else "no resource"
+            raise PreconditionFailedError(f"a conditional reference to {type_} matches {several}")
+        return found.pop()
 
-    async def _match(self, type_: str, condition: str) -> Record | None:
-        """The one permitted match of a condition, or None.  Raises ``PreconditionFailedError`` for several."""
-        pairs = tuple(parse_qsl(condition.lstrip("?"), keep_blank_values=True))
-        if not pairs:
-            raise BadRequestError("a condition must hold search parameters")
-        return await conditional.match(self._in_scope, self._desk, type_, pairs)
+    def _pending(self, type_: str, condition: Pairs) -> list[str]:
+        written = self._identities.written.items()
+        waiting = {r: e.content for r, e in written if e.type_ == type_ and e.content}
+        if not waiting:
+            return []
+        tools, now = self._desk.tools, self._in_scope.asked.received.now
+        values = tools.searchable.of(type_)
+        query = parse_query(values, type_, condition, page=(1, 1), strict=True)
+        matcher = Matcher(values, query.criteria, tools.base, now)
+        return [
+            reference
+            for reference, content in waiting.items()
+            if matcher.matches({**content.value, "id": reference.partition("/")[2]})
+        ]
 
 
-def _located(error: FhirError, number: int) -> FhirError:
-    """The error, told as one of an entry."""
-    issues = tuple(
-        replace(
-            i,
-            diagnostics=f"{_where(number)}: {i.diagnostics}",
-            expression=i.expression or _where(number),
+def _is_local(reference: str) -> bool:
+    return ":" not in reference.partition("?")[0]
+
+
+async def _for_entry(entry: Entry, work: Awaitable[_Answer]) -> _Answer:
+    """Do what an entry asks; an error is told as one of that entry."""
+    try:
+        return await work
+    except FhirError as error:
+        where = f"Bundle.entry[{entry.number}]"
+        issues = tuple(
+            replace(i, diagnostics=f"{where}: {i.diagnostics}", expression=i.expression or where)
+            for i in error.issues
         )
-        for i in error.issues
-    )
-    return type(error)(str(error), issues=issues)
-
-
-def _where(number: int) -> str:
-    return f"Bundle.entry[{number}]"
+        raise type(error)(str(error), issues=issues) from error
