@@ -25,6 +25,7 @@ class Element:
         choice: Name before ``[x]`` (``value`` for ``valueQuantity``), or empty.
         codes: Canonical of the required binding's ValueSet where its codes are known, or empty.
         targets: Types that a Reference or canonical may point at; empty for any.
+        summary: Whether ``_summary=true`` keeps it.
     """
 
     min: int
@@ -33,6 +34,7 @@ class Element:
     choice: str = ""
     codes: str = ""
     targets: tuple[str, ...] = ()
+    summary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Definitions:
     """The standard as data.
 
     Attributes:
-        elements: Type or backbone path to its JSON members.
+        elements: Type or backbone path to its JSON members, in the order of the standard (which is that of XML).
         resource_types: The 146 concrete resource types.
         domain_types: Those of them that have ``text``, ``contained`` and ``extension``.
         primitives: Primitive type to its regular expression.
@@ -127,6 +129,7 @@ def _element(described: Mapping[str, object]) -> Element:
         choice=str(described.get("choice", "")),
         codes=str(described.get("codes", "")),
         targets=tuple(targets) if isinstance(targets, list) else (),
+        summary=bool(described.get("summary", False)),
     )
 
 

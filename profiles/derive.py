@@ -30,7 +30,7 @@ def derive(resources: Sequence[Json]) -> Json:
     """Give the table for the conformance ``resources`` of one package.
 
     Returns:
-        ``types`` (name or backbone path to its elements), ``primitives`` (name to regular expression), ``codes``
+        ``types`` (name or backbone path to its elements, in the order of the standard), ``primitives`` (name to regular expression), ``codes``
         (ValueSet url to codes), ``parameters`` and ``compartments``.
     """
     by_url = {r["url"]: r for r in resources if "url" in r}
@@ -42,7 +42,7 @@ def derive(resources: Sequence[Json]) -> Json:
     wanted = {e["codes"] for t in types.values() for e in t["elements"].values() if "codes" in e}
     codes = {url: found for url in sorted(wanted) if (found := _expand(url, by_url))}
     return {
-        "types": types,
+        "types": {name: types[name] for name in sorted(types)},
         "primitives": {d["name"]: _format(d) for d in bases if d["kind"] == "primitive-type"},
         "codes": codes,
         "parameters": sorted(_parameters(resources), key=lambda p: (p["url"], p["code"])),
@@ -76,6 +76,8 @@ def _types_of(definition: Json) -> Iterator[tuple[str, Json]]:
 def _elements(path: str, name: str, element: Json) -> Iterator[tuple[str, Json]]:
     """One JSON member for an element, or one for each type of a choice (``value[x]``)."""
     shared: Json = {"min": element["min"], "max": element["max"]}
+    if element.get("isSummary"):
+        shared["summary"] = True
     if "contentReference" in element:
         yield name, {**shared, "type": element["contentReference"].removeprefix("#")}
         return
@@ -244,7 +246,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _write(name: str, content: Json) -> bytes:
-    table = json.dumps(content, separators=(",", ":"), sort_keys=True).encode()
+    """Elements keep the order of the standard: XML needs it."""
+    table = json.dumps(content, separators=(",", ":")).encode()
     compressed = gzip.compress(table, 9, mtime=0)
     (HERE / name).write_bytes(compressed)
     sys.stdout.write(f"wrote {name}: {len(table):,} bytes, {len(compressed):,} compressed\n")
