@@ -26,6 +26,7 @@ class Element:
         codes: Canonical of the required binding's ValueSet where its codes are known, or empty.
         targets: Types that a Reference or canonical may point at; empty for any.
         summary: Whether ``_summary=true`` keeps it.
+        modifier: Whether it changes what the others mean, so that nothing may be shown without it.
     """
 
     min: int
@@ -35,6 +36,7 @@ class Element:
     codes: str = ""
     targets: tuple[str, ...] = ()
     summary: bool = False
+    modifier: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,7 @@ def _element(described: Mapping[str, object]) -> Element:
         codes=str(described.get("codes", "")),
         targets=tuple(targets) if isinstance(targets, list) else (),
         summary=bool(described.get("summary", False)),
+        modifier=bool(described.get("modifier", False)),
     )
 
 

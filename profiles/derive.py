@@ -30,8 +30,8 @@ def derive(resources: Sequence[Json]) -> Json:
     """Give the table for the conformance ``resources`` of one package.
 
     Returns:
-        ``types`` (name or backbone path to its elements, in the order of the standard), ``primitives`` (name to regular expression), ``codes``
-        (ValueSet url to codes), ``parameters`` and ``compartments``.
+        ``types`` (name or backbone path to its elements, in the order of the standard), ``primitives`` (name to
+        regular expression), ``codes`` (ValueSet url to codes), ``parameters`` and ``compartments``.
     """
     by_url = {r["url"]: r for r in resources if "url" in r}
     bases = [r for r in resources if r["resourceType"] == "StructureDefinition" and _is_base(r)]
@@ -78,6 +78,8 @@ def _elements(path: str, name: str, element: Json) -> Iterator[tuple[str, Json]]
     shared: Json = {"min": element["min"], "max": element["max"]}
     if element.get("isSummary"):
         shared["summary"] = True
+    if element.get("isModifier"):
+        shared["modifier"] = True
     if "contentReference" in element:
         yield name, {**shared, "type": element["contentReference"].removeprefix("#")}
         return

@@ -4,7 +4,8 @@ ProfilesError
 ├── FhirPathError     an expression outside the compiled part
 ├── JsonError         text that is not strict JSON (RFC 8259)
 ├── PatchError        a patch that can not be understood
-└── PatchConflictError   a patch that can not be performed on this resource
+├── PatchConflictError   a patch that can not be performed on this resource
+└── XmlError          text that is not XML as FHIR allows it
 """
 
 
@@ -26,3 +27,7 @@ class PatchError(ProfilesError):
 
 class PatchConflictError(ProfilesError):
     """The patch can not be performed on this resource: a path leads nowhere, or a test fails."""
+
+
+class XmlError(ProfilesError):
+    """The text is not XML as FHIR allows it; the message names the line, never the content."""
