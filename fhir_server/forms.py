@@ -99,6 +99,7 @@ class Interaction:
 
     Attributes:
         code: R4 restful-interaction (``interactions/registered.py`` has those that there are).
+        compartment: ``Patient/1`` of a search in a compartment, or empty.
         version: Of vread.
         query: Search parameters, in their order.
         content: The resource sent.
@@ -113,6 +114,7 @@ class Interaction:
     id_: str = ""
     version: int | None = None
     query: Pairs = ()
+    compartment: str = ""
     content: ResourceText | None = None
     patch: Patch | None = None
     condition: Pairs | None = None
@@ -212,6 +214,7 @@ class Opened:
         total: ``Bundle.total`` after consent, if asked for or known.
         links: (relation, url) of a Bundle.
         issues: To be told beside the answer.
+        counted: Patients whose records were counted in a total without being shown, if they are few.
         document: A ready body: a CapabilityStatement, a receipt, or the recorded answers of a Bundle's entries.
     """
 
@@ -223,6 +226,7 @@ class Opened:
     links: Pairs = ()
     issues: tuple[Issue, ...] = ()
     document: bytes = b""
+    counted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +237,7 @@ class Released:
         body: Bytes of JSON; empty for none.
         headers: ETag, Last-Modified, Location ...
         disclosed: The records in it, for the audit.
+        counted: Patients whose records are in its total only, for the audit.
     """
 
     in_scope: InScope
@@ -240,6 +245,7 @@ class Released:
     body: bytes = field(repr=False)
     headers: Pairs
     disclosed: tuple[Record, ...]
+    counted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

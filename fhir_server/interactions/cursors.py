@@ -12,17 +12,23 @@ import orjson
 
 from fhir_server.crypto.seal import DataKey, place
 from fhir_server.errors import InvalidParameterError, TamperedRecordError
+from fhir_server.interactions.orders import Orders
 
 Place = list[object]
 _GONE = "this page link is not valid for you, or has expired: search again"
 
 
 class Cursors:
-    """Makes and reads page links with a key of 32 bytes; ``lifetime`` in milliseconds."""
+    """Makes and reads page links with a key of 32 bytes; ``lifetime`` in milliseconds.
+
+    Attributes:
+        orders: Of sorted searches, for as long as their links are good.
+    """
 
     def __init__(self, key: bytes, lifetime: int) -> None:
         self._key = DataKey(b"cursors", key)
         self._lifetime = lifetime
+        self.orders = Orders(lifetime)
 
     def make(self, after: Place, owner: str, search: str, now: int) -> str:
         """A link place for ``owner`` (the token's grant) in ``search``; ``now`` in ms since 1970 UTC."""

@@ -36,6 +36,11 @@ class Registered:
 REGISTERED = (
     Registered("GET", "metadata", "capabilities"),
     Registered("POST", "", "transaction"),  # and batch: the Bundle says which
+    Registered("GET", "", "search-system", "s"),
+    Registered("POST", "_search", "search-system", "s"),
+    Registered("GET", "[compartment]/[id]/[type]", "search-type", "s"),  # "*" for all types
+    Registered("POST", "[compartment]/[id]/[type]/_search", "search-type", "s"),
+    Registered("POST", "[compartment]/[id]/_search", "search-system", "s"),
     Registered("GET", "[type]", "search-type", "s"),
     Registered("POST", "[type]/_search", "search-type", "s"),
     Registered("POST", "[type]", "create", "c"),
@@ -80,6 +85,6 @@ def codes_of(type_: str) -> tuple[str, ...]:
 
 def system_codes() -> tuple[str, ...]:
     """The interactions of the whole system, as a CapabilityStatement names them."""
-    found = (f.code for f in REGISTERED if not f.shape.startswith("[type]"))
+    found = (f.code for f in REGISTERED if not f.shape.startswith("["))
     codes = dict.fromkeys(code for code in found if code not in ("capabilities", "operation"))
     return (*codes, *(("batch",) if "transaction" in codes else ()))

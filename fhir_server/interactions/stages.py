@@ -44,9 +44,12 @@ def page(
     total: int | None,
     links: Pairs,
     issues: Sequence[Issue] = (),
+    counted: Sequence[str] = (),
 ) -> Opened:
     """A Bundle of records: ``searchset`` or ``history``."""
-    return Opened(in_scope, 200, tuple(records), shape, total, links, tuple(issues))
+    return Opened(
+        in_scope, 200, tuple(records), shape, total, links, tuple(issues), counted=tuple(counted)
+    )
 
 
 def document(in_scope: InScope, content: bytes, records: Sequence[Record] = ()) -> Opened:

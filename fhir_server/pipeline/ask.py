@@ -37,12 +37,13 @@ _GUESSES = {"GET": "read", "POST": "create", "PUT": "update", "PATCH": "patch", 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A path, read: its shape as in the table, and its parts."""
+    """A path, read: its shape as in the table, and its parts; ``owner`` is that of a compartment (``Patient/1``)."""
 
     shape: str
     type_: str = ""
     id_: str = ""
     version: str = ""
+    owner: str = ""
 
 
 def ask(
@@ -84,11 +85,12 @@ def unasked(received: Received, requester: Requester) -> Asked:
 
 
 def _place(received: Received) -> _Place:
-    match received.target.split("/") if received.target else []:
-        case []:
-            return _Place("")
-        case ["metadata"]:
-            return _Place("metadata")
+    parts = received.target.split("/") if received.target else []
+    if _is_compartment(parts[2:]):
+        return _compartment("/".join(parts[:2]), parts[2:])
+    match parts:
+        case [] | ["metadata"]:
+            return _Place(received.target)
         case [name] if name[:1] in ("_", "$"):
             return _Place(name)
         case [type_]:
@@ -104,6 +106,20 @@ def _place(received: Received) -> _Place:
         case [type_, *_]:
             return _Place("nowhere", type_)
     return _Place("nowhere")
+
+
+def _is_compartment(rest: list[str]) -> bool:
+    """Whether what follows ``[type]/[id]`` is a type, or ``*``, or ``_search``."""
+    name, *more = [*rest, ""]
+    plain = name == "*" or (name[:1].isupper() and name.isalnum())
+    return rest == ["_search"] or (plain and more in ([""], ["_search", ""]))
+
+
+def _compartment(owner: str, rest: list[str]) -> _Place:
+    if rest == ["_search"]:
+        return _Place("[compartment]/[id]/_search", owner=owner)
+    name, *more = rest
+    return _Place("/".join(["[compartment]/[id]/[type]", *more]), name.rstrip("*"), owner=owner)
 
 
 def _is_conditional(received: Received) -> bool:
@@ -124,10 +140,17 @@ def _capabilities(received: Received, _: _Place, __: ResourceText | None) -> Int
     return Interaction("capabilities", query=received.query)
 
 
-def _search(received: Received, place: _Place, _: ResourceText | None) -> Interaction:
+def _search(received: Received, place: _Place, __: ResourceText | None) -> Interaction:
+    owner, _, id_ = place.owner.partition("/")
+    if owner and not (owner.isalpha() and _ID.fullmatch(id_)):
+        raise NotFoundError("a compartment has a resource type and a logical id")
     pairs = received.query if received.method == "GET" else (*received.query, *_form(received))
     return Interaction(
-        "search-type", place.type_, query=_limited(pairs), prefer=prefer(received.headers)
+        "search-type" if place.type_ else "search-system",
+        place.type_,
+        query=_limited(pairs),
+        compartment=place.owner,
+        prefer=prefer(received.headers),
     )
 
 
@@ -213,6 +236,7 @@ _READERS: dict[str, Callable[[Received, _Place, ResourceText | None], Interactio
     "capabilities": _capabilities,
     "transaction": _bundle,
     "search-type": _search,
+    "search-system": _search,
     "create": _create,
     "read": _read,
     "vread": _vread,

@@ -6,6 +6,7 @@ request share its ``X-Request-Id``.
 """
 
 import base64
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -40,8 +41,9 @@ _PATTERNS = {
     "delete": "Delete",
 }
 _WRITES = frozenset({"create", "update", "patch", "delete", "batch", "transaction"})
+_SEARCHES = frozenset({"search-type", "search-system"})
 _MOST_NAMED = 1000
-_SUBJECT_PARAMETERS = frozenset({"patient", "subject", "subject:Patient"})
+_SUBJECTS = frozenset({"patient", "subject"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ def audit_event(happening: Happening, id_: str, at: int, base: str, custodian: s
 
 
 def _profile(code: str, happening: Happening) -> Entity:
-    pattern = "Query" if code == "search-type" else _PATTERNS.get(code)
+    pattern = "Query" if code in _SEARCHES else _PATTERNS.get(code)
     if pattern is None or happening.status >= 400:
         return {}
     subject = "Patient" if happening.patient else ""
@@ -180,7 +182,7 @@ def _entities(happening: Happening) -> list[Entity]:
     named = [f"{r.reference}/_history/{r.version.version}" for r in happening.records if r.value]
     references = [*named[:_MOST_NAMED], *happening.touched]
     found += [{"what": {"reference": reference}, **_kind("2", "4")} for reference in references]
-    if asked.interaction.code == "search-type" or not named:
+    if asked.interaction.code in _SEARCHES or not named:
         found.append({**_kind("2", "24"), "query": _query(happening)})
     trace: Entity = {
         "what": {"identifier": {"value": asked.received.request_id}},
@@ -217,17 +219,35 @@ def _query(happening: Happening) -> str:
     type_ = happening.asked.interaction.type_
     pairs = [(name, _own(type_, name, value, happening.patient)) for name, value in received.query]
     query = f"?{urlencode(pairs)}" if pairs else ""
-    text = f"{received.method} {received.target}{query}"
+    target = _own_target(
+        received.target, happening.asked.interaction.compartment, happening.patient
+    )
+    text = f"{received.method} {target}{query}"
     return base64.b64encode(text.encode("utf-8", "replace")).decode()
 
 
 def names_patients(type_: str, name: str) -> bool:
-    """Whether a search parameter's value refers to patients."""
-    return name in _SUBJECT_PARAMETERS or (name == "_id" and type_ == "Patient")
+    """Whether a search parameter's value may refer to patients; of a chain or ``_has``, what comes last decides."""
+    *before, last = [part for part in re.split(r"[.:]", name) if part != "Patient"] or [""]
+    if last == "_id":
+        return type_ in ("Patient", "") or "Patient" in name or not _SUBJECTS.isdisjoint(before)
+    return last in _SUBJECTS
 
 
 def _own(type_: str, name: str, value: str, patient: str) -> str:
-    if not patient or not names_patients(type_, name):
+    if not patient:
         return value
     id_ = patient.partition("/")[2]
-    return ",".join(part for part in value.split(",") if part.rpartition("/")[2] == id_)
+    naming = names_patients(type_, name)
+    return ",".join(
+        part
+        for part in value.split(",")
+        if part.rpartition("/")[2] == id_ or not (naming or "Patient/" in part)
+    )
+
+
+def _own_target(target: str, compartment: str, patient: str) -> str:
+    """The path, without another patient whose compartment was searched."""
+    if not patient or compartment == patient or not compartment.startswith("Patient/"):
+        return target
+    return target.replace(compartment, "Patient/-", 1)

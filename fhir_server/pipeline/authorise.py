@@ -21,6 +21,8 @@ def authorise(asked: Asked) -> InScope:
     interaction = asked.interaction
     if interaction.code in OPEN:
         return InScope(asked, ())
+    if interaction.code == "search-system":  # each type is looked at on its own
+        return InScope(asked, _searching(asked))
     if interaction.code in _BUNDLES:
         return InScope(asked, _any_scope(asked))
     covering = scopes_for(asked, interaction.type_, LETTERS[interaction.code])
@@ -29,6 +31,14 @@ def authorise(asked: Asked) -> InScope:
             f"the access token's scopes do not cover {interaction.code} of {interaction.type_}"
         )
     return InScope(asked, covering)
+
+
+def _searching(asked: Asked) -> tuple[Scope, ...]:
+    caller = asked.requester.caller
+    found = tuple(s for s in caller.scopes.resources if "s" in s.letters) if caller else ()
+    if not found:
+        raise ScopeError("the access token's scopes do not cover any search")
+    return found
 
 
 def scopes_for(asked: Asked, type_: str, letter: str) -> tuple[Scope, ...]:

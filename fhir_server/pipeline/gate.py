@@ -18,7 +18,7 @@ from fhir_server.pipeline.consent import consent, verdict_of
 from fhir_server.pipeline.policies import Policies
 from fhir_server.resource_text import references
 from fhir_server.search.match import Matcher
-from fhir_server.search.query import parse_query
+from fhir_server.search.query import parse_criteria
 from fhir_server.search.values import Searchable
 from fhir_server.store.protocol import SealedVersion
 from fhir_server.vault.vault import Reader
@@ -176,8 +176,8 @@ class ConsentGate:
         known = self._matchers.get((scope, type_))
         if known is None:
             values = self._searchable.of(type_)
-            query = parse_query(values, type_, scope.parameters, page=(1, 1), strict=True)
-            known = Matcher(values, query.criteria, self._base, self._asked.received.now)
+            criteria = parse_criteria(values, scope.parameters)
+            known = Matcher(values, criteria, self._base, self._asked.received.now)
             self._matchers[scope, type_] = known
         return known
 

@@ -22,7 +22,8 @@ from fhir_server.vault.vault import Draft, Reader, Writer
 async def events_of(released: Released, reader: Reader, tools: Tools) -> list[Draft]:
     """The AuditEvents that tell of what was released, ready to be written."""
     asked = released.in_scope.asked
-    return await _drafts(asked, released.status, "", released.disclosed, (), reader, tools)
+    disclosed, counted = released.disclosed, released.counted
+    return await _drafts(asked, released.status, "", disclosed, (), reader, tools, counted)
 
 
 async def record(
@@ -74,9 +75,10 @@ async def _drafts(
     touched: Sequence[str],
     reader: Reader,
     tools: Tools,
+    counted: Sequence[str] = (),
 ) -> list[Draft]:
     shared = [r for r in records if not r.patients]
-    concerned = dict.fromkeys(p for r in records for p in r.patients if p)
+    concerned = dict.fromkeys([*(p for r in records for p in r.patients if p), *counted])
     if not concerned and asked.requester.caller is not None:
         concerned = dict.fromkeys(await _asked_about(asked, touched, reader))
     named = [t for t in touched if not t.startswith("Patient/")]
@@ -118,7 +120,9 @@ async def _asked_about(asked: Asked, touched: Sequence[str], reader: Reader) -> 
         if version is not None:
             with suppress(IntegrityError, WrongKeyError):  # what does not open is refused, unnamed
                 found += [p for p in await reader.patients(version) if p]
-    type_ = asked.interaction.type_
+    type_, compartment = asked.interaction.type_, asked.interaction.compartment
+    if compartment.startswith("Patient/") and await reader.name(reader.blind.patient(compartment)):
+        found.append(compartment)
     for name, value in asked.interaction.query:
         if names_patients(type_, name):
             found += [

@@ -27,7 +27,7 @@ def redact(opened: Opened, base: str) -> Released:
             body, headers = opened.document, ()
         case _:
             body, headers = _bundle(opened, base), ()
-    return Released(opened.in_scope, opened.status, body, headers, records)
+    return Released(opened.in_scope, opened.status, body, headers, records, opened.counted)
 
 
 def _empty(opened: Opened, base: str) -> Released:

@@ -46,6 +46,7 @@ _READS: dict[str, Perform] = {
     "vread": read.vread,
     "history-instance": read.history,
     "search-type": search.search,
+    "search-system": search.search,
     "capabilities": capabilities.capabilities,
     "operation": receipt.receipt,
 }
@@ -121,7 +122,7 @@ class Pipeline:
         if code in _WRITES:
             async with self.vault.writing() as writer:
                 return await self._entry(in_scope, self._desk(in_scope, writer, writer))
-        complete = in_scope.asked.interaction.type_ == "AuditEvent"
+        complete = search.names_log(in_scope.asked.interaction)
         async with self.vault.reading(complete=complete) as reader:
             opened = await _READS[code](in_scope, self._desk(in_scope, reader, None))
             released = redact(opened, self.tools.base)

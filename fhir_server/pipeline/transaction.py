@@ -31,7 +31,7 @@ from fhir_server.pipeline.record import record
 from fhir_server.pipeline.redact import redact
 from fhir_server.resource_text import ResourceText, references
 from fhir_server.search.match import Matcher
-from fhir_server.search.query import parse_query
+from fhir_server.search.query import parse_criteria
 from fhir_server.vault.vault import Reader
 
 _ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
@@ -149,8 +149,7 @@ class _Transaction:
             return []
         tools, now = self._desk.tools, self._in_scope.asked.received.now
         values = tools.searchable.of(type_)
-        query = parse_query(values, type_, condition, page=(1, 1), strict=True)
-        matcher = Matcher(values, query.criteria, tools.base, now)
+        matcher = Matcher(values, parse_criteria(values, condition), tools.base, now)
         return [
             reference
             for reference, content in waiting.items()

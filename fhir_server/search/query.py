@@ -1,19 +1,29 @@
-"""Reading a search request: what is asked, in which order, how many (R4 search, 3.1.1).
+"""Reading a search request: what is asked, in which order, how many, and what comes along (R4 search, 3.1.1).
 
-Covered: parameters of all types with their prefixes and modifiers (``criteria.py``); ``_sort``, ``_count``, ``_include``,
-``_total``.  A parameter that is unknown here is named in the answer and left out of its self link, or refused with
-``Prefer: handling=strict``; a parameter that limits access (``_security``) is never left out.
+Criteria are read by ``criteria.py``, what reaches other records by ``joins.py``; here are the parameters that shape the
+answer: ``_sort``, ``_count``, ``_total``, ``_summary=count``, ``_include``, ``_revinclude``, ``_contained``.  A parameter
+that is unknown is named in the answer and left out of its self link, or refused with ``Prefer: handling=strict``; one that
+limits access (``_security``) is never left out.  A search of several types takes the parameters that all of them have.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from fhir_server.errors import InvalidParameterError
 from fhir_server.search.criteria import Criterion, read_criterion
-from fhir_server.search.values import ResourceValues
+from fhir_server.search.joins import JoinReader, Wanted, is_join
+from fhir_server.search.values import ResourceValues, Searchable
 from profiles.definitions import SearchParameter
 
+_T = TypeVar("_T")
 _IGNORED = frozenset({"_format", "_pretty"})
+_TOTALS = {"none": False, "estimate": True, "accurate": True, "count": True}
+_CONTAINED = {"false": "", "true": "only", "both": "both"}
+_COMMON = frozenset({"Resource", "DomainResource"})
+_ITERATE = frozenset({"iterate", "recurse"})
+_MOST_JOINS = 20
+_MOST_INCLUDES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,45 +36,57 @@ class Sort:
 
 @dataclass(frozen=True, slots=True)
 class Include:
-    """``_include=source:parameter:target``; ``target`` is empty for any type."""
+    """``_include=source:parameter:target``, or ``_revinclude`` if ``reverse``.
+
+    Attributes:
+        source: Type that refers; ``*`` for any.
+        parameter: None for any reference of the source.
+        target: Type that is referred to; empty for any.
+        iterate: Whether it holds for what was included, too.
+    """
 
     source: str
-    parameter: SearchParameter
+    parameter: SearchParameter | None
     target: str
+    iterate: bool
+    reverse: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A search of one resource type.
+    """A search.
 
     Attributes:
+        wanted: What is searched for, of each type.
         count: Page size; 0 asks for the total only.
         total: Whether the caller wants ``Bundle.total``.
         cursor: The sealed place at which the page begins, or empty.
+        contained: ``only`` or ``both`` if contained resources are searched; else empty.
         applied: The parameters that took effect, for the self link.
         unknown: Names of parameters that did not.
     """
 
-    type_: str
-    criteria: tuple[Criterion, ...] = ()
+    wanted: tuple[Wanted, ...]
     sorts: tuple[Sort, ...] = ()
     includes: tuple[Include, ...] = ()
     count: int = 50
     total: bool = False
     cursor: str = ""
+    contained: str = ""
     applied: tuple[tuple[str, str], ...] = ()
     unknown: tuple[str, ...] = ()
 
 
 def parse_query(
-    values: ResourceValues,
-    type_: str,
+    searchable: Searchable,
+    types: Sequence[str],
     pairs: Iterable[tuple[str, str]],
     *,
+    resource_types: frozenset[str],
     page: tuple[int, int],
     strict: bool,
 ) -> Query:
-    """Read the parameters of a search on ``type_``.
+    """Read the parameters of a search on ``types``.
 
     Args:
         page: Default and largest page size.
@@ -73,38 +95,65 @@ def parse_query(
     Raises:
         InvalidParameterError: A value, modifier or control parameter cannot be used, or one is unknown and ``strict``.
     """
-    reader = _Reader(values, type_, page, strict)
+    reader = _Reader(searchable, types, resource_types, page, strict)
     for name, value in pairs:
         if name not in _IGNORED:
             reader.take(name, value)
     return reader.query()
 
 
+def parse_criteria(
+    values: ResourceValues, pairs: Iterable[tuple[str, str]]
+) -> tuple[Criterion, ...]:
+    """Read what is asked of one resource by itself (in a granular scope, of an entry of a Bundle): plain parameters only.
+
+    Raises:
+        InvalidParameterError: One is not known for that type, reaches other resources, or cannot be used.
+    """
+    found = []
+    for name, value in pairs:
+        if not values.reads(name.partition(":")[0]) or not value:
+            raise InvalidParameterError(
+                f"search parameter '{name}' can not be asked of one resource by itself"
+            )
+        found.append(read_criterion(values, name, value))
+    return tuple(found)
+
+
 class _Reader:
     def __init__(
-        self, values: ResourceValues, type_: str, page: tuple[int, int], strict: bool
+        self,
+        searchable: Searchable,
+        types: Sequence[str],
+        resource_types: frozenset[str],
+        page: tuple[int, int],
+        strict: bool,
     ) -> None:
-        self._values = values
-        self._type = type_
+        self._searchable = searchable
+        self._wanted = {type_: Wanted(type_) for type_ in types}
+        self._resource_types = resource_types
+        self._joins = JoinReader(searchable, resource_types)
         self._strict = strict
         self._count, self._most = page
-        self._criteria: list[Criterion] = []
         self._sorts: list[Sort] = []
         self._includes: list[Include] = []
+        self._joined = 0
+        self._counted = False
         self._total = False
         self._cursor = ""
+        self._contained = ""
         self._applied: list[tuple[str, str]] = []
         self._unknown: list[str] = []
 
     def query(self) -> Query:
         return Query(
-            self._type,
-            tuple(self._criteria),
+            tuple(self._wanted.values()),
             tuple(self._sorts),
             tuple(self._includes),
-            self._count,
-            self._total or self._count == 0,
+            0 if self._counted else self._count,
+            self._total or self._counted or self._count == 0,
             self._cursor,
+            self._contained,
             tuple(self._applied),
             tuple(self._unknown),
         )
@@ -115,52 +164,98 @@ class _Reader:
                 self._count = min(_whole(value), self._most)
             case "_sort":
                 self._sorts = [self._sort(key) for key in value.split(",")]
-            case "_include":
-                self._include(value)
-            case "_total":
-                self._total = _choice(value, {"none": False, "estimate": True, "accurate": True})
+            case "_total" | "_totalMethod":
+                self._total = _choice(value, _TOTALS)
+            case "_contained":
+                self._contained = _choice(value, _CONTAINED)
+            case "_containedType":
+                _choice(value, {"container": ""})
             case "_cursor":
                 self._cursor = value
                 return
+            case "_type":  # says which types (``breadth.py``)
+                pass
             case _:
-                self._criterion(name, value)
+                self._other(name, value)
                 return
         self._applied.append((name, value))
 
-    def _criterion(self, name: str, value: str) -> None:
-        if self._parameter(name.partition(":")[0]) is None or value == "":
+    def _other(self, name: str, value: str) -> None:
+        kind, _, modifier = name.partition(":")
+        if kind in ("_include", "_revinclude") and modifier in ("", *_ITERATE):
+            self._include(name, value, iterate=bool(modifier), reverse=kind == "_revinclude")
+        elif name == "_summary" and value == "count":
+            self._counted = True
+        elif value == "" or not (is_join(name) or self._all_read(kind)):
             self._leave_out(name)
             return
-        self._criteria.append(read_criterion(self._values, name, value))
+        else:
+            self._narrow(name, value)
         self._applied.append((name, value))
 
-    def _parameter(self, code: str) -> SearchParameter | None:
-        parameter = self._values.parameters.get(code)
-        return parameter if parameter is not None and self._values.reads(code) else None
+    def _narrow(self, name: str, value: str) -> None:
+        self._joined += is_join(name)
+        if self._joined > _MOST_JOINS:
+            raise InvalidParameterError(
+                f"at most {_MOST_JOINS} search parameters may reach other resources"
+            )
+        for type_, wanted in self._wanted.items():
+            if is_join(name):
+                join = self._joins.read(type_, name, value)
+                self._wanted[type_] = replace(wanted, joins=(*wanted.joins, join))
+            else:
+                criterion = read_criterion(self._searchable.of(type_), name, value)
+                self._wanted[type_] = replace(wanted, criteria=(*wanted.criteria, criterion))
+
+    def _all_read(self, code: str) -> bool:
+        return all(self._searchable.of(type_).reads(code) for type_ in self._wanted)
 
     def _leave_out(self, name: str) -> None:
         if self._strict or name.startswith("_security"):
             raise InvalidParameterError(
-                f"search parameter '{name}' is not supported for {self._type}"
+                f"search parameter '{name}' is not supported for {self._named()}"
             )
         self._unknown.append(name)
 
+    def _named(self) -> str:
+        return next(iter(self._wanted)) if len(self._wanted) == 1 else "all types searched"
+
     def _sort(self, key: str) -> Sort:
         code = key.removeprefix("-")
-        parameter = self._parameter(code)
-        if parameter is None or not self._values.has_order(parameter):
-            raise InvalidParameterError(f"cannot sort {self._type} by '{code}'")
+        if not self._all_read(code) or not self._wanted:
+            raise InvalidParameterError(f"cannot sort {self._named()} by '{code}'")
+        values = self._searchable.of(next(iter(self._wanted)))
+        parameter = values.parameters[code]
+        if not values.has_order(parameter):
+            raise InvalidParameterError(f"cannot sort {self._named()} by '{code}'")
+        if len(self._wanted) > 1 and not _COMMON.intersection(parameter.base):
+            raise InvalidParameterError(f"several types can not be sorted together by '{code}'")
         return Sort(parameter, key.startswith("-"))
 
-    def _include(self, value: str) -> None:
+    def _include(self, name: str, value: str, *, iterate: bool, reverse: bool) -> None:
         source, _, rest = value.partition(":")
         code, _, target = rest.partition(":")
-        parameter = self._parameter(code)
-        if source != self._type or parameter is None or parameter.type != "reference":
-            raise InvalidParameterError(
-                "_include must name this type and one of its reference parameters"
-            )
-        self._includes.append(Include(source, parameter, target))
+        if value == "*":
+            self._includes.append(Include("*", None, "", iterate, reverse))
+        else:
+            parameter = self._reference(source, code)
+            here = target if reverse else source
+            outside = here and here not in self._wanted and not iterate
+            if (parameter is None and code != "*") or outside:
+                raise InvalidParameterError(
+                    f"{name} must name a type and one of its reference parameters, for the type searched"
+                )
+            self._includes.append(Include(source, parameter, target, iterate, reverse))
+        if len(self._includes) > _MOST_INCLUDES:
+            raise InvalidParameterError(f"at most {_MOST_INCLUDES} includes may be asked for")
+
+    def _reference(self, source: str, code: str) -> SearchParameter | None:
+        if source not in self._resource_types:
+            raise InvalidParameterError("an include must name a resource type")
+        values = self._searchable.of(source)
+        parameter = values.parameters.get(code)
+        known = parameter is not None and parameter.type == "reference" and values.reads(code)
+        return parameter if known else None
 
 
 def _whole(value: str) -> int:
@@ -169,7 +264,7 @@ def _whole(value: str) -> int:
     return int(value)
 
 
-def _choice(value: str, choices: Mapping[str, bool]) -> bool:
+def _choice(value: str, choices: Mapping[str, _T]) -> _T:
     if value not in choices:
         raise InvalidParameterError(f"the value must be one of {', '.join(choices)}")
     return choices[value]

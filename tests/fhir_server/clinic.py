@@ -111,7 +111,7 @@ class Answer:
     def next(self) -> str:
         """Target and query of the next page, or empty."""
         links = {link["relation"]: link["url"] for link in self.json.get("link", ())}
-        return str(links.get("next", "")).removeprefix(f"{BASE}/")
+        return str(links.get("next", "")).removeprefix(BASE).removeprefix("/")
 
 
 @dataclass(repr=False, eq=False)

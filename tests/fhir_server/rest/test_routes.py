@@ -142,7 +142,7 @@ async def test_a_body_that_is_no_resource_is_refused_clearly_and_on_record(
         ("GET", "/Patient/1/_history/x", 404), ("GET", "/Patient/1/_history/-1", 404),
         ("GET", "/Patient/1/_history/99999999999999999999", 404), ("GET", "/Patient/%00", 404),
         ("GET", "/Patient/1/$everything", 404), ("POST", "/Patient/1", 405), ("PUT", "/Patient", 405), ("DELETE", "/", 405),
-        ("GET", "/", 405), ("PATCH", "/Patient/1", 422),
+        ("PATCH", "/", 405), ("PATCH", "/Patient/1", 422),
         ("PATCH", "/Patient", 405), ("DELETE", "/Patient", 405), ("PUT", "/metadata", 405),
         ("PUT", "/AuditEvent/1", 405), ("DELETE", "/AuditEvent/1", 405), ("GET", "/Patient?_count=x", 400),
         ("GET", "/%F0%28%8C%28", 404), ("GET", "/Patient%2F1", 404),

@@ -122,8 +122,7 @@ async def test_a_search_that_cannot_be_understood_is_400_with_the_parameter(
     "name",
     [
         "nope",
-        "_has:Patient:x:y",
-        "subject.name",
+        "_query",
     ],
 )
 async def test_an_unknown_parameter_is_named_and_left_out_or_refused_if_strict(
