@@ -4,6 +4,7 @@ Decimals keep their trailing zeros, timestamps their spelling, members their ord
 are written by the server, at the beginning, and references that a transaction resolves.
 """
 
+import base64
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -12,8 +13,10 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from fhir_server.errors import InvalidResourceError, MalformedError
-from profiles.errors import JsonError
+from profiles.definitions import r4
+from profiles.errors import JsonError, XmlError
 from profiles.strict_json import decode, items, members, read, read_value, value_start
+from profiles.xml_reading import read_xml
 
 _REFERENCE = re.compile(r'("reference"\s*:\s*)("(?:[^"\\]|\\.)*")')
 
@@ -55,6 +58,32 @@ def read_resource(body: bytes) -> ResourceText:
     except JsonError as error:
         raise MalformedError(str(error)) from error
     return _resource(text, value)
+
+
+def read_resource_xml(body: bytes) -> ResourceText:
+    """Read a body of XML as one resource, in the JSON that says the same.
+
+    Raises:
+        MalformedError: It is not XML as FHIR allows it.
+    """
+    try:
+        text = read_xml(body, r4())
+        return _resource(text, read(text))
+    except (XmlError, JsonError) as error:
+        raise MalformedError(str(error)) from error
+
+
+def binary_of(id_: str, media_type: str, content: bytes, context: str) -> ResourceText:
+    """The Binary that holds ``content``; ``id_`` and whose it is (``X-Security-Context``) may be empty."""
+    value: dict[str, object] = {"resourceType": "Binary"}
+    if id_:
+        value["id"] = id_
+    value["contentType"] = media_type
+    if context:
+        value["securityContext"] = {"reference": context}
+    if content:
+        value["data"] = base64.b64encode(content).decode()
+    return ResourceText(json.dumps(value), value)
 
 
 def _resource(text: str, value: object) -> ResourceText:

@@ -4,6 +4,7 @@ What is written here was validated before; a narrative that is not well-formed i
 always is.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
@@ -11,6 +12,7 @@ from xml.sax.saxutils import escape, quoteattr
 from profiles.definitions import Definitions, Element
 from profiles.xml_reading import FHIR, XHTML
 
+_PIECES = re.compile(r"<div[ >].*?</div>(?=</text>)|<[^>]*>", re.DOTALL)
 _KEPT = {"\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}  # a parser would make spaces of them
 Json = Mapping[str, object]
 
@@ -102,3 +104,16 @@ def _text(value: object) -> str:
 
 def _quoted(text: str) -> str:
     return quoteattr(text, _KEPT)
+
+
+def pretty_xml(xml: str) -> str:
+    """What ``write_xml`` wrote, with a line for each element; the narrative stays as it is."""
+    lines: list[str] = []
+    depth = 0
+    for piece in _PIECES.findall(xml):
+        if piece.startswith("</"):
+            depth -= 1
+        lines.append("  " * depth + piece)
+        if not piece.startswith(("</", "<?", "<div")) and not piece.endswith("/>"):
+            depth += 1
+    return "\n".join(lines)

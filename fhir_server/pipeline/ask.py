@@ -13,25 +13,32 @@ from fhir_server.errors import (
     InvalidParameterError,
     MalformedError,
     MethodNotAllowedError,
-    NotAcceptableError,
     NotFoundError,
     UnsupportedMediaTypeError,
 )
 from fhir_server.forms import Asked, Interaction, Pairs, Patch, Received, Requester
 from fhir_server.interactions.patching import patch_in_entry, read_patch
 from fhir_server.interactions.registered import Registered, allowed, registered
+from fhir_server.media import (
+    FORM,
+    JSON,
+    JSON_TYPES,
+    XML,
+    XML_TYPES,
+    form_of,
+    media_type,
+    require_fhir,
+)
 from fhir_server.pipeline.preconditions import preconditions, prefer
-from fhir_server.resource_text import ResourceText, read_resource
+from fhir_server.pipeline.view import parameters_of, view_of
+from fhir_server.resource_text import ResourceText, binary_of, read_resource, read_resource_xml
 from profiles.errors import JsonError
 from profiles.strict_json import decode
 
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
-_JSON = frozenset(
-    {"application/fhir+json", "application/json", "application/json+fhir", "text/json", ""}
-)
-_ACCEPTED = frozenset({*_JSON, "*/*", "application/*", "json", "text/html"})
 _MOST_PARAMETERS = 200
-_SHAPING = frozenset({"_format", "_pretty", "_summary", "_elements"})  # of the answer: no condition
+_SHAPING = frozenset({"_format", "_pretty", "_summary", "_elements", "_filename"})  # no condition
+CONTEXT = "x-security-context"
 _GUESSES = {"GET": "read", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -58,17 +65,20 @@ def ask(
         BadRequestError: It is malformed.
         NotFoundError: There is nothing at that path.
         MethodNotAllowedError: Not with that method.
-        NotAcceptableError: The caller takes no JSON.
+        NotAcceptableError: The caller takes neither JSON nor XML.
         UnsupportedMediaTypeError: The body is of no kind that is read here.
     """
-    _check_accept(received)
     place = _place(received)
+    if not (received.method == "GET" and place.type_ == "Binary" and place.id_):
+        require_fhir(form_of(received.headers, received.query))
     if place.type_ and place.type_ not in types:
         raise NotFoundError(f"'{place.type_[:64]}' is not an R4 resource type")
     if place.id_ and not _ID.fullmatch(place.id_):
         raise NotFoundError("not a logical id: letters, digits, '-' and '.', at most 64")
     found = _registered(received, place)
-    return Asked(received, requester, _READERS[found.code](received, place, content))
+    interaction = _READERS[found.code](received, place, content)
+    view_of(parameters_of(received, interaction))  # refused before anything is done
+    return Asked(received, requester, interaction)
 
 
 def unasked(received: Received, requester: Requester) -> Asked:
@@ -191,7 +201,7 @@ def _create(received: Received, place: _Place, content: ResourceText | None) -> 
     return Interaction(
         "create",
         place.type_,
-        content=content or _content(received),
+        content=content or _sent(received, place),
         condition=condition,
         prefer=prefer(received.headers),
     )
@@ -202,7 +212,7 @@ def _update(received: Received, place: _Place, content: ResourceText | None) -> 
         "update",
         place.type_,
         place.id_,
-        content=content or _content(received),
+        content=content or _sent(received, place),
         condition=_condition(received),
         preconditions=preconditions(received.headers),
         prefer=prefer(received.headers),
@@ -260,9 +270,21 @@ def _pairs(text: str) -> Pairs:
 
 
 def _content(received: Received) -> ResourceText:
-    if _media_type(received.headers.get("content-type", "")) not in _JSON:
-        raise UnsupportedMediaTypeError("send application/fhir+json")
-    return read_resource(received.body)
+    kind = media_type(received.headers.get("content-type", ""))
+    if kind in JSON_TYPES:
+        return read_resource(received.body)
+    if kind in XML_TYPES:
+        return read_resource_xml(received.body)
+    raise UnsupportedMediaTypeError(f"send {JSON} or {XML}")
+
+
+def _sent(received: Received, place: _Place) -> ResourceText:
+    """The resource sent; what is sent to Binary in a media type of its own is the content of one (R4 binary.html)."""
+    kind = media_type(received.headers.get("content-type", ""))
+    if place.type_ == "Binary" and kind and kind not in JSON_TYPES | XML_TYPES:
+        context = received.headers.get(CONTEXT, "")
+        return binary_of(place.id_, received.headers["content-type"], received.body, context)
+    return _content(received)
 
 
 def _patch_sent(received: Received) -> Patch:
@@ -270,15 +292,12 @@ def _patch_sent(received: Received) -> Patch:
         text = decode(received.body)
     except JsonError as error:
         raise MalformedError(str(error)) from error
-    return read_patch(_media_type(received.headers.get("content-type", "")), text)
+    return read_patch(media_type(received.headers.get("content-type", "")), text)
 
 
 def _form(received: Received) -> Pairs:
-    if _media_type(received.headers.get("content-type", "")) not in (
-        "application/x-www-form-urlencoded",
-        "",
-    ):
-        raise UnsupportedMediaTypeError("send application/x-www-form-urlencoded")
+    if media_type(received.headers.get("content-type", "")) not in (FORM, ""):
+        raise UnsupportedMediaTypeError(f"send {FORM}")
     try:
         return tuple(
             parse_qsl(
@@ -287,17 +306,6 @@ def _form(received: Received) -> Pairs:
         )
     except (UnicodeDecodeError, ValueError) as error:
         raise InvalidParameterError("the form cannot be read") from error
-
-
-def _check_accept(received: Received) -> None:
-    wanted = dict(received.query).get("_format", received.headers.get("accept", ""))
-    kinds = [_media_type(part) for part in wanted.split(",")]
-    if not any(kind in _ACCEPTED for kind in kinds):
-        raise NotAcceptableError("only JSON is spoken here: accept application/fhir+json")
-
-
-def _media_type(text: str) -> str:
-    return text.partition(";")[0].strip().lower().replace(" ", "+")
 
 
 def _limited(pairs: Pairs) -> Pairs:

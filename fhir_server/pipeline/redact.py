@@ -9,6 +9,7 @@ from email.utils import formatdate
 
 from fhir_server.errors import Issue
 from fhir_server.forms import Opened, Pairs, Record, Released
+from fhir_server.pipeline.view import View, content_of, parameters_of, view_of
 from fhir_server.resource_text import instant
 
 _WRITES = frozenset({"create", "update", "patch"})
@@ -19,8 +20,7 @@ def redact(opened: Opened, base: str) -> Released:
     records = opened.records
     match opened.shape:
         case "resource":
-            body = _single(opened)
-            headers = _version_headers(records[0], base, located=_is_write(opened))
+            body, headers = _resource(opened, base)
         case "empty":
             return _empty(opened, base)
         case "document":
@@ -47,6 +47,29 @@ def _is_write(opened: Opened) -> bool:
     return opened.in_scope.asked.interaction.code in _WRITES
 
 
+def _resource(opened: Opened, base: str) -> tuple[bytes, Pairs]:
+    """A resource, or the content of a Binary: never shown in the caller's window as if it were a page of ours."""
+    record = opened.records[0]
+    headers = _version_headers(record, base, located=_is_write(opened))
+    asked = opened.in_scope.asked
+    content = content_of(asked.received, asked.interaction, record.value)
+    if content is None:
+        return _single(opened), headers
+    own = (
+        ("Content-Type", content[1]),
+        ("Content-Disposition", "attachment"),
+        ("Content-Security-Policy", "sandbox; default-src 'none'"),
+    )
+    return content[0], (*headers, *own)
+
+
+def _view(opened: Opened) -> View:
+    asked = opened.in_scope.asked
+    if asked.interaction.code in _WRITES:
+        return View()
+    return view_of(parameters_of(asked.received, asked.interaction))
+
+
 def _single(opened: Opened) -> bytes:
     interaction = opened.in_scope.asked.interaction
     wanted = interaction.prefer.get("return", "representation")
@@ -55,7 +78,7 @@ def _single(opened: Opened) -> bytes:
     if interaction.code in _WRITES and wanted == "OperationOutcome":
         done = Issue("informational", "the resource was stored", severity="information")
         return outcome([done, *opened.issues])
-    return opened.records[0].text
+    return _view(opened).of(opened.records[0])
 
 
 def _version_headers(record: Record, base: str, *, located: bool) -> Pairs:
@@ -83,22 +106,23 @@ def _bundle(opened: Opened, base: str) -> bytes:
 
 
 def _entries(opened: Opened, base: str) -> Iterator[bytes]:
+    view = _view(opened)
     for record in opened.records:
         full_url = json.dumps(f"{base}/{record.reference}").encode()
         if opened.shape == "history":
-            yield _history_entry(opened, record, base)
+            yield _history_entry(opened, record, view.of(record), base)
         else:
             mode = record.mode.encode()
             yield b'{"fullUrl":%b,"resource":%b,"search":{"mode":"%b"}}' % (
                 full_url,
-                record.text,
+                view.of(record),
                 mode,
             )
     if opened.issues:
         yield b'{"resource":%b,"search":{"mode":"outcome"}}' % outcome(opened.issues)
 
 
-def _history_entry(opened: Opened, record: Record, base: str) -> bytes:
+def _history_entry(opened: Opened, record: Record, content: bytes, base: str) -> bytes:
     interaction = opened.in_scope.asked.interaction
     reference = f"{interaction.type_}/{interaction.id_}"
     version = record.version
@@ -113,7 +137,7 @@ def _history_entry(opened: Opened, record: Record, base: str) -> bytes:
         },
     }
     text = json.dumps(about, separators=(",", ":")).encode()
-    return text if version.deleted else text[:-1] + b',"resource":' + record.text + b"}"
+    return text if version.deleted else text[:-1] + b',"resource":' + content + b"}"
 
 
 def outcome(issues: list[Issue] | tuple[Issue, ...]) -> bytes:

@@ -3,8 +3,14 @@
 from starlette.responses import Response
 
 from fhir_server.forms import Recorded
+from fhir_server.media import JSON, XML, Form
+from profiles.definitions import r4
+from profiles.pretty import pretty
+from profiles.strict_json import read
+from profiles.xml_writing import pretty_xml, write_xml
 
-_FHIR_JSON = "application/fhir+json; charset=utf-8"
+_FHIR_JSON = f"{JSON}; charset=utf-8"
+_FHIR_XML = f"{XML}; charset=utf-8"
 _HEADERS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
@@ -15,12 +21,26 @@ _FULL = (
 )
 
 
-def respond(recorded: Recorded, method: str) -> Response:
-    """The HTTP answer to a recorded request."""
+def respond(recorded: Recorded, method: str, form: Form) -> Response:
+    """The HTTP answer to a recorded request, in the form that was asked for."""
     headers = {**_HEADERS, **dict(recorded.headers)}
-    body = b"" if method == "HEAD" else recorded.body
-    media = _FHIR_JSON if recorded.body else None
-    return Response(body, recorded.status, headers, media)
+    if not recorded.body:
+        return Response(b"", recorded.status, headers)
+    if "Content-Type" in headers:  # the content of a Binary, as it is
+        body, media = recorded.body, headers["Content-Type"]
+    else:
+        body, media = _written(recorded.body, form)
+    return Response(b"" if method == "HEAD" else body, recorded.status, headers, media)
+
+
+def _written(body: bytes, form: Form) -> tuple[bytes, str]:
+    """The body with its media type; what is asked for in no form of FHIR is refused in JSON."""
+    if form.media_type != XML:
+        return (pretty(body.decode()).encode() if form.pretty else body), _FHIR_JSON
+    resource = read(body.decode())
+    assert isinstance(resource, dict), "an answer is a resource"
+    xml = write_xml(resource, r4())
+    return (pretty_xml(xml) if form.pretty else xml).encode(), _FHIR_XML
 
 
 def without_record() -> Response:

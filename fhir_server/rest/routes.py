@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhir_server.errors import StoreFullError, TooLargeError
 from fhir_server.forms import Received
+from fhir_server.media import form_of
 from fhir_server.pipeline.run import Pipeline
 from fhir_server.rest.respond import respond, without_record
 
@@ -62,12 +63,13 @@ class FhirRoutes:
         body = await self._body(request, self._max_body_bytes if target else self._max_bundle_bytes)
         received = self._received(request, target, body or b"")
         pipeline = self._pipeline()
+        form = form_of(received.headers, received.query)
         try:
             if body is None:
                 limit = self._max_body_bytes if target else self._max_bundle_bytes
                 error = TooLargeError(f"the body is larger than {limit} bytes")
-                return respond(await pipeline.refuse_unread(received, error), request.method)
-            return respond(await pipeline.answer(received), request.method)
+                return respond(await pipeline.refuse_unread(received, error), request.method, form)
+            return respond(await pipeline.answer(received), request.method, form)
         except StoreFullError:
             return without_record()
 

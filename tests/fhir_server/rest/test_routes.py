@@ -2,84 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
 
-from fhir_server.app import clock, close_house, create_app, open_house, open_tokens
+from fhir_server.app import close_house, open_house
 from fhir_server.errors import WrongKeyError
 from fhir_server.settings import Settings
 from profiles.definitions import r4
 from profiles.validation import Validator
 
+from .served import ALL, FHIR, NARROW, Served
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-FHIR = "application/fhir+json"
-ALL, NARROW = "system/*.cruds", "system/Observation.rs"
 GOOD = b'{"resourceType":"Patient"}'
-
-
-@asynccontextmanager
-async def _running(app: Any) -> AsyncIterator[None]:
-    """The lifespan protocol of ASGI."""
-    asked: asyncio.Queue[dict[str, str]] = asyncio.Queue()
-    told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-    await asked.put({"type": "lifespan.startup"})
-    task = asyncio.create_task(app({"type": "lifespan", "state": {}}, asked.get, told.put))
-    started = await told.get()
-    assert started["type"] == "lifespan.startup.complete", started
-    yield
-    await asked.put({"type": "lifespan.shutdown"})
-    await task
-
-
-class Served:
-    """A client of the application, and its audit log."""
-
-    def __init__(self, client: httpx.AsyncClient, tokens: dict[str, str]) -> None:
-        self.client = client
-        self.tokens = tokens
-
-    async def ask(
-        self, method: str, url: str, content: bytes = b"", **headers: str
-    ) -> httpx.Response:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return await self.client.request(method, f"/fhir{url}", content=content, headers=named)
-
-    async def log_size(self) -> int:
-        """How many audit records there are: told by a search for them, which adds one itself."""
-        answer = await self.ask("GET", "/AuditEvent?_count=0")
-        return int(answer.json()["total"])
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def _open(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
-    settings = Settings(data=tmp_path_factory.mktemp("served"), max_bundle_bytes=20 * 1024 * 1024)
-    await close_house(await open_house(settings))
-    async with open_tokens(settings) as smart:
-        tokens = {scope: smart.system_token(scope, clock()) for scope in (ALL, NARROW)}
-    app = create_app(settings)
-    async with _running(app):
-        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]
-        async with httpx.AsyncClient(
-            transport=transport, base_url="http://localhost:8080"
-        ) as client:
-            yield Served(client, tokens)
-
-
-@pytest.fixture
-def served(_open: Served) -> Served:
-    _open.client.headers.update(
-        {"authorization": f"Bearer {_open.tokens[ALL]}", "content-type": FHIR}
-    )
-    return _open
 
 
 def _is_outcome(answer: httpx.Response) -> str:
@@ -166,8 +106,8 @@ async def test_a_path_or_method_that_is_not_there_is_refused_on_record(
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
-        ({"content_type": "text/plain"}, 415), ({"content_type": "application/fhir+xml"}, 415),
-        ({"content_type": "application/x-www-form-urlencoded"}, 415), ({"accept": "application/fhir+xml"}, 406),
+        ({"content_type": "text/plain"}, 415), ({"content_type": "application/fhir+xml"}, 400),
+        ({"content_type": "application/x-www-form-urlencoded"}, 415), ({"accept": "application/fhir+turtle"}, 406),
         ({"accept": "text/turtle"}, 406), ({"authorization": "Bearer x"}, 401), ({"authorization": "Basic eDp5"}, 401),
         ({"authorization": "Bearer " + "a." * 4000}, 401), ({"authorization": ""}, 401),
         ({"x_purpose_of_use": "HMARKT"}, 403), ({"if_none_exist": ""}, 400), ({"if_none_exist": "nonsense=1"}, 400),

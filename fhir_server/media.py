@@ -1,0 +1,78 @@
+"""Media types of FHIR (R4 http.html, 3.1.0.1.10 and 3.1.0.1.11): what a body is, and what the answer is to be."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from fhir_server.errors import NotAcceptableError
+
+JSON = "application/fhir+json"
+XML = "application/fhir+xml"
+JSON_TYPES = frozenset({JSON, "application/json", "application/json+fhir", "text/json", "json", ""})
+XML_TYPES = frozenset({XML, "application/xml", "application/xml+fhir", "text/xml", "xml"})
+_ANY = frozenset({"*/*", "application/*", "text/html", "html"})  # a browser is shown JSON
+FORM = "application/x-www-form-urlencoded"
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How an answer is written.
+
+    Attributes:
+        media_type: ``JSON``, ``XML``, or another that a Binary is wanted in.
+        pretty: Whether people are to read it.
+    """
+
+    media_type: str = JSON
+    pretty: bool = False
+
+    @property
+    def is_fhir(self) -> bool:
+        """Whether it is a resource that is wanted, not the content of a Binary."""
+        return self.media_type in (JSON, XML)
+
+
+def media_type(header: str) -> str:
+    """The type in a ``Content-Type``, without parameters, in lower case."""
+    return header.partition(";")[0].strip().lower().replace(" ", "+")
+
+
+def form_of(headers: Mapping[str, str], query: tuple[tuple[str, str], ...]) -> Form:
+    """What the caller wants: ``_format`` counts more than ``Accept`` (R4: "to allow for limited clients")."""
+    if not query:
+        return _form(headers.get("accept", ""), "")
+    asked = dict(query)
+    wanted = asked.get("_format", "")
+    return _form(wanted or headers.get("accept", ""), asked.get("_pretty", ""))
+
+
+def require_fhir(form: Form) -> None:
+    """Refuse what is neither JSON nor XML.
+
+    Raises:
+        NotAcceptableError: The caller takes neither.
+    """
+    if not form.is_fhir:
+        raise NotAcceptableError(f"accept {JSON} or {XML}")
+
+
+@lru_cache(1024)
+def _form(wanted: str, pretty: str) -> Form:
+    kinds = [_weighted(part, at) for at, part in enumerate(wanted.split(","))]
+    ranked = sorted(kinds)
+    known = next(
+        (kind for _, _, kind in ranked if kind in JSON_TYPES | XML_TYPES | _ANY), ranked[0][2]
+    )
+    if known in JSON_TYPES | _ANY:
+        return Form(JSON, pretty == "true")
+    return Form(XML if known in XML_TYPES else known, pretty == "true")
+
+
+def _weighted(part: str, at: int) -> tuple[float, int, str]:
+    """By weight (RFC 9110, 12.5.1), then as written."""
+    _, _, weight = part.partition(";q=")
+    try:
+        value = float(weight.partition(";")[0]) if weight else 1.0
+    except ValueError:
+        value = 0.0
+    return -value, at, media_type(part)
