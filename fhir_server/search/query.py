@@ -173,7 +173,11 @@ class _Reader:
             case "_cursor":
                 self._cursor = value
                 return
-            case "_type":  # says which types (``breadth.py``)
+            case "_summary":
+                self._counted = value == "count"
+            case (
+                "_elements" | "_type"
+            ):  # say what is shown (``view.py``) and which types (``breadth.py``)
                 pass
             case _:
                 self._other(name, value)
@@ -184,8 +188,6 @@ class _Reader:
         kind, _, modifier = name.partition(":")
         if kind in ("_include", "_revinclude") and modifier in ("", *_ITERATE):
             self._include(name, value, iterate=bool(modifier), reverse=kind == "_revinclude")
-        elif name == "_summary" and value == "count":
-            self._counted = True
         elif value == "" or not (is_join(name) or self._all_read(kind)):
             self._leave_out(name)
             return

@@ -234,7 +234,7 @@ async def test_both_forms_of_the_base_and_of_a_search_are_served(served: Served)
     assert (
         await served.ask("GET", "/Patient?_format=application/fhir+json", accept="text/xml")
     ).status_code == 200
-    assert (await served.ask("GET", "/Patient?_format=xml")).status_code == 406
+    assert (await served.ask("GET", "/Patient?_format=ttl")).status_code == 406
 
 
 async def test_what_a_client_needs_first_needs_no_token(served: Served) -> None:
