@@ -13,9 +13,15 @@ import orjson
 from fhir_server.crypto.seal import DataKey, place
 from fhir_server.errors import InvalidParameterError, TamperedRecordError
 from fhir_server.interactions.orders import Orders
+from smart_auth.bearer import Caller
 
 Place = list[object]
 _GONE = "this page link is not valid for you, or has expired: search again"
+
+
+def owner_of(caller: Caller | None) -> str:
+    """Whom a link is made for: the client, with the user and the patient in context."""
+    return f"{caller.client_id}|{caller.subject}|{caller.patient}" if caller else ""
 
 
 class Cursors:

@@ -1,4 +1,4 @@
-"""read, vread and instance history (R4 http.html, 3.1.0.2, 3.1.0.3, 3.1.0.9)."""
+"""read and vread (R4 http.html, 3.1.0.2 and 3.1.0.3)."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from fhir_server.errors import GoneError, NotFoundError
 from fhir_server.forms import InScope, Opened
 from fhir_server.interactions.conditional import is_unchanged
 from fhir_server.interactions.desk import Desk
-from fhir_server.interactions.stages import located, nothing, one, page
+from fhir_server.interactions.stages import located, nothing, one
 from fhir_server.store.protocol import SealedVersion
 
 MISSING = "there is no such resource, or you may not see it"
@@ -53,25 +53,6 @@ async def vread(in_scope: InScope, desk: Desk) -> Opened:
     if version.deleted:
         raise GoneError("this version is the deletion of the resource")
     return one(in_scope, records[0])
-
-
-async def history(in_scope: InScope, desk: Desk) -> Opened:
-    """All permitted versions, newest first; the total counts only them.
-
-    Raises:
-        NotFoundError: Missing, or not permitted.
-    """
-    interaction = in_scope.asked.interaction
-    current = await desk.reader.find(interaction.type_, interaction.id_)
-    if current is None:
-        raise NotFoundError(MISSING)
-    versions = await desk.reader.history(current.rid)
-    former = await last_living(current, desk)
-    records = await desk.gate.admit(located(in_scope, versions, former=former))
-    if not records:
-        raise NotFoundError(MISSING)
-    link = f"{desk.tools.base}/{interaction.type_}/{interaction.id_}/_history"
-    return page(in_scope, "history", records, total=len(records), links=(("self", link),))
 
 
 async def last_living(version: SealedVersion, desk: Desk) -> Sequence[SealedVersion]:

@@ -41,6 +41,7 @@ REGISTERED = (
     Registered("GET", "[compartment]/[id]/[type]", "search-type", "s"),  # "*" for all types
     Registered("POST", "[compartment]/[id]/[type]/_search", "search-type", "s"),
     Registered("POST", "[compartment]/[id]/_search", "search-system", "s"),
+    Registered("GET", "_history", "history-system", "s"),
     Registered("GET", "[type]", "search-type", "s"),
     Registered("POST", "[type]/_search", "search-type", "s"),
     Registered("POST", "[type]", "create", "c"),
@@ -48,6 +49,7 @@ REGISTERED = (
     Registered("PUT", "[type]?", "update", "u"),
     Registered("PATCH", "[type]?", "patch", "u"),
     Registered("DELETE", "[type]?", "delete", "d"),
+    Registered("GET", "[type]/_history", "history-type", "s"),
     Registered("GET", "[type]/[id]", "read", "r"),
     Registered("PUT", "[type]/[id]", "update", "u"),
     Registered("PATCH", "[type]/[id]", "patch", "u"),

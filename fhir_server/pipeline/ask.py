@@ -175,7 +175,14 @@ def _vread(_: Received, place: _Place, __: ResourceText | None) -> Interaction:
 
 
 def _history(received: Received, place: _Place, _: ResourceText | None) -> Interaction:
-    return Interaction("history-instance", place.type_, place.id_, query=_limited(received.query))
+    level = "instance" if place.id_ else "type" if place.type_ else "system"
+    return Interaction(
+        f"history-{level}",
+        place.type_,
+        place.id_,
+        query=tuple(p for p in _limited(received.query) if p[0] not in _SHAPING),
+        prefer=prefer(received.headers),
+    )
 
 
 def _operation(received: Received, place: _Place, _: ResourceText | None) -> Interaction:
@@ -254,6 +261,8 @@ _READERS: dict[str, Callable[[Received, _Place, ResourceText | None], Interactio
     "patch": _patch,
     "delete": _delete,
     "history-instance": _history,
+    "history-type": _history,
+    "history-system": _history,
     "operation": _operation,
 }
 

@@ -28,6 +28,8 @@ _ACTIONS = {
     "read": "R",
     "vread": "R",
     "history-instance": "R",
+    "history-type": "R",
+    "history-system": "R",
     "update": "U",
     "patch": "U",
     "delete": "D",
@@ -42,6 +44,7 @@ _PATTERNS = {
 }
 _WRITES = frozenset({"create", "update", "patch", "delete", "batch", "transaction"})
 _SEARCHES = frozenset({"search-type", "search-system"})
+_QUERIES = _SEARCHES | {"history-type", "history-system"}
 _MOST_NAMED = 1000
 _SUBJECTS = frozenset({"patient", "subject"})
 
@@ -182,7 +185,7 @@ def _entities(happening: Happening) -> list[Entity]:
     named = [f"{r.reference}/_history/{r.version.version}" for r in happening.records if r.value]
     references = [*named[:_MOST_NAMED], *happening.touched]
     found += [{"what": {"reference": reference}, **_kind("2", "4")} for reference in references]
-    if asked.interaction.code in _SEARCHES or not named:
+    if asked.interaction.code in _QUERIES or not named:
         found.append({**_kind("2", "24"), "query": _query(happening)})
     trace: Entity = {
         "what": {"identifier": {"value": asked.received.request_id}},

@@ -10,6 +10,7 @@ from smart_auth.scopes import Scope
 
 OPEN = frozenset({"capabilities"})
 _BUNDLES = frozenset({"batch", "transaction"})
+_SYSTEM = frozenset({"search-system", "history-system"})
 
 
 def authorise(asked: Asked) -> InScope:
@@ -21,7 +22,7 @@ def authorise(asked: Asked) -> InScope:
     interaction = asked.interaction
     if interaction.code in OPEN:
         return InScope(asked, ())
-    if interaction.code == "search-system":  # each type is looked at on its own
+    if interaction.code in _SYSTEM:  # each type is looked at on its own
         return InScope(asked, _searching(asked))
     if interaction.code in _BUNDLES:
         return InScope(asked, _any_scope(asked))
@@ -37,7 +38,7 @@ def _searching(asked: Asked) -> tuple[Scope, ...]:
     caller = asked.requester.caller
     found = tuple(s for s in caller.scopes.resources if "s" in s.letters) if caller else ()
     if not found:
-        raise ScopeError("the access token's scopes do not cover any search")
+        raise ScopeError("the access token's scopes do not cover any search or history")
     return found
 
 

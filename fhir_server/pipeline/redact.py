@@ -110,7 +110,7 @@ def _entries(opened: Opened, base: str) -> Iterator[bytes]:
     for record in opened.records:
         full_url = json.dumps(f"{base}/{record.reference}").encode()
         if opened.shape == "history":
-            yield _history_entry(opened, record, view.of(record), base)
+            yield _history_entry(record, view.of(record), base)
         else:
             mode = record.mode.encode()
             yield b'{"fullUrl":%b,"resource":%b,"search":{"mode":"%b"}}' % (
@@ -122,14 +122,12 @@ def _entries(opened: Opened, base: str) -> Iterator[bytes]:
         yield b'{"resource":%b,"search":{"mode":"outcome"}}' % outcome(opened.issues)
 
 
-def _history_entry(opened: Opened, record: Record, content: bytes, base: str) -> bytes:
-    interaction = opened.in_scope.asked.interaction
-    reference = f"{interaction.type_}/{interaction.id_}"
-    version = record.version
+def _history_entry(record: Record, content: bytes, base: str) -> bytes:
+    reference, version = record.reference, record.version
     method = "DELETE" if version.deleted else "POST" if version.version == 1 else "PUT"
     about = {
         "fullUrl": f"{base}/{reference}",
-        "request": {"method": method, "url": interaction.type_ if method == "POST" else reference},
+        "request": {"method": method, "url": version.type_ if method == "POST" else reference},
         "response": {
             "status": "204" if version.deleted else "201" if version.version == 1 else "200",
             "etag": f'W/"{version.version}"',

@@ -17,7 +17,16 @@ from fhir_server.errors import (
     WrongKeyError,
 )
 from fhir_server.forms import Asked, InScope, Opened, Received, Recorded, Requester
-from fhir_server.interactions import capabilities, delete, patch, read, receipt, search, write
+from fhir_server.interactions import (
+    capabilities,
+    delete,
+    history,
+    patch,
+    read,
+    receipt,
+    search,
+    write,
+)
 from fhir_server.interactions.desk import Desk, Tools
 from fhir_server.pipeline.actors import Organizations
 from fhir_server.pipeline.ask import ask, unasked
@@ -44,7 +53,9 @@ Write = Callable[
 _READS: dict[str, Perform] = {
     "read": read.read,
     "vread": read.vread,
-    "history-instance": read.history,
+    "history-instance": history.history,
+    "history-type": history.history,
+    "history-system": history.history,
     "search-type": search.search,
     "search-system": search.search,
     "capabilities": capabilities.capabilities,

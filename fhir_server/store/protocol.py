@@ -65,6 +65,29 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
+class Changes:
+    """Which versions to give, tombstones too: of one record, or of all records of a type.
+
+    Attributes:
+        rid: Of this record, if not None.
+        type_: Else of this type.
+        since: Lowest ``at``, milliseconds, included.
+        until: Highest ``at``, milliseconds, included.
+        current_at: Only those that were followed by no other at this time, milliseconds.
+        before: Continue behind this (at, rid).
+        limit: At most this many; 0 for all.
+    """
+
+    rid: int | None = None
+    type_: str = ""
+    since: int | None = None
+    until: int | None = None
+    current_at: int | None = None
+    before: tuple[int, int] | None = None
+    limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class WrappedKey:
     """A data key as stored; ``wrapped`` is empty after erasure."""
 
@@ -90,8 +113,8 @@ class Snapshot(Protocol):
         """The current version of a row (a tombstone too), or the named one."""
         ...
 
-    async def history(self, rid: int) -> Sequence[SealedVersion]:
-        """All versions of a record, newest first."""
+    async def history(self, changes: Changes) -> Sequence[SealedVersion]:
+        """The versions of a record or type, newest first (by ``at``, then ``rid``)."""
         ...
 
     async def select(self, selection: Selection) -> Sequence[SealedVersion]:

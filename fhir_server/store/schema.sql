@@ -1,4 +1,4 @@
--- The sealed store, schema version 3 (which also stands for what the tokens are made of).  What stands here in clear is all that the database may know:
+-- The sealed store, schema version 4 (which also stands for what the tokens are made of).  What stands here in clear is all that the database may know:
 -- resource type, keyed hashes (row, token, patients), versions, times, deleted flags, key ids and padded lengths.
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 
@@ -23,6 +23,7 @@ CREATE INDEX record_by_time ON record (type, at, rid) WHERE deleted = 0;
 
 CREATE TABLE version (
     rid INTEGER NOT NULL REFERENCES record,
+    type TEXT NOT NULL,
     version INTEGER NOT NULL,
     at INTEGER NOT NULL,
     deleted INTEGER NOT NULL,
@@ -32,6 +33,8 @@ CREATE TABLE version (
     sealed BLOB NOT NULL,
     UNIQUE (rid, version)
 ) STRICT;
+-- The history of a type; an AuditEvent has one version only, which record_by_time finds.
+CREATE INDEX version_by_time ON version (type, at, rid) WHERE type <> 'AuditEvent';
 
 -- The blind index over current versions.
 CREATE TABLE token (token BLOB NOT NULL, rid INTEGER NOT NULL, PRIMARY KEY (token, rid)) STRICT, WITHOUT ROWID;

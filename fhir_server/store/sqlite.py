@@ -15,7 +15,7 @@ from fhir_server.errors import SettingsError, StoreFullError
 from fhir_server.store.sqlite_records import SqliteSnapshot, SqliteUnit
 from fhir_server.store.sqlite_tokens import TokenQueue, indexed_events
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _READERS = 4  # a read holds its connection only while the event loop is with it
 _IDLE = 0.25  # seconds without a request, after which the index catches up
 _PAGE_SIZE = 8192

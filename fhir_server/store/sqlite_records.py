@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fhir_server.store.protocol import AuditRow, SealedVersion, Selection, WrappedKey
+from fhir_server.store.protocol import AuditRow, Changes, SealedVersion, Selection, WrappedKey
 from fhir_server.store.sqlite_tokens import TokenQueue
 
 _COLUMNS = (
@@ -39,13 +39,10 @@ class SqliteSnapshot:
             found = self._connection.execute(query, (row, version)).fetchone()
         return _version(found) if found else None
 
-    async def history(self, rid: int) -> Sequence[SealedVersion]:
+    async def history(self, changes: Changes) -> Sequence[SealedVersion]:
         """See ``Snapshot.history``."""
-        query = (
-            f"SELECT {_COLUMNS} FROM record r JOIN version v ON v.rid = r.rid "  # noqa: S608
-            "WHERE r.rid = ? ORDER BY v.version DESC"
-        )
-        return [_version(found) for found in self._connection.execute(query, (rid,))]
+        query, values = _changes(changes)
+        return [_version(found) for found in self._connection.execute(query, values)]
 
     async def select(self, selection: Selection) -> Sequence[SealedVersion]:
         """See ``Snapshot.select``."""
@@ -124,10 +121,10 @@ class SqliteUnit(SqliteSnapshot):
                 (version.version, version.at, version.deleted, rid),
             )
         self._connection.execute(
-            "INSERT INTO version (rid, version, at, deleted, key_id, patients, wraps, sealed)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO version (rid, type, version, at, deleted, key_id, patients, wraps, sealed)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                *(rid, version.version, version.at, version.deleted),
+                *(rid, version.type_, version.version, version.at, version.deleted),
                 *(version.key_id, version.patients, version.wraps, version.sealed),
             ),
         )
@@ -230,6 +227,36 @@ def _statement(
         f"SELECT {_COLUMNS} FROM {source} WHERE {' AND '.join(conditions)} ORDER BY {by} LIMIT ?"  # noqa: S608
     )
     return query, values
+
+
+def _changes(changes: Changes) -> tuple[str, list[object]]:
+    """The SELECT for a history, along the index that has its order."""
+    source, time = "version v CROSS JOIN record r ON r.rid = v.rid", "v.at, v.rid"
+    values: list[object] = [changes.type_ if changes.rid is None else changes.rid]
+    if changes.rid is not None:
+        conditions = ["v.rid = ?"]
+    elif changes.type_ == "AuditEvent":
+        source, time = f"record r CROSS {_CURRENT}", "r.at, r.rid"
+        conditions = ["r.type = ?", "r.deleted = 0"]
+    else:
+        conditions = ["v.type = ?", "v.type <> 'AuditEvent'"]
+    at = time.partition(",")[0]
+    for bound, sign in ((changes.since, ">="), (changes.until, "<=")):
+        if bound is not None:
+            conditions.append(f"{at} {sign} ?")
+            values.append(bound)
+    if changes.before is not None:
+        conditions.append(f"({time}) < (?, ?)")
+        values += changes.before
+    if changes.current_at is not None:
+        later = "SELECT 1 FROM version n WHERE n.rid = v.rid AND n.version = v.version + 1"
+        conditions.append(f"NOT EXISTS ({later} AND n.at <= ?)")
+        values.append(changes.current_at)
+    order = f"{at} DESC, {time.partition(', ')[2]} DESC"
+    query = (
+        f"SELECT {_COLUMNS} FROM {source} WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT ?"  # noqa: S608
+    )
+    return query, [*values, changes.limit or -1]
 
 
 def _narrow(selection: Selection, conditions: list[str], values: list[object]) -> None:

@@ -16,7 +16,15 @@ import orjson
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.crypto.seal import DataKey, place
 from fhir_server.errors import KeyDestroyedError
-from fhir_server.store.protocol import AuditRow, SealedVersion, Selection, Snapshot, Store, Unit
+from fhir_server.store.protocol import (
+    AuditRow,
+    Changes,
+    SealedVersion,
+    Selection,
+    Snapshot,
+    Store,
+    Unit,
+)
 from fhir_server.vault.keyring import KeyRing
 
 _TOKEN = 16
@@ -71,7 +79,11 @@ class Reader:
 
     async def history(self, rid: int) -> Sequence[SealedVersion]:
         """All versions of a record, newest first; sealed."""
-        return await self._snapshot.history(rid)
+        return await self._snapshot.history(Changes(rid=rid))
+
+    async def changes(self, changes: Changes) -> Sequence[SealedVersion]:
+        """Versions of a record or type, newest first; sealed."""
+        return await self._snapshot.history(changes)
 
     async def select(self, selection: Selection) -> Sequence[SealedVersion]:
         """The records that match a selection; sealed."""
@@ -154,7 +166,7 @@ class Writer(Reader):
         """Index AuditEvents ``start`` to ``stop - 1`` anew; return how many there are.  Erased ones stay out."""
         rows = await self._unit.audit(start=start, stop=stop)
         for row in rows:
-            first = (await self._unit.history(row.rid))[-1]
+            first = (await self.history(row.rid))[-1]
             with suppress(KeyDestroyedError):
                 value = orjson.loads(await self.open(first))
                 made = tokens(first.type_, value, await self.patients(first))

@@ -16,6 +16,7 @@ import pytest
 
 from fhir_server.store.protocol import (
     AuditRow,
+    Changes,
     Selection,
     Store,
     WrappedKey,
@@ -30,7 +31,7 @@ __all__ = ["store"]
 async def test_nothing_is_there_in_the_beginning(store: Store) -> None:
     async with store.reading() as snapshot:
         assert await snapshot.find(row("a")) is None
-        assert await snapshot.history(1) == []
+        assert await snapshot.history(Changes(rid=1)) == []
         assert list(await snapshot.select(Selection(TYPE))) == []
         assert await snapshot.key(id_=b"x") is None
         assert await snapshot.key(owner=b"x") is None
@@ -54,7 +55,7 @@ async def test_a_new_version_becomes_the_current_one_and_the_old_one_stays(store
         current = await snapshot.find(row("a"))
         assert current is not None
         assert current.version == 2
-        assert [v.version for v in await snapshot.history(rid)] == [2, 1]
+        assert [v.version for v in await snapshot.history(Changes(rid=rid))] == [2, 1]
     assert await found(store, ("old",)) == []
     assert await found(store, ("new",), ("both",)) == [b"a"]
 
