@@ -292,3 +292,56 @@ async def test_the_index_of_audit_events_is_complete_for_whoever_asks_for_it(sto
         async with store.reading(complete=True) as snapshot:
             seen = await snapshot.select(Selection("AuditEvent", ((token("who"),),)))
             assert len(seen) == number + 1
+
+
+async def test_a_type_tells_its_versions_newest_first_tombstones_too(store: Store) -> None:
+    a, b = await write(store, "a", at=10), await write(store, "b", at=20)
+    async with store.writing() as unit:
+        await unit.put(version("a", 2, a, at=30), [], [])
+        await unit.put(version("b", 2, b, at=40, deleted=True, sealed=b""), [], [])
+        await unit.put(version("c", at=35, type_="Patient"), [], [])
+
+    async def told(**asked: object) -> list[tuple[bytes, int]]:
+        async with store.reading() as snapshot:
+            found = await snapshot.history(Changes(**{"type_": TYPE, **asked}))  # type: ignore[arg-type]
+        return [(v.row.rstrip(b"."), v.version) for v in found]
+
+    whole = [(b"b", 2), (b"a", 2), (b"b", 1), (b"a", 1)]
+    assert await told() == whole
+    assert await told(limit=3) == whole[:3]
+    assert await told(since=20) == whole[:3]
+    assert await told(until=20) == whole[2:]
+    assert await told(since=20, until=30) == whole[1:3]
+    assert await told(before=(30, a)) == whole[2:]
+    assert await told(before=(30, a), limit=1) == whole[2:3]
+    assert await told(until=35, current_at=30) == [(b"a", 2), (b"b", 1)]
+    assert await told(until=25, current_at=9) == [(b"b", 1), (b"a", 1)]
+    assert await told(rid=a) == [(b"a", 2), (b"a", 1)]
+    assert await told(rid=a, limit=1) == [(b"a", 2)]
+    assert await told(type_="Patient") == [(b"c", 1)]
+    assert await told(type_="Group") == []
+
+
+async def test_a_type_is_told_page_by_page_although_times_are_equal(store: Store) -> None:
+    for number in range(7):
+        await write(store, f"n{number}", at=100 + number // 3)
+    found: list[bytes] = []
+    before: tuple[int, int] | None = None
+    while True:
+        async with store.reading() as snapshot:
+            page = await snapshot.history(Changes(type_=TYPE, before=before, limit=2))
+        if not page:
+            break
+        found += [v.row.rstrip(b".") for v in page]
+        before = (page[-1].at, page[-1].rid)
+    assert found == [b"n6", b"n5", b"n4", b"n3", b"n2", b"n1", b"n0"]
+
+
+async def test_audit_events_are_told_like_any_type(store: Store) -> None:
+    async with store.writing() as unit:
+        for number, name in enumerate("abc"):
+            event = version(name, at=number + 1, type_="AuditEvent")
+            await unit.append_audit(await unit.put(event, [], []), b"c" * 32, b"opening")
+    async with store.reading() as snapshot:
+        found = await snapshot.history(Changes(type_="AuditEvent", until=2, limit=5))
+    assert [v.row.rstrip(b".") for v in found] == [b"b", b"a"]

@@ -106,3 +106,71 @@ async def test_a_restored_record_does_not_show_what_was_hidden_before(versions: 
         ["4", "1"],
         ["4"],
     )
+
+
+# --- type and system
+
+
+URLS = ["Observation/_history", "_history", "Observation/_history?_count=1", "_history?_at=2026"]
+
+
+@pytest.mark.parametrize("url", URLS)
+async def test_a_hidden_record_has_no_history_at_any_level(versions: Clinic, url: str) -> None:
+    told: list[str] = []
+    while url:
+        answer = await versions.get(OTHER, url)
+        assert answer.status == 200
+        told += [str(e) for e in answer.json.get("entry", ())]
+        url = answer.next
+    assert not any("Observation/o" in e for e in told)
+    shown = [e for e in told if "Observation/p" in e]
+    assert len(shown) == 1
+    assert "ETH" not in shown[0]
+
+
+@pytest.mark.parametrize("url", URLS)
+async def test_a_deletion_of_a_hidden_record_is_not_told(versions: Clinic, url: str) -> None:
+    before = plain(await versions.get(OTHER, url))
+    assert (await versions.ask(HOUSE, "DELETE", "Observation/o")).status == 204
+    assert plain(await versions.get(OTHER, url)) == before
+
+
+async def test_another_patients_context_sees_only_its_own_history(versions: Clinic) -> None:
+    await versions.put(patient("b"))
+    await versions.put(observation("q", "b"))
+    versions.caller("app", "patient/*.rs", patient="Patient/b")
+    for url in ("Observation/_history", "_history"):
+        answer = await versions.get("app", url)
+        assert answer.status == 200
+        told = [e["fullUrl"] for e in answer.json["entry"]]
+        assert not any(
+            url.endswith(("Patient/a", "Observation/o", "Observation/p")) for url in told
+        )
+    assert (await versions.get("app", "Observation/o/_history")).status == 404
+
+
+async def test_a_scope_for_one_type_shows_the_system_history_of_that_type(versions: Clinic) -> None:
+    versions.caller("narrow", "system/Observation.s")
+    told = {r["resourceType"] for r in (await versions.get("narrow", "_history")).resources}
+    assert told == {"Observation"}
+    versions.caller("writer", "system/Observation.cud")
+    for url in ("_history", "Observation/_history"):
+        assert (await versions.get("writer", url)).status == 403
+
+
+async def test_a_granular_scope_limits_each_version(versions: Clinic) -> None:
+    await versions.put(observation("r", "a", status="amended"))
+    await versions.put(observation("r", "a"))
+    versions.caller("narrow", "system/Observation.rs?status=final")
+    told = await versions.get("narrow", "Observation/_history")
+    assert {r["status"] for r in told.resources} == {"final"}
+
+
+async def test_a_page_link_shows_nothing_that_was_hidden_since(versions: Clinic) -> None:
+    for number in range(3):
+        await versions.put(observation(f"s{number}", "a"))
+    link = (await versions.get(OTHER, "Observation/_history?_count=1")).next
+    for number in range(3):
+        await versions.put(observation(f"s{number}", "a", meta=ETH))
+    told = (await versions.get(OTHER, link)).resources
+    assert not any(r["id"].startswith("s") for r in told)
