@@ -18,7 +18,8 @@ from fhir_server.search.dates import interval
 from fhir_server.store.protocol import Changes, SealedVersion
 from smart_auth.scopes import Scope
 
-_PARAMETERS = frozenset({"_since", "_at", "_count", "_cursor"})
+_SHAPING = frozenset({"_format", "_pretty", "_summary", "_elements"})  # of the answer
+_PARAMETERS = frozenset({"_since", "_at", "_count", "_cursor"}) | _SHAPING
 _CHUNK = 64
 
 

@@ -180,7 +180,7 @@ def _history(received: Received, place: _Place, _: ResourceText | None) -> Inter
         f"history-{level}",
         place.type_,
         place.id_,
-        query=tuple(p for p in _limited(received.query) if p[0] not in _SHAPING),
+        query=_limited(received.query),
         prefer=prefer(received.headers),
     )
 

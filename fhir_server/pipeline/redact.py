@@ -110,7 +110,8 @@ def _entries(opened: Opened, base: str) -> Iterator[bytes]:
     for record in opened.records:
         full_url = json.dumps(f"{base}/{record.reference}").encode()
         if opened.shape == "history":
-            yield _history_entry(record, view.of(record), base)
+            content = b"" if record.version.deleted else view.of(record)
+            yield _history_entry(record, content, base)
         else:
             mode = record.mode.encode()
             yield b'{"fullUrl":%b,"resource":%b,"search":{"mode":"%b"}}' % (

@@ -98,6 +98,18 @@ async def test_since_and_at_pick_by_time(changed: Clinic) -> None:
     assert (nothing.status, nothing.json["total"]) == (200, 0)
 
 
+async def test_what_shapes_the_answer_stays_in_the_links_and_spares_deletions(
+    changed: Clinic,
+) -> None:
+    target, found = "Observation/_history?_count=1&_elements=status", []
+    while target:
+        answer = await changed.get(HOUSE, target)
+        found += [e.get("resource") for e in answer.json["entry"]]
+        target = answer.next
+    assert [r and ("status" in r, "code" in r) for r in found] == [(True, True), None, (True, True)]
+    assert all("subject" not in r for r in found if r)
+
+
 async def test_count_nought_gives_the_total_only(changed: Clinic) -> None:
     answer = await changed.get(HOUSE, "Patient/_history?_count=0")
     assert (answer.json["total"], answer.json.get("entry")) == (3, None)
