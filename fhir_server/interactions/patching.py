@@ -1,7 +1,4 @@
-"""The kinds of patch that are taken (R4 http.html, 3.1.0.7), by media type, and how each is performed.
-
-A new kind (XML Patch) is one more line in ``_PATCHES``.
-"""
+"""The kinds of patch that are taken (R4 http.html, 3.1.0.7), by media type, and how each is performed."""
 
 import base64
 import binascii
@@ -14,21 +11,29 @@ from fhir_server.errors import (
     UnsupportedMediaTypeError,
 )
 from fhir_server.forms import Patch
-from fhir_server.resource_text import ResourceText
+from fhir_server.media import XML_TYPES
+from fhir_server.resource_text import ResourceText, read_resource_xml
 from profiles.definitions import Definitions
-from profiles.errors import JsonError, PatchConflictError, PatchError
+from profiles.errors import JsonError, PatchConflictError, PatchError, XmlError
 from profiles.patch.fhirpath_patch import fhirpath_patch
 from profiles.patch.json_patch import json_patch
 from profiles.patch.merge_patch import merge_patch
+from profiles.patch.xml_patch import xml_patch
 from profiles.strict_json import read
+from profiles.xml_reading import read_xml
+from profiles.xml_writing import write_xml
 
 _JSON_PATCH = "application/json-patch+json"
 _MERGE_PATCH = "application/merge-patch+json"
+_XML_PATCH = "application/xml-patch+xml"
 _FHIRPATH_PATCH = "application/fhir+json"
 _PATCHES: Mapping[str, Callable[[str, str, Definitions], str]] = {
     _JSON_PATCH: lambda document, patch, _: json_patch(document, patch),
     _MERGE_PATCH: lambda document, patch, _: merge_patch(document, patch),
     _FHIRPATH_PATCH: fhirpath_patch,
+    _XML_PATCH: lambda document, patch, definitions: read_xml(
+        xml_patch(write_xml(_object(document), definitions), patch).encode(), definitions
+    ),
 }
 FORMATS = tuple(_PATCHES)
 
@@ -41,8 +46,12 @@ def read_patch(media_type: str, text: str) -> Patch:
         MalformedError: It is not JSON.
         InvalidResourceError: It is FHIR, but no Parameters.
     """
-    if media_type not in (*_PATCHES, "application/json", "application/json+fhir", ""):
+    if media_type not in (*_PATCHES, *XML_TYPES, "application/json", "application/json+fhir", ""):
         raise UnsupportedMediaTypeError(f"send a patch as one of {', '.join(FORMATS)}")
+    if media_type in XML_TYPES:  # Parameters, in XML
+        return Patch(_FHIRPATH_PATCH, read_resource_xml(text.encode()).text)
+    if media_type == _XML_PATCH:
+        return Patch(media_type, text)
     try:
         value = read(text)
     except JsonError as error:
@@ -90,5 +99,11 @@ def apply(patch: Patch, document: str, definitions: Definitions) -> str:
         return _PATCHES[patch.kind](document, patch.text, definitions)
     except (PatchError, JsonError) as error:
         raise BadRequestError(f"the patch can not be understood: {error}") from error
-    except PatchConflictError as error:
+    except (PatchConflictError, XmlError) as error:
         raise InvalidResourceError(f"the patch can not be performed: {error}") from error
+
+
+def _object(document: str) -> Mapping[str, object]:
+    value = read(document)
+    assert isinstance(value, dict), "a stored resource is an object"
+    return value

@@ -91,8 +91,8 @@ async def test_plain_json_may_be_any_kind(stored: Clinic, body: str) -> None:
         ("application/fhir+json", '{"resourceType":"Patient","id":"p"}', 422),
         ("application/fhir+json", "[]", 422),
         ("application/fhir+json", '{"resourceType":"Parameters","parameter":[{"name":"x"}]}', 400),
-        ("application/fhir+xml", "<a/>", 415),
-        ("application/xml-patch+xml", "<diff/>", 415),
+        ("application/fhir+xml", "<a/>", 400),
+        ("application/xml-patch+xml", "<diff/>", 400),
         ("text/plain", "x", 415),
         ("application/x-www-form-urlencoded", "active=true", 415),
     ],
@@ -139,3 +139,42 @@ async def test_a_patch_is_on_record_as_an_update_of_that_version(stored: Clinic)
     [event] = await stored.audits(start)
     assert (event["subtype"][0]["code"], event["action"]) == ("patch", "U")
     assert "Patient/p/_history/2" in str(event["entity"])
+
+
+XML_PATCH = "application/xml-patch+xml"
+DIFF = '<diff xmlns:f="http://hl7.org/fhir">{}</diff>'
+
+
+async def test_an_xml_patch_changes_what_it_names_and_keeps_the_digits(stored: Clinic) -> None:
+    diff = DIFF.format('<replace sel="f:Patient/f:active/@value">true</replace>')
+    answer = await _patch(stored, XML_PATCH, diff)
+    assert answer.status == 200
+    assert answer.json["active"] is True
+    assert '"valueDecimal":1.00' in answer.body.decode()
+    assert answer.json["birthDate"] == "2001-01-01"
+
+
+@pytest.mark.parametrize(
+    ("operation", "status"),
+    [
+        ("<move/>", 400), ('<remove sel="//*"/>', 400), ('<!DOCTYPE d><remove sel="f:Patient/f:active"/>', 400),
+        ('<remove sel="f:Patient/f:gender"/>', 422), ('<replace sel="f:Patient/f:active/@value">maybe</replace>', 422),
+        ('<add sel="f:Patient"><f:nickname value="x"/></add>', 422),
+        ('<replace sel="f:Patient/f:id/@value">q</replace>', 422),
+    ],
+)  # fmt: skip
+async def test_an_xml_patch_that_is_not_good_changes_nothing(
+    stored: Clinic, operation: str, status: int
+) -> None:
+    assert (await _patch(stored, XML_PATCH, DIFF.format(operation))).status == status
+    assert (await stored.get(HOUSE, "Patient/p")).headers["ETag"] == 'W/"1"'
+
+
+async def test_a_fhirpath_patch_may_come_as_xml(stored: Clinic) -> None:
+    parts = (
+        '<part><name value="type"/><valueCode value="replace"/></part>'
+        '<part><name value="path"/><valueString value="Patient.active"/></part>'
+        '<part><name value="value"/><valueBoolean value="true"/></part>'
+    )
+    body = f'<Parameters xmlns="http://hl7.org/fhir"><parameter><name value="operation"/>{parts}</parameter></Parameters>'
+    assert (await _patch(stored, "application/fhir+xml", body)).json["active"] is True
