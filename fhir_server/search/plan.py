@@ -26,7 +26,7 @@ from fhir_server.search.dates import cover, days, interval, widened
 from fhir_server.search.filter import Both, Either, Leaf, Node, filter_of
 from fhir_server.search.strings import words
 from fhir_server.search.tokens import COMPARTMENT, SCOPED, scoped, word_prefix
-from fhir_server.search.values import ResourceValues
+from fhir_server.search.values import WHOLE, ResourceValues
 
 Group = tuple[bytes, ...]
 _T = TypeVar("_T", int, Decimal)
@@ -95,7 +95,7 @@ class _Planner:
             yield from self._of_node(filter_of(criterion, self._values))
         elif criterion.parameter.component:
             yield from self._of_composite(criterion)
-        else:
+        elif criterion.parameter.code not in WHOLE:
             yield from self._of_one(criterion)
 
     def _of_one(self, criterion: Criterion) -> Iterator[_Ranked]:
