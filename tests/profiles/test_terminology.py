@@ -35,7 +35,7 @@ def test_the_official_package_gives_the_committed_table() -> None:
     if not name:
         pytest.skip(f"{PACKAGE} does not name hl7.fhir.r4.core.tgz: the table is not derived again")
     table = derive_terminology(read_package(Path(name).read_bytes()))
-    assert json.dumps(table, separators=(",", ":"), sort_keys=True).encode() == _table()
+    assert json.dumps(table, separators=(",", ":")).encode() == _table()
 
 
 def test_every_required_binding_of_a_code_implies_its_system_or_several() -> None:

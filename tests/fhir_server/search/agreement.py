@@ -30,7 +30,7 @@ NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 SEARCHABLE = Searchable(r4())
 BLIND = BlindIndex(bytes(32), "tenant")
 TOKENIZER = Tokenizer(SEARCHABLE, BLIND)
-EACH = settings(max_examples=200, deadline=None)
+EACH = settings(max_examples=150, deadline=None)
 PREFIXES = st.sampled_from(["", "eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"])
 UCUM = "http://unitsofmeasure.org"
 
@@ -63,7 +63,7 @@ def escaped(text: str) -> str:
 
 
 def several(resource: st.SearchStrategy[Json]) -> st.SearchStrategy[list[Json]]:
-    return st.lists(resource, min_size=1, max_size=6)
+    return st.lists(resource, min_size=6, max_size=8)
 
 
 def members(type_: str, **parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Json]:
