@@ -10,6 +10,7 @@ derived from it, Money (its currency is a code of ISO 4217), Range, SampledData.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import partial
 
 from fhir_server.errors import InvalidParameterError
 from fhir_server.search.dates import FOREVER, NEVER, Interval, interval
@@ -70,19 +71,16 @@ Value = TokenValue | ReferenceValue | Interval | Amount | Position | Tuple | str
 Reader = Callable[[Branch, object], Iterator[Value]]
 
 
-def read_element(type_: str, branch: Branch, node: object) -> Iterator[Value]:
-    """The values that ``node``, found by ``branch``, offers to a parameter of ``type_``."""
-    if branch.type == "Extension":
-        yield from _extension(type_, branch, node)
-    elif type_ in READERS:
-        yield from READERS[type_](branch, node)
+def reader_of(type_: str, branch: Branch) -> Reader:
+    """What reads the values that an element found by ``branch`` offers to a parameter of ``type_``."""
+    return partial(_extension, type_) if branch.type == "Extension" else READERS[type_]
 
 
 def _extension(type_: str, branch: Branch, node: object) -> Iterator[Value]:
     for name, value in node.items() if isinstance(node, dict) else ():
         if name.startswith("value"):
             kind = name[5:] if isinstance(value, dict) else name[5:6].lower() + name[6:]
-            yield from read_element(type_, Branch(branch.steps, kind), value)
+            yield from READERS[type_](Branch(branch.steps, kind), value)
 
 
 def _tokens(branch: Branch, node: object) -> Iterator[Value]:

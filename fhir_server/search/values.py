@@ -11,7 +11,7 @@ from itertools import chain
 
 import orjson
 
-from fhir_server.search.elements import READERS, TokenValue, Tuple, Value, read_element
+from fhir_server.search.elements import READERS, Reader, TokenValue, Tuple, Value, reader_of
 from profiles.definitions import Component, Definitions, SearchParameter
 from profiles.fhirpath import Branch, compile_expression
 
@@ -62,13 +62,16 @@ class ResourceValues:
             if parameter.expression and (parameter.type in READERS or parameter.component)
         }
         self._parts: dict[str, dict[Branch, tuple[CompositePart, ...]]] = {}
-        self._by_member: dict[str, list[tuple[SearchParameter, Branch]]] = {}
+        self._by_member: dict[str, list[tuple[SearchParameter, Branch, Reader]]] = {}
         for code, branches in self._branches.items():
             if self._has_tokens(code):
                 for branch in branches:
                     first = branch.steps[0]
                     assert isinstance(first, str), "every search expression begins with a member"
-                    self._by_member.setdefault(first, []).append((self.parameters[code], branch))
+                    read = reader_of(self.parameters[code].type, branch)
+                    self._by_member.setdefault(first, []).append(
+                        (self.parameters[code], branch, read)
+                    )
 
     def _has_tokens(self, code: str) -> bool:
         return (
@@ -87,13 +90,13 @@ class ResourceValues:
 
     def offers_only(self, kind: str, member: str) -> bool:
         """Whether all parameters that look at a member are of one type."""
-        return all(parameter.type == kind for parameter, _ in self._by_member[member])
+        return all(parameter.type == kind for parameter, *_ in self._by_member[member])
 
     def of_member(self, member: str, resource: Json) -> Iterator[tuple[SearchParameter, Value]]:
         """Every value that one member offers to any parameter that the index keeps."""
-        for parameter, branch in self._by_member[member]:
+        for parameter, branch, read in self._by_member[member]:
             for node in branch.find(resource):
-                for value in read_element(parameter.type, branch, node):
+                for value in read(branch, node):
                     yield parameter, value
 
     def first_members(self, parameter: SearchParameter) -> tuple[str, ...]:
@@ -175,7 +178,7 @@ class ResourceValues:
 
 def _read(type_: str, branches: Sequence[Branch], start: Json) -> Iterator[Value]:
     return chain.from_iterable(
-        read_element(type_, branch, node) for branch in branches for node in branch.find(start)
+        reader_of(type_, branch)(branch, node) for branch in branches for node in branch.find(start)
     )
 
 
