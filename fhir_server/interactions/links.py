@@ -6,9 +6,10 @@ These are ``Reference.reference``, elements of type uri, url, oid and uuid, and 
 import html
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from fhir_server.resource_text import ResourceText, references, rewrite_references
+from fhir_server.resource_text import ResourceText, rewrite_references
 from profiles.definitions import Definitions
 from profiles.patch.tree import Tree
 
@@ -19,19 +20,37 @@ _ABSOLUTE = re.compile(r"(https?://.+/)[A-Za-z]+/[A-Za-z0-9\-.]{1,64}")
 Resolve = Callable[[str], str | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Identities:
+    """What the entries of a transaction are: ``Type/id`` by ``fullUrl``.
+
+    Attributes:
+        only_urns: Whether all of them are urn:uuid or urn:oid, so that counting tells where none stands.
+    """
+
+    by_url: Mapping[str, str]
+    only_urns: bool
+
+
+def identities(by_url: Mapping[str, str]) -> Identities:
+    """For one transaction; made once, because it looks at all of them."""
+    return Identities(by_url, all(url.startswith("urn:") for url in by_url))
+
+
 def rewrite_links(
     resource: ResourceText,
+    own: Sequence[str],
     resolve_reference: Resolve,
-    identities: Mapping[str, str],
+    known: Identities,
     definitions: Definitions,
 ) -> ResourceText:
-    """The resource with links replaced: references by ``resolve_reference``, others by ``identities`` (fullUrl: Type/id).
+    """The resource with links replaced: its references ``own`` by ``resolve_reference``, others by the identities.
 
     Raises:
         InvalidResourceError: A reference is written with escapes in its name, so that text and value could differ.
     """
-    if _may_hold_others(resource, identities):
-        found = dict(_others(resource.value, resource.type_, (), identities, definitions))
+    if known.by_url and _may_hold_others(resource.text, own, known):
+        found = dict(_others(resource.value, resource.type_, (), known.by_url, definitions))
         if found:
             resource = _replaced(resource, found)
     return rewrite_references(resource, resolve_reference)
@@ -43,15 +62,12 @@ def root_of(full_url: str) -> str:
     return match[1] if match else ""
 
 
-def _may_hold_others(resource: ResourceText, identities: Mapping[str, str]) -> bool:
+def _may_hold_others(text: str, own: Sequence[str], known: Identities) -> bool:
     """Whether an identity may stand elsewhere than in a Reference; mostly told by counting."""
-    if not identities:
-        return False
-    if any(not full_url.startswith("urn:") for full_url in identities):
+    if not known.only_urns:
         return True
-    own = sum(reference.startswith("urn:") for reference in references(resource.value))
-    text = resource.text
-    return text.count("urn:uuid:") + text.count("urn:oid:") + text.count("\\u") > own
+    counted = sum(reference.startswith("urn:") for reference in own)
+    return text.count("urn:uuid:") + text.count("urn:oid:") + text.count("\\u") > counted
 
 
 def _others(

@@ -19,9 +19,9 @@ from fhir_server.errors import (
     PreconditionFailedError,
 )
 from fhir_server.forms import Asked, Gate, InScope, Pairs, Recorded
+from fhir_server.interactions import links
 from fhir_server.interactions.conditional import matches
 from fhir_server.interactions.desk import Desk
-from fhir_server.interactions.links import rewrite_links, root_of
 from fhir_server.interactions.stages import one
 from fhir_server.pipeline.ask import ask
 from fhir_server.pipeline.authorise import authorise
@@ -80,6 +80,7 @@ class _Transaction:
         self._gate = gate
         self._identities = Identities()
         self._conditional: dict[str, str] = {}  # Type?query -> Type/id
+        self._linked: links.Identities | None = None
 
     async def identify(self, entry: Entry) -> None:
         """Find out what an entry writes to, before anything is written."""
@@ -115,16 +116,21 @@ class _Transaction:
         """The resource of an entry with its links to other entries, and its conditional references, replaced."""
         content = entry.content
         assert content is not None
-        for reference in references(content.value):
+        own = references(content.value)
+        for reference in own:
             if "?" in reference and reference not in self._conditional and _is_local(reference):
                 self._conditional[reference] = await self._conditional_target(reference)
-        known, root = self._identities.by_url, root_of(entry.full_url)
+        known, root = self._identities.by_url, links.root_of(entry.full_url)
 
         def resolve(reference: str) -> str | None:
             found = known.get(reference) or self._conditional.get(reference)
             return found or (known.get(root + reference) if root else None)
 
-        return rewrite_links(content, resolve, known, self._desk.tools.definitions)
+        if self._linked is None:
+            self._linked = links.identities(known)
+        return links.rewrite_links(
+            content, own, resolve, self._linked, self._desk.tools.definitions
+        )
 
     async def _conditional_target(self, reference: str) -> str:
         """What a conditional reference means: one resource, be it stored or still to be written by this transaction."""

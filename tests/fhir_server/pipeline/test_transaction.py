@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from fhir_server.interactions.links import rewrite_links, root_of
-from fhir_server.resource_text import read_resource
+from fhir_server.interactions.links import identities, rewrite_links, root_of
+from fhir_server.resource_text import ResourceText, read_resource, references
 from profiles.definitions import r4
 
 from ..clinic import HOUSE, Answer, Clinic, Json, entry, observation, patient, transaction
@@ -184,9 +184,14 @@ async def test_an_entry_that_is_no_patch_is_refused(
 # --- links
 
 
+def _rewritten(resource: ResourceText, known: dict[str, str]) -> ResourceText:
+    own = references(resource.value)
+    return rewrite_links(resource, own, known.get, identities(known), r4())
+
+
 def _linked(resource: Json, **identities: str) -> Json:
     known = {ONE: "Patient/1", TWO: "Patient/2", **identities}
-    made = rewrite_links(read_resource(json.dumps(resource).encode()), known.get, known, r4())
+    made = _rewritten(read_resource(json.dumps(resource).encode()), known)
     assert made.value == read_resource(made.text.encode()).value
     return json.loads(made.text)  # type: ignore[no-any-return]
 
@@ -220,7 +225,7 @@ def test_links_are_replaced_where_the_standard_names_them_and_nowhere_else() -> 
 def test_a_resource_without_links_keeps_its_bytes() -> None:
     text = '{"resourceType" : "Observation", "valueQuantity":{"value":1.00}, "note":[{"text":"urn:uuid:x"}]}'
     resource = read_resource(text.encode())
-    assert rewrite_links(resource, {}.get, {ONE: "Patient/1"}, r4()).text == text
+    assert _rewritten(resource, {ONE: "Patient/1"}).text == text
 
 
 async def test_a_relative_reference_is_read_with_the_base_of_its_own_full_url(
