@@ -30,7 +30,9 @@ def respond(recorded: Recorded, method: str, form: Form) -> Response:
         body, media = recorded.body, headers["Content-Type"]
     else:
         body, media = _written(recorded.body, form)
-    return Response(b"" if method == "HEAD" else body, recorded.status, headers, media)
+    if method == "HEAD":  # what a GET would say, without what it would send (RFC 9110, 9.3.2)
+        return Response(b"", recorded.status, {**headers, "Content-Length": str(len(body))}, media)
+    return Response(body, recorded.status, headers, media)
 
 
 def _written(body: bytes, form: Form) -> tuple[bytes, str]:

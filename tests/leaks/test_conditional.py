@@ -1,6 +1,7 @@
 """A condition finds only what its caller may see, and gives no more than the caller may read."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -132,3 +133,115 @@ async def test_a_denied_action_to_collect_hides_even_that_the_patient_exists(
     known = await closed.ask(OTHER, "POST", "Observation", observation("x", "a"))
     unknown = await closed.ask(OTHER, "POST", "Observation", observation("x", "nobody"))
     assert (known.status, known.body) == (unknown.status, unknown.body)
+
+
+# --- update, patch and delete by a condition; patches as questions
+
+MERGE = {"content-type": "application/merge-patch+json"}
+WRITES = [("PUT", {}), ("PATCH", MERGE), ("DELETE", {})]
+
+
+def _body(method: str) -> object:
+    return {"PUT": _new(), "PATCH": b'{"status":"amended"}', "DELETE": None}[method]
+
+
+@pytest.mark.parametrize(("method", "headers"), WRITES)
+async def test_a_hidden_match_is_as_if_there_were_none(
+    closed: Clinic, method: str, headers: dict[str, str]
+) -> None:
+    url = f"Observation?{CONDITION}"
+    none = "Observation?identifier=urn:mrn|nobody"
+    hidden = await closed.ask(OTHER, method, url, _body(method), headers)
+    missing = await closed.ask(OTHER, method, none, _body(method), headers)
+    assert hidden.status == missing.status == {"PUT": 201, "PATCH": 404, "DELETE": 204}[method]
+    if method != "PUT":
+        assert hidden.body == missing.body
+    kept = await closed.get(HOUSE, "Observation/hidden")
+    assert (kept.status, kept.headers["ETag"]) == (200, 'W/"1"')
+
+
+@pytest.mark.parametrize(("method", "headers"), WRITES)
+async def test_of_two_matches_only_the_visible_one_counts(
+    closed: Clinic, method: str, headers: dict[str, str]
+) -> None:
+    """Two patients' records with the same identifier: the hidden one makes no 412."""
+    await closed.put(observation("open", "a", identifier=IDENTIFIER))
+    answer = await closed.ask(OTHER, method, f"Observation?{CONDITION}", _body(method), headers)
+    assert answer.status in (200, 204)
+    assert (await closed.get(HOUSE, "Observation/hidden")).headers["ETag"] == 'W/"1"'
+
+
+@pytest.mark.parametrize(("method", "headers"), WRITES)
+@pytest.mark.parametrize("kind", ["alone", "transaction"])
+async def test_whoever_may_only_write_asks_nothing_by_a_condition(
+    closed: Clinic, method: str, headers: dict[str, str], kind: str
+) -> None:
+    closed.caller("writer", "system/Observation.cud")
+    for value in ("77", "nobody"):
+        url = f"Observation?identifier=urn:mrn|{value}"
+        if kind == "alone":
+            answer = await closed.ask("writer", method, url, _body(method), headers)
+        else:
+            binary = {
+                "resourceType": "Binary",
+                "contentType": MERGE["content-type"],
+                "data": "e30=",
+            }
+            body = {"PUT": _new(), "PATCH": binary, "DELETE": None}[method]
+            bundle = transaction(entry(method, url, body))  # type: ignore[arg-type]
+            answer = await closed.ask("writer", "POST", "", bundle)
+        assert answer.status == 403
+        assert b"hidden" not in answer.body
+
+
+async def test_whoever_may_not_read_learns_nothing_by_a_patch(closed: Clinic) -> None:
+    """A test operation asks what is in a record, and the answer shows all of it."""
+    closed.caller("writer", "system/Observation.cud")
+    for status in (b"final", b"amended"):
+        test = b'[{"op":"test","path":"/status","value":"' + status + b'"}]'
+        kind = {"content-type": "application/json-patch+json"}
+        answer = await closed.ask("writer", "PATCH", "Observation/hidden", test, kind)
+        assert answer.status == 403
+
+
+async def test_a_patch_needs_the_record_to_be_in_reach_of_the_scope_to_read(closed: Clinic) -> None:
+    closed.caller("narrow", "system/Observation.u system/Observation.r?status=amended")
+    answer = await closed.ask("narrow", "PATCH", "Observation/hidden", b"{}", MERGE)
+    missing = await closed.ask("narrow", "PATCH", "Observation/nobody", b"{}", MERGE)
+    assert (answer.status, answer.body) == (404, missing.body)
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"status":"amended"}', b'{"id":"x"}', b"[", b"7"])
+async def test_a_patch_of_a_hidden_record_equals_one_of_a_missing_one(
+    closed: Clinic, body: bytes
+) -> None:
+    hidden = await closed.ask(OTHER, "PATCH", "Observation/hidden", body, MERGE)
+    missing = await closed.ask(OTHER, "PATCH", "Observation/nobody", body, MERGE)
+    assert (hidden.status, hidden.body) == (missing.status, missing.body)
+
+
+async def test_a_patch_can_not_give_a_record_to_a_patient_who_does_not_permit_it(
+    closed: Clinic,
+) -> None:
+    await closed.put(observation("open", "a"))
+    body = b'{"subject":{"reference":"Patient/b"}}'  # who has shared nothing
+    await closed.put(patient("b"))
+    answer = await closed.ask(OTHER, "PATCH", "Observation/open", body, MERGE)
+    assert answer.status == 404
+    assert (await closed.get(HOUSE, "Observation/open")).headers["ETag"] == 'W/"1"'
+
+
+async def test_a_patch_can_not_take_a_label_to_read_what_it_hides(closed: Clinic) -> None:
+    answer = await closed.ask(OTHER, "PATCH", "Observation/hidden", b'{"meta":null}', MERGE)
+    assert answer.status == 404
+    assert (await closed.get(OTHER, "Observation/hidden")).status == 404
+
+
+async def test_several_are_deleted_only_where_all_are_permitted(closed: Clinic) -> None:
+    tools = replace(closed.pipeline.tools, most_deleted=10)
+    closed.pipeline = replace(closed.pipeline, tools=tools)
+    for id_ in ("o1", "o2"):
+        await closed.put(observation(id_, "a", identifier=IDENTIFIER))
+    assert (await closed.ask(OTHER, "DELETE", f"Observation?{CONDITION}")).status == 204
+    assert (await closed.get(HOUSE, "Observation/o1")).status == 410
+    assert (await closed.get(HOUSE, "Observation/hidden")).status == 200

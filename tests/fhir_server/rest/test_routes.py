@@ -196,6 +196,67 @@ async def test_a_head_is_a_get_without_its_body(served: Served) -> None:
     assert (await served.ask("HEAD", "/Patient/never")).status_code == 404
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/metadata", "/Patient", "/Patient?_id=h", "/Patient/h/_history", "/Patient/h/_history/1", "/Patient/_history",
+        "/_history?_count=1&_since=2100-01-01",
+    ],
+)  # fmt: skip
+async def test_every_get_can_be_a_head(served: Served, url: str) -> None:
+    await served.ask("PUT", "/Patient/h", b'{"resourceType":"Patient","id":"h"}')
+    whole, head = await served.ask("GET", url), await served.ask("HEAD", url)
+    assert (head.status_code, head.content) == (whole.status_code, b"") == (200, b"")
+    assert abs(int(head.headers["content-length"]) - len(whole.content)) < 200
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "allow"),
+    [
+        ("PUT", "/Patient", "GET, HEAD, POST"), ("POST", "/Patient/1", "DELETE, GET, HEAD, PATCH, PUT"),
+        ("PATCH", "/AuditEvent/1", "GET, HEAD"), ("DELETE", "/AuditEvent?_id=1", "GET, HEAD, POST"),
+        ("PUT", "/metadata", "GET, HEAD"),
+        ("POST", "/Patient/_history", "GET, HEAD"), ("DELETE", "/_history", "GET, HEAD"),
+        ("PATCH", "/Patient/1/_history/1", "GET, HEAD"),
+        ("GET", "/Patient/_search", "POST"),
+    ],
+)  # fmt: skip
+async def test_a_405_says_what_is_allowed(
+    served: Served, method: str, url: str, allow: str
+) -> None:
+    answer = await served.ask(method, url, b"{}")
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == allow
+    _is_outcome(answer)
+
+
+async def test_the_statement_says_what_the_router_does(served: Served) -> None:
+    statement = (await served.ask("GET", "/metadata")).json()
+    told = {r["type"]: r for r in statement["rest"][0]["resource"]}
+    codes = {i["code"] for i in told["Patient"]["interaction"]}
+    assert codes == {
+        "read", "vread", "create", "update", "patch", "delete", "search-type", "history-type", "history-instance",
+    }  # fmt: skip
+    assert {i["code"] for i in told["AuditEvent"]["interaction"]} == codes - {
+        "update",
+        "patch",
+        "delete",
+    }
+    patient = told["Patient"]
+    assert (patient["conditionalRead"], patient["conditionalDelete"]) == ("full-support", "single")
+    assert (
+        patient["conditionalCreate"]
+        is patient["conditionalUpdate"]
+        is patient["updateCreate"]
+        is True
+    )
+    assert told["AuditEvent"]["conditionalDelete"] == "not-supported"
+    assert {"transaction", "batch", "history-system"} <= {
+        i["code"] for i in statement["rest"][0]["interaction"]
+    }
+    assert "application/json-patch+json" in statement["patchFormat"]
+
+
 async def test_a_read_says_version_and_time_and_can_be_conditional(served: Served) -> None:
     made = await served.ask("POST", "/Patient", GOOD)
     assert made.status_code == 201
