@@ -34,8 +34,8 @@ class Orders:
 
     def rows(self, key: bytes, now: int) -> list[bytes] | None:
         """The row keys of an order; None if it is gone."""
-        expires, joined = self._kept.get(key, (0, b""))
-        if expires < now or not key:
+        expires, joined = self._kept.get(key, (-1, b""))
+        if expires < now:
             return None
         return [joined[at : at + _ROW] for at in range(0, len(joined), _ROW)]
 
