@@ -4,8 +4,9 @@ Dates sort by the instants they begin (descending: end) with, numbers and quanti
 references by what they say, all else by its text.  Composites, places and whole-resource parameters have no order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
+from typing import TypeVar
 
 from fhir_server.forms import Record
 from fhir_server.search.dates import Interval
@@ -16,23 +17,32 @@ from fhir_server.search.strings import normalise
 from fhir_server.search.values import ResourceValues
 
 Key = tuple[int | Decimal, int, str]
+Keys = tuple[Key | None, ...]
+_T = TypeVar("_T")
+_NO_KEY: Key = (0, 0, "")
 
 
-def sort_records(
-    records: Sequence[Record], sorts: Sequence[Sort], values: ResourceValues
-) -> list[Record]:
-    """The records in the order of the sort keys, the first key counting most."""
-    ordered = list(records)
-    for sort in reversed(sorts):
-        keyed = [
-            (_key(values.find(sort.parameter, r.value), descending=sort.descending), r)
-            for r in ordered
-        ]
-        present = [(k, r) for k, r in keyed if k is not None]
-        missing = [r for k, r in keyed if k is None]
-        present.sort(key=lambda pair: pair[0], reverse=sort.descending)
-        ordered = [r for _, r in present] + missing
-    return ordered
+def sort_keys(record: Record, sorts: Sequence[Sort], values: ResourceValues) -> Keys:
+    """The key of a record for each sort; None where it has no value."""
+    return tuple(
+        _key(values.find(sort.parameter, record.value), descending=sort.descending)
+        for sort in sorts
+    )
+
+
+def in_order(keyed: Sequence[tuple[Keys, _T]], sorts: Sequence[Sort]) -> list[_T]:
+    """What has these keys in their order, the first key counting most."""
+    ordered = list(keyed)
+    for number, sort in reversed(list(enumerate(sorts))):
+        present = [pair for pair in ordered if pair[0][number] is not None]
+        missing = [pair for pair in ordered if pair[0][number] is None]
+        present.sort(key=_by(number), reverse=sort.descending)
+        ordered = present + missing
+    return [one for _, one in ordered]
+
+
+def _by(number: int) -> Callable[[tuple[Keys, object]], Key]:
+    return lambda pair: pair[0][number] or _NO_KEY
 
 
 def _key(found: Sequence[Value], *, descending: bool) -> Key | None:

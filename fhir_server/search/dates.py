@@ -19,6 +19,8 @@ from fhir_server.errors import InvalidParameterError
 DAY = 86_400_000
 FOREVER = 8_000_000_000_000  # year 2223
 NEVER = -5_400_000_000_000  # year 1798
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 _LEVELS = 7
 _FIRST_DAY, _LAST_DAY = NEVER // DAY, FOREVER // DAY
 _DATE = re.compile(
@@ -74,27 +76,29 @@ def _interval(
             length = 366 if isleap(first.year) else 365
         low_ms = _ms(first)
         return Interval(low_ms, low_ms + length * DAY, by_day=True)
-    offset = _offset(zone)
+    offset, clock = _offset(zone)
     leap = second == "60"
     at = datetime(
         *(int(year), int(month), int(day), int(hour), int(minute)),
         59 if leap else int(second or 0),
-        tzinfo=timezone(offset),
+        tzinfo=clock,
     )
     low_ms = _ms(at) + (1000 if leap else 0) + int((fraction or "0").ljust(3, "0")[:3])
     width = 60_000 if second is None else 1000 if fraction is None else 1
-    return Interval(low_ms, low_ms + width, int(offset / timedelta(milliseconds=1)))
+    return Interval(low_ms, low_ms + width, offset)
 
 
-def _offset(zone: str | None) -> timedelta:
+def _offset(zone: str | None) -> tuple[int, timezone]:
+    """The offset of a zone from UTC, in milliseconds, and the zone."""
     if zone is None or zone == "Z":
-        return timedelta(0)
+        return 0, UTC
     sign = -1 if zone[0] == "-" else 1
-    return sign * timedelta(hours=int(zone[1:3]), minutes=int(zone[4:6]))
+    offset = sign * timedelta(hours=int(zone[1:3]), minutes=int(zone[4:6]))
+    return offset // _MILLISECOND, timezone(offset)
 
 
 def _ms(at: datetime) -> int:
-    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    return (at - _EPOCH) // _MILLISECOND
 
 
 def days(span: Interval) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 What other records decide (chains, ``_has``) comes in as ``Joined``: what the index can be asked for it, and the exact check.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from fhir_server.store.protocol import SealedVersion, Selection
 from smart_auth.scopes import Scope
 
 _CHUNK = 128
+_MOST_AGAIN = 10_000  # at least a page
 _HIDDEN = 10  # times as many candidates may be looked at as may be permitted
 
 
@@ -123,11 +124,8 @@ class Finder:
 
     async def judge(self, versions: Sequence[SealedVersion]) -> AsyncIterator[Record]:
         """Those of the candidates that are permitted and wanted."""
-        reach = self._reach
-        admitted = await reach.desk.gate.admit(
-            located(reach.in_scope, versions, covering=self._covering)
-        )
-        reach.budget.spend(len(versions), len(admitted))
+        admitted = await self._admit(versions)
+        self._reach.budget.spend(len(versions), len(admitted))
         for record in admitted:
             if self._matcher.matches(record.value) and await self._all_hold(record):
                 yield record
@@ -138,6 +136,12 @@ class Finder:
         wanted = rows if own is None else rows.intersection(own)
         async for record in self.find(replace(self.selection, rows=tuple(sorted(wanted)))):
             yield record
+
+    async def again(self, rows: Iterable[bytes]) -> dict[bytes, Record]:
+        """Records found before in this request, by row key; they were paid for then."""
+        wanted = replace(self.selection, rows=tuple(sorted(rows)), limit=_MOST_AGAIN)
+        found = await self._admit(await self._reach.desk.reader.select(wanted))
+        return {record.version.row: record for record in found}
 
     async def few(self, most: int) -> list[Record] | None:
         """All wanted records, or None if there are more than ``most`` candidates; none of those is opened then."""
@@ -151,6 +155,12 @@ class Finder:
     def with_criteria(self, wanted: Wanted) -> "Finder":
         """A finder of the same joins that wants more."""
         return Finder(self._reach, wanted, self._covering, self._joined)
+
+    async def _admit(self, versions: Sequence[SealedVersion]) -> tuple[Record, ...]:
+        reach = self._reach
+        return await reach.desk.gate.admit(
+            located(reach.in_scope, versions, covering=self._covering)
+        )
 
     async def _all_hold(self, record: Record) -> bool:
         for joined in self._joined:

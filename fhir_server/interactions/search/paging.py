@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from fhir_server.forms import Pairs, Record
 from fhir_server.interactions.cursors import Place
 from fhir_server.interactions.search.finding import Finder, Reach
-from fhir_server.interactions.sorting import sort_records
+from fhir_server.interactions.sorting import in_order, sort_keys
 from fhir_server.search.query import Query
 from fhir_server.store.protocol import Selection
 
@@ -36,6 +36,15 @@ class Page:
     total: int | None
     after: Place | None
     counted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A match by its place: the number of its finder, its row key, its place in the order of creation."""
+
+    finder: int
+    row: bytes
+    rid: int
 
 
 class Pager:
@@ -145,21 +154,36 @@ class Pager:
         )
 
     async def _sorted(self, start: Place | None) -> Page:
-        everything = [
-            record for finder in self._finders async for record in finder.find(finder.selection)
-        ]
-        ordered = sort_records(everything, self._query.sorts, self._finders[0].values)
+        ordered = await self._order()
         first = _behind(ordered, start) if start is not None else 0
         last = first + self._query.count
         if not first < last < len(ordered):
-            return Page(tuple(ordered[first:last]), len(ordered), None)
+            return Page(await self._rows(ordered[first:last]), len(ordered), None)
         key = b""
         if len(self._finders) == 1:
-            rows = [record.version.row for record in ordered[last:]]
+            rows = [place.row for place in ordered[last:]]
             key = self._reach.desk.tools.cursors.orders.keep(rows, self._now())
-        shown = ordered[max(first, last - _REMEMBERED) : last]
+        shown = [place.rid for place in ordered[max(first, last - _REMEMBERED) : last]]
         after = _place(last, key, 0, shown)
-        return Page(tuple(ordered[first:last]), len(ordered), after)
+        return Page(await self._rows(ordered[first:last]), len(ordered), after)
+
+    async def _order(self) -> list[_Row]:
+        """All matches in order.  Each is opened for its keys and let go: the page alone is held in plaintext."""
+        sorts, values = self._query.sorts, self._finders[0].values
+        keyed = [
+            (sort_keys(r, sorts, values), _Row(number, r.version.row, r.version.rid))
+            for number, finder in enumerate(self._finders)
+            async for r in finder.find(finder.selection)
+        ]
+        return in_order(keyed, sorts)
+
+    async def _rows(self, places: Sequence[_Row]) -> tuple[Record, ...]:
+        """The records of some rows, opened again."""
+        found: dict[bytes, Record] = {}
+        for number in {place.finder for place in places}:
+            rows = [place.row for place in places if place.finder == number]
+            found |= await self._finders[number].again(rows)
+        return tuple(found[place.row] for place in places)
 
     async def _kept(self, start: Place) -> Page | None:
         """A later page by the order that the first one kept; None if that is gone."""
@@ -178,7 +202,10 @@ class Pager:
         if at >= len(rows):
             return Page(tuple(shown), None, None)
         after = _place(
-            int(str(number)) + len(shown), bytes.fromhex(str(key)), at, shown[-_REMEMBERED:]
+            int(str(number)) + len(shown),
+            bytes.fromhex(str(key)),
+            at,
+            [r.version.rid for r in shown[-_REMEMBERED:]],
         )
         return Page(tuple(shown), None, after)
 
@@ -214,13 +241,13 @@ def _numbers(place: Place) -> tuple[int, ...]:
     return tuple(int(str(part)) for part in place)
 
 
-def _place(last: int, key: bytes, at: int, shown: Sequence[Record]) -> Place:
+def _place(last: int, key: bytes, at: int, shown: Sequence[int]) -> Place:
     """The place behind a sorted page: its number, the kept order and where it goes on in that, the rows just shown."""
-    return [last, key.hex(), at, *(record.version.rid for record in reversed(shown))]
+    return [last, key.hex(), at, *reversed(shown)]
 
 
-def _behind(ordered: Sequence[Record], start: Place) -> int:
+def _behind(ordered: Sequence[_Row], start: Place) -> int:
     """Where the next page begins: behind the last row shown that is still there, or at its number if none is."""
     number, _, _, *shown = start
-    rows = {record.version.rid: at + 1 for at, record in enumerate(ordered)}
+    rows = {place.rid: at + 1 for at, place in enumerate(ordered)}
     return next((rows[rid] for rid in shown if rid in rows), int(str(number)))
