@@ -10,6 +10,7 @@ from fhir_server.interactions.stages import document
 from fhir_server.search.values import Searchable
 from profiles.definitions import Definitions
 
+_MOST_TARGETS = 20  # of a reference that is named as a way back
 _OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
 
 
@@ -59,6 +60,7 @@ def capability_statement(
             }
         ],
     }
+    backward = _backward(definitions, searchable)
     statement = {
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -74,7 +76,7 @@ def capability_statement(
                 "mode": "server",
                 "security": security,
                 "resource": [
-                    _resource(type_, searchable, most_deleted)
+                    _resource(type_, searchable, most_deleted, backward)
                     for type_ in sorted(definitions.resource_types)
                 ],
                 "interaction": [{"code": code} for code in system_codes()],
@@ -84,7 +86,21 @@ def capability_statement(
     return orjson.dumps(statement)
 
 
-def _resource(type_: str, searchable: Searchable, most_deleted: int) -> dict[str, object]:
+def _backward(definitions: Definitions, searchable: Searchable) -> dict[str, list[str]]:
+    """The references that may lead to each type; those that may lead to any type are left to ``*``."""
+    found: dict[str, list[str]] = {}
+    for source in sorted(definitions.resource_types):
+        values = searchable.of(source)
+        for code, parameter in sorted(values.parameters.items()):
+            if values.reads(code) and len(parameter.target) <= _MOST_TARGETS:
+                for target in parameter.target:
+                    found.setdefault(target, []).append(f"{source}:{code}")
+    return found
+
+
+def _resource(
+    type_: str, searchable: Searchable, most_deleted: int, backward: dict[str, list[str]]
+) -> dict[str, object]:
     values = searchable.of(type_)
     parameters = [p for code, p in sorted(values.parameters.items()) if values.reads(code)]
     offered = codes_of(type_)
@@ -99,11 +115,10 @@ def _resource(type_: str, searchable: Searchable, most_deleted: int) -> dict[str
         "conditionalRead": "full-support",
         "conditionalUpdate": is_conditional("update") and "update" in offered,
         "conditionalDelete": deletion or "not-supported",
-        "searchInclude": [f"{type_}:{p.code}" for p in parameters if p.type == "reference"],
+        "searchInclude": ["*", *(f"{type_}:{p.code}" for p in parameters if p.type == "reference")],
+        "searchRevInclude": ["*", *backward.get(type_, ())],
         "searchParam": [{"name": p.code, "definition": p.url, "type": p.type} for p in parameters],
     }
-    if not described["searchInclude"]:
-        del described["searchInclude"]
     if type_ == "AuditEvent":
         described["operation"] = [
             {

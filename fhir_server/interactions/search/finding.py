@@ -19,7 +19,6 @@ from fhir_server.store.protocol import SealedVersion, Selection
 from smart_auth.scopes import Scope
 
 _CHUNK = 128
-_MOST_AGAIN = 10_000  # at least a page
 _HIDDEN = 10  # times as many candidates may be looked at as may be permitted
 
 
@@ -139,7 +138,8 @@ class Finder:
 
     async def again(self, rows: Iterable[bytes]) -> dict[bytes, Record]:
         """Records found before in this request, by row key; they were paid for then."""
-        wanted = replace(self.selection, rows=tuple(sorted(rows)), limit=_MOST_AGAIN)
+        named = tuple(sorted(rows))
+        wanted = replace(self.selection, rows=named, limit=len(named))
         found = await self._admit(await self._reach.desk.reader.select(wanted))
         return {record.version.row: record for record in found}
 

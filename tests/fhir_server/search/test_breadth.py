@@ -150,3 +150,11 @@ async def test_the_total_is_told_as_it_is_asked_for(stored: Clinic) -> None:
         assert ("total" in answer.json) == told
     answer = await stored.get(HOUSE, "Observation?_total=accurate&_count=2&_sort=status")
     assert (await stored.get(HOUSE, answer.next)).json["total"] == 5
+
+
+async def test_the_capability_statement_names_the_ways_back(stored: Clinic) -> None:
+    statement = (await stored.ask(None, "GET", "metadata")).json["rest"][0]
+    [described] = [r for r in statement["resource"] if r["type"] == "Patient"]
+    assert "Observation:patient" in described["searchRevInclude"]
+    assert described["searchInclude"][0] == "*"
+    assert {"code": "search-system"} in statement["interaction"]
