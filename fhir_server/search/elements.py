@@ -8,6 +8,7 @@ derived from it, Money (its currency is a code of ISO 4217), Range, SampledData.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import partial
@@ -158,10 +159,8 @@ def _dates(branch: Branch, node: object) -> Iterator[Value]:
 
 def _intervals(type_: str, node: object) -> Iterator[Interval]:
     if isinstance(node, str):
-        try:
+        with suppress(InvalidParameterError):  # validated on write, unless stored leniently
             yield interval(node)
-        except InvalidParameterError:
-            return  # validated on write: only a value stored leniently can come here
     elif isinstance(node, dict):
         if type_ == "Timing":
             events = node.get("event")
@@ -170,7 +169,8 @@ def _intervals(type_: str, node: object) -> Iterator[Interval]:
             repeat = node.get("repeat")
             node = repeat.get("boundsPeriod") if isinstance(repeat, dict) else None
         if isinstance(node, dict) and (node.get("start") or node.get("end")):
-            yield _period(node)
+            with suppress(InvalidParameterError):
+                yield _period(node)
 
 
 def _period(node: Json) -> Interval:
