@@ -10,7 +10,8 @@ def test_fhir_kit_client(run: Run, mark: str) -> None:
     assert told.pop("tokenUrl").endswith("/token")
     assert told == {
         "fhirVersion": "4.0.1", "read": mark, "updated": "2", "patched": "male", "vread": "none", "firstPage": 2,
-        "nextPage": 1,        "posted": 1, "compartment": 3, "history": 3, "typeHistory": "history", "batch": ["200", "200", "404"],
+        "nextPage": 1, "posted": 1, "compartment": 3,
+        "history": 3, "typeHistory": "history", "batch": ["200", "200", "404"],
         "transaction": ["204", "201"], "gone": 410,
     }  # fmt: skip
 
@@ -21,5 +22,5 @@ def test_medplum(run: Run, mark: str) -> None:
     assert told.pop("validated") in ("OperationOutcome", "not registered")
     assert told == {
         "read": mark, "same": True, "updated": "2", "upserted": "male", "patched": True, "found": 1, "one": True,
-        "history": 4,        "batch": "200", "binary": "plain text", "gone": "deleted",
+        "history": 4, "batch": "200", "binary": "plain text", "gone": "deleted",
     }  # fmt: skip
