@@ -99,11 +99,12 @@ class Interaction:
 
     Attributes:
         code: R4 restful-interaction (``interactions/registered.py`` has those that there are).
-        compartment: ``Patient/1`` of a search in a compartment, or empty.
+        compartment: ``Patient/1`` of a search in a compartment, or of what an operation is performed on; or empty.
         version: Of vread.
         query: Search parameters, in their order.
-        content: The resource sent.
+        content: The resource sent; of an operation its Parameters, those that are plain values being in ``query``, too.
         patch: The patch sent.
+        operation: Name of an operation, without ``$``.
         condition: Search of a conditional create, update, patch or delete; None if it is not conditional.
         preconditions: ``If-Match`` and its like.
         prefer: ``return`` and ``handling`` of ``Prefer``.
@@ -115,6 +116,7 @@ class Interaction:
     version: int | None = None
     query: Pairs = ()
     compartment: str = ""
+    operation: str = ""
     content: ResourceText | None = None
     patch: Patch | None = None
     condition: Pairs | None = None

@@ -5,7 +5,12 @@ import orjson
 from fhir_server.forms import InScope, Opened
 from fhir_server.interactions.desk import Desk
 from fhir_server.interactions.patching import FORMATS
-from fhir_server.interactions.registered import codes_of, is_conditional, system_codes
+from fhir_server.interactions.registered import (
+    codes_of,
+    is_conditional,
+    operations_of,
+    system_codes,
+)
 from fhir_server.interactions.stages import document
 from fhir_server.search.values import Searchable
 from profiles.definitions import Definitions
@@ -80,6 +85,7 @@ def capability_statement(
                     for type_ in sorted(definitions.resource_types)
                 ],
                 "interaction": [{"code": code} for code in system_codes()],
+                "operation": _operations(""),
             }
         ],
     }
@@ -119,11 +125,11 @@ def _resource(
         "searchRevInclude": ["*", *backward.get(type_, ())],
         "searchParam": [{"name": p.code, "definition": p.url, "type": p.type} for p in parameters],
     }
-    if type_ == "AuditEvent":
-        described["operation"] = [
-            {
-                "name": "receipt",
-                "definition": "https://consentry.example/OperationDefinition/AuditEvent-receipt",
-            }
-        ]
+    operations = _operations(type_)
+    if operations:
+        described["operation"] = operations
     return described
+
+
+def _operations(type_: str) -> list[dict[str, str]]:
+    return [{"name": o.name, "definition": o.definition} for o in operations_of(type_)]

@@ -35,7 +35,7 @@ async def patch(in_scope: InScope, desk: Desk, id_: str = "") -> Opened:
     previous = await current_record(in_scope, desk, current)
     if previous is None:
         raise GoneError("the resource was deleted")
-    await _require_readable(in_scope, desk, current)
+    await require_readable(in_scope, desk, current)
     require_preconditions(interaction, current)
     assert interaction.patch is not None
     content = _changed(interaction.patch, previous, desk)
@@ -60,11 +60,17 @@ async def patched(in_scope: InScope, desk: Desk) -> str:
     return found.id_
 
 
-async def _require_readable(in_scope: InScope, desk: Desk, current: SealedVersion) -> None:
+async def require_readable(in_scope: InScope, desk: Desk, current: SealedVersion) -> None:
+    """Refuse a caller who may change the current version, but not read it.
+
+    Raises:
+        ScopeError: The token does not cover reading its type.
+        NotFoundError: Consent does not permit it.
+    """
     caller, type_ = in_scope.asked.requester.caller, in_scope.asked.interaction.type_
     covering = caller.scopes.covers(type_, "r") if caller else ()
     if not covering:
-        raise ScopeError(f"a patch needs a scope to read {type_}, besides that to update it")
+        raise ScopeError(f"this needs a scope to read {type_}, besides that to update it")
     if not await desk.gate.admit(located(in_scope, (current,), covering=covering)):
         raise NotFoundError(MISSING)
 

@@ -6,6 +6,8 @@ A shape is a path below the base with its variable parts in brackets; ``[type]?`
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from fhir_server.interactions.operations.offered import OPERATIONS, Operation, find_operation
+
 FIXED_TYPES = frozenset({"AuditEvent"})  # what is never changed or deleted
 _CHANGES = frozenset({"update", "patch", "delete"})
 
@@ -28,12 +30,12 @@ class Registered:
 
     def offers(self, type_: str) -> bool:
         """Whether it is possible for a type."""
-        if type_ in FIXED_TYPES and self.code in _CHANGES:
+        if type_ in FIXED_TYPES and (self.code in _CHANGES or self.letter == "u"):
             return False
         return not self.types or type_ in self.types
 
 
-REGISTERED = (
+_INTERACTIONS = (
     Registered("GET", "metadata", "capabilities"),
     Registered("POST", "", "transaction"),  # and batch: the Bundle says which
     Registered("GET", "", "search-system", "s"),
@@ -56,15 +58,54 @@ REGISTERED = (
     Registered("DELETE", "[type]/[id]", "delete", "d"),
     Registered("GET", "[type]/[id]/_history", "history-instance", "r"),
     Registered("GET", "[type]/[id]/_history/[vid]", "vread", "r"),
-    Registered("GET", "[type]/[id]/$receipt", "operation", "r", frozenset({"AuditEvent"})),
 )
-LETTERS = {found.code: found.letter for found in REGISTERED if found.letter}
-_AT = {(found.method, found.shape): found for found in REGISTERED}
+REGISTERED = (
+    *_INTERACTIONS,
+    *(
+        Registered(method, f"{before}${operation.name}", "operation", letter, operation.types)
+        for operation in OPERATIONS
+        for before, letter in operation.levels
+        for method in operation.methods
+    ),
+)
+_LETTERS = {found.code: found.letter for found in _INTERACTIONS if found.letter}
+_AT: dict[tuple[str, str], list[Registered]] = {}
+for _found in REGISTERED:
+    _AT.setdefault((_found.method, _found.shape), []).append(_found)
 
 
-def registered(method: str, shape: str) -> Registered | None:
-    """The interaction of a method (GET stands for HEAD, too) at a shape."""
-    return _AT.get((method, shape))
+def registered(method: str, shape: str, type_: str) -> Registered | None:
+    """The interaction of a method (GET stands for HEAD, too) at a shape, for a type."""
+    return next((found for found in _AT.get((method, shape), ()) if found.offers(type_)), None)
+
+
+def letter_of(code: str, operation: str, type_: str, id_: str) -> str:
+    """The letter of the SMART scope that covers an interaction (``operation``: its name, if it is one)."""
+    if code == "operation":
+        return find_operation(operation, type_).letter(type_, id_)
+    return _LETTERS[code]
+
+
+def operations_at(shape: str, type_: str) -> tuple[str, ...]:
+    """The names of the operations that there are beside one of some shape, for a type."""
+    before = shape.partition("$")[0]
+    found = (f for f in REGISTERED if f.code == "operation" and f.offers(type_))
+    return tuple(
+        sorted({f.shape.removeprefix(before) for f in found if f.shape.partition("$")[0] == before})
+    )
+
+
+def operations_of(type_: str) -> tuple[Operation, ...]:
+    """The operations of a type, or of the system (empty), as a CapabilityStatement names them."""
+    shapes = ("[type]/$",) if type_ else ("$",)
+    names = {
+        f.shape.rpartition("$")[2]
+        for f in REGISTERED
+        if f.code == "operation"
+        and f.offers(type_)
+        and (f.shape.startswith(shapes) or (type_ and f.shape.startswith("[type]/[id]/$")))
+    }
+    return tuple(find_operation(name, type_) for name in sorted(names))
 
 
 def allowed(shapes: Iterable[str], type_: str) -> tuple[str, ...]:

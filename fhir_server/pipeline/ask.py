@@ -18,7 +18,7 @@ from fhir_server.errors import (
 )
 from fhir_server.forms import Asked, Interaction, Pairs, Patch, Received, Requester
 from fhir_server.interactions.patching import patch_in_entry, read_patch
-from fhir_server.interactions.registered import Registered, allowed, registered
+from fhir_server.interactions.registered import Registered, allowed, operations_at, registered
 from fhir_server.media import (
     FORM,
     JSON,
@@ -29,6 +29,7 @@ from fhir_server.media import (
     media_type,
     require_fhir,
 )
+from fhir_server.pipeline.parameters import parameters_sent, plain_parameters
 from fhir_server.pipeline.preconditions import preconditions, prefer
 from fhir_server.pipeline.view import parameters_of, view_of
 from fhir_server.resource_text import ResourceText, binary_of, read_resource, read_resource_xml
@@ -84,12 +85,14 @@ def ask(
 def unasked(received: Received, requester: Requester) -> Asked:
     """The request as far as it can be told, for the audit of a refusal before it was understood."""
     place = _place(received)
-    found = registered(received.method, place.shape)
+    found = registered(received.method, place.shape, place.type_)
+    operation = found is not None and found.code == "operation"
     interaction = Interaction(
         found.code if found else _GUESSES.get(received.method, "read"),
         place.type_ if re.fullmatch("[A-Za-z]{1,64}", place.type_) else "",
         place.id_ if _ID.fullmatch(place.id_) else "",
         query=received.query,
+        operation=place.shape.rpartition("$")[2] if operation else "",
     )
     return Asked(received, requester, interaction)
 
@@ -137,10 +140,13 @@ def _is_conditional(received: Received) -> bool:
 
 
 def _registered(received: Received, place: _Place) -> Registered:
-    found = registered(received.method, place.shape)
-    if found is not None and found.offers(place.type_):
+    found = registered(received.method, place.shape, place.type_)
+    if found is not None:
         return found
     methods = allowed({place.shape, place.shape.rstrip("?")}, place.type_)
+    if not methods and "$" in place.shape:
+        there = ", ".join(operations_at(place.shape, place.type_)) or "none"
+        raise NotFoundError(f"there is no such operation; here there are: {there}")
     if not methods:
         raise NotFoundError("there is nothing at this path")
     raise MethodNotAllowedError(f"{received.method} is not possible here", allow=methods)
@@ -185,8 +191,22 @@ def _history(received: Received, place: _Place, _: ResourceText | None) -> Inter
     )
 
 
-def _operation(received: Received, place: _Place, _: ResourceText | None) -> Interaction:
-    return Interaction("operation", place.type_, place.id_, query=_limited(received.query))
+def _operation(received: Received, place: _Place, content: ResourceText | None) -> Interaction:
+    """An operation: its parameters stand in the url or, posted, in Parameters (R4 operations.html, 3.2.0.2)."""
+    if received.method == "POST" and content is None and received.body:
+        content = _content(received)
+    sent = parameters_sent(content) if content else None
+    return Interaction(
+        "operation",
+        place.type_,
+        place.id_,
+        query=_limited((*received.query, *(plain_parameters(sent) if sent else ()))),
+        compartment=f"{place.type_}/{place.id_}" if place.id_ else "",
+        operation=place.shape.rpartition("$")[2],
+        content=sent,
+        preconditions=preconditions(received.headers),
+        prefer=prefer(received.headers),
+    )
 
 
 def _bundle(received: Received, _: _Place, content: ResourceText | None) -> Interaction:

@@ -44,7 +44,7 @@ _PATTERNS = {
 }
 _WRITES = frozenset({"create", "update", "patch", "delete", "batch", "transaction"})
 _SEARCHES = frozenset({"search-type", "search-system"})
-_QUERIES = _SEARCHES | {"history-type", "history-system"}
+_QUERIES = _SEARCHES | {"history-type", "history-system", "operation"}
 _MOST_NAMED = 1000
 _SUBJECTS = frozenset({"patient", "subject"})
 

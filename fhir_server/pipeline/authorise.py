@@ -5,7 +5,7 @@ This is about types and letters; the patient in context and granular parameters 
 
 from fhir_server.errors import ScopeError
 from fhir_server.forms import Asked, InScope
-from fhir_server.interactions.registered import LETTERS
+from fhir_server.interactions.registered import letter_of
 from smart_auth.scopes import Scope
 
 OPEN = frozenset({"capabilities"})
@@ -22,14 +22,18 @@ def authorise(asked: Asked) -> InScope:
     interaction = asked.interaction
     if interaction.code in OPEN:
         return InScope(asked, ())
-    if interaction.code in _SYSTEM:  # each type is looked at on its own
+    of_system = interaction.code == "operation" and not interaction.type_
+    if interaction.code in _SYSTEM or of_system:  # each type is looked at on its own
         return InScope(asked, _searching(asked))
     if interaction.code in _BUNDLES:
         return InScope(asked, _any_scope(asked))
-    covering = scopes_for(asked, interaction.type_, LETTERS[interaction.code])
+    code, operation = interaction.code, interaction.operation
+    letter = letter_of(code, operation, interaction.type_, interaction.id_)
+    covering = scopes_for(asked, interaction.type_, letter)
     if not covering:
+        asked_for = f"${operation}" if operation else code
         raise ScopeError(
-            f"the access token's scopes do not cover {interaction.code} of {interaction.type_}"
+            f"the access token's scopes do not cover {asked_for} of {interaction.type_}"
         )
     return InScope(asked, covering)
 

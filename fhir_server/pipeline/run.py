@@ -23,11 +23,11 @@ from fhir_server.interactions import (
     history,
     patch,
     read,
-    receipt,
     search,
     write,
 )
 from fhir_server.interactions.desk import Desk, Tools
+from fhir_server.interactions.operations import performing
 from fhir_server.pipeline.actors import Organizations
 from fhir_server.pipeline.ask import ask, unasked
 from fhir_server.pipeline.authenticate import authenticate
@@ -59,7 +59,7 @@ _READS: dict[str, Perform] = {
     "search-type": search.search,
     "search-system": search.search,
     "capabilities": capabilities.capabilities,
-    "operation": receipt.receipt,
+    "operation": performing.perform,
 }
 _WRITES: dict[str, Write] = {
     "create": write.create,
@@ -130,7 +130,7 @@ class Pipeline:
             async with self.vault.writing() as writer:
                 desk = self._desk(in_scope, writer, writer)
                 return await run_transaction(in_scope, desk, self._entry, self._gate)
-        if code in _WRITES:
+        if code in _WRITES or performing.writes(in_scope.asked.interaction):
             async with self.vault.writing() as writer:
                 return await self._entry(in_scope, self._desk(in_scope, writer, writer))
         complete = search.names_log(in_scope.asked.interaction)

@@ -28,8 +28,10 @@ _FEW = 1000
 _MOST_ROWS = 20_000
 
 
-async def finder_of(reach: Reach, wanted: Wanted, covering: tuple[Scope, ...]) -> Finder:
-    """A finder with its joins resolved.
+async def finder_of(
+    reach: Reach, wanted: Wanted, covering: tuple[Scope, ...], also: Sequence[Joined] = ()
+) -> Finder:
+    """A finder with its joins resolved; what ``also`` says must hold, too.
 
     Raises:
         ScopeError: A join reaches a type that the token's scopes do not let search.
@@ -39,7 +41,7 @@ async def finder_of(reach: Reach, wanted: Wanted, covering: tuple[Scope, ...]) -
     values = reach.desk.tools.searchable.of(wanted.type_)
     criteria = await with_value_sets(wanted.criteria, values, reach.in_scope, reach.desk)
     joined = [await _joined(reach, wanted.type_, join) for join in wanted.joins]
-    return Finder(reach, replace(wanted, criteria=criteria), covering, joined)
+    return Finder(reach, replace(wanted, criteria=criteria), covering, [*joined, *also])
 
 
 async def _joined(reach: Reach, type_: str, join: Join) -> Joined:

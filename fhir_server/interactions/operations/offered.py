@@ -1,0 +1,71 @@
+"""The operations that there are (R4 operations.html, 3.2.0): where each is asked for, and what scope it needs there.
+
+What an operation reaches besides what its path names is looked at type by type, when it gets there.
+"""
+
+from dataclasses import dataclass
+
+_R4 = "http://hl7.org/fhir/OperationDefinition"
+_BOTH = ("GET", "POST")
+_SYSTEM, _TYPE, _INSTANCE = "", "[type]/", "[type]/[id]/"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation.
+
+    Attributes:
+        definition: Canonical of its OperationDefinition.
+        levels: (what stands before its name, letter of the scope for the type named there); a search letter for the system
+            asks for any scope to search.
+        types: Only for these types; empty for all.
+        methods: GET only where it changes nothing.
+    """
+
+    name: str
+    definition: str
+    levels: tuple[tuple[str, str], ...]
+    types: frozenset[str] = frozenset()
+    methods: tuple[str, ...] = _BOTH
+
+    def letter(self, type_: str, id_: str) -> str:
+        """The letter of the scope that it needs where it is asked for."""
+        return dict(self.levels)[_INSTANCE if id_ else _TYPE if type_ else _SYSTEM]
+
+
+OPERATIONS = (
+    Operation("meta", f"{_R4}/Resource-meta", ((_SYSTEM, "s"), (_TYPE, "s"), (_INSTANCE, "r"))),
+    Operation("meta-add", f"{_R4}/Resource-meta-add", ((_INSTANCE, "u"),), methods=("POST",)),
+    Operation("meta-delete", f"{_R4}/Resource-meta-delete", ((_INSTANCE, "u"),), methods=("POST",)),
+    Operation(
+        "everything",
+        f"{_R4}/Patient-everything",
+        ((_TYPE, "s"), (_INSTANCE, "r")),
+        frozenset({"Patient"}),
+    ),
+    Operation(
+        "everything",
+        f"{_R4}/Encounter-everything",
+        ((_INSTANCE, "r"),),
+        frozenset({"Encounter"}),
+    ),
+    Operation(
+        "receipt",
+        "https://consentry.example/OperationDefinition/AuditEvent-receipt",
+        ((_INSTANCE, "r"),),
+        frozenset({"AuditEvent"}),
+        ("GET",),
+    ),
+)
+
+
+def find_operation(name: str, type_: str) -> Operation:
+    """The operation of a name, for a type (empty for the system).
+
+    Raises:
+        LookupError: There is none.
+    """
+    for operation in OPERATIONS:
+        if operation.name == name and (not operation.types or type_ in operation.types):
+            return operation
+    raise LookupError(name)

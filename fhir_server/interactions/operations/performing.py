@@ -1,0 +1,32 @@
+"""Which operation does what, and which of them need a unit of work."""
+
+from collections.abc import Awaitable, Callable
+
+from fhir_server.forms import InScope, Interaction, Opened
+from fhir_server.interactions.desk import Desk
+from fhir_server.interactions.operations.everything import everything
+from fhir_server.interactions.operations.meta import meta, meta_add, meta_delete
+from fhir_server.interactions.operations.receipt import receipt
+
+PERFORMED: dict[str, Callable[[InScope, Desk], Awaitable[Opened]]] = {
+    "everything": everything,
+    "meta": meta,
+    "meta-add": meta_add,
+    "meta-delete": meta_delete,
+    "receipt": receipt,
+}
+_CHANGES = frozenset({"meta-add", "meta-delete"})
+
+
+async def perform(in_scope: InScope, desk: Desk) -> Opened:
+    """Perform the operation that is asked for.
+
+    Raises:
+        FhirError: As each of them says.
+    """
+    return await PERFORMED[in_scope.asked.interaction.operation](in_scope, desk)
+
+
+def writes(interaction: Interaction) -> bool:
+    """Whether an interaction is an operation that writes."""
+    return interaction.operation in _CHANGES
