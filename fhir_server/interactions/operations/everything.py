@@ -12,7 +12,7 @@ from fhir_server.forms import InScope, Opened, Record
 from fhir_server.interactions.desk import Desk
 from fhir_server.interactions.operations.asked import Parameters
 from fhir_server.interactions.operations.care_dates import InPeriod
-from fhir_server.interactions.operations.referred import Keep, Referred, of_same
+from fhir_server.interactions.operations.referred import Keep, Referred, of_same, subject_of
 from fhir_server.interactions.read import MISSING
 from fhir_server.interactions.search.finding import Budget, Finder, Joined, Reach
 from fhir_server.interactions.search.joining import finder_of, references_in
@@ -125,7 +125,7 @@ class _Chart:
     def comes_along(self, subject: Sequence[Record]) -> Keep:
         """Which records come because others refer to them: no members, they come by themselves."""
         since = self._since.low if self._since else 0
-        same = of_same(p for record in subject for p in record.patients)
+        same = of_same(subject_of(record, self.reach.desk.tools.base) for record in subject)
 
         types = self.asked.names("_type")
 

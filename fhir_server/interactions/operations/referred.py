@@ -87,6 +87,18 @@ class Referred:
         return [found[id_] for id_ in ids if id_ in found]
 
 
+def subject_of(record: Record, base: str) -> str:
+    """The patient whom a record is about: itself, or its ``subject`` or ``patient``; empty for none."""
+    if record.version.type_ == "Patient":
+        return record.reference
+    for name in ("subject", "patient"):
+        element = record.value.get(name)
+        reference = element.get("reference") if isinstance(element, dict) else None
+        if isinstance(reference, str):
+            return local_reference(reference, "", base)
+    return ""
+
+
 def of_same(patients: Iterable[str]) -> Keep:
     """Whether a record belongs to nobody, or to some of these patients and to no other."""
     owners = frozenset(patients)
