@@ -176,6 +176,19 @@ class Consented:
 
 
 @dataclass(frozen=True, slots=True)
+class Grade:
+    """How well a record matches what was described (``$match``).
+
+    Attributes:
+        score: 0 to 100, in hundredths.
+        code: R4 match-grade.
+    """
+
+    score: int
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """A record opened for this request.
 
@@ -185,6 +198,7 @@ class Record:
         decisions: Why it was permitted, one for each patient.
         patients: References of the patients it belongs to.
         mode: ``match`` or ``include`` in a search.
+        grade: How well it matches, where that was weighed.
     """
 
     version: SealedVersion
@@ -193,6 +207,7 @@ class Record:
     decisions: tuple[Decision, ...]
     patients: tuple[str, ...]
     mode: str = "match"
+    grade: Grade | None = None
 
     @property
     def id_(self) -> str:

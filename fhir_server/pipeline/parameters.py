@@ -11,6 +11,7 @@ from decimal import Decimal
 from fhir_server.errors import BadRequestError, InvalidParameterError
 from fhir_server.forms import Pairs
 from fhir_server.resource_text import ResourceText, read_resource
+from fhir_server.search.criteria import escape
 
 _CODES = {"valueCoding": "code", "valueIdentifier": "value"}
 
@@ -77,10 +78,4 @@ def _coded(value: object, name: str) -> str | None:
     if not isinstance(value, dict) or not isinstance(code, str):
         return None
     system = value.get("system")
-    return f"{_escaped(system)}|{_escaped(code)}" if isinstance(system, str) else _escaped(code)
-
-
-def _escaped(text: str) -> str:
-    for special in "\\,|$":
-        text = text.replace(special, f"\\{special}")
-    return text
+    return f"{escape(system)}|{escape(code)}" if isinstance(system, str) else escape(code)

@@ -12,6 +12,7 @@ from fhir_server.forms import Opened, Pairs, Record, Released
 from fhir_server.pipeline.view import View, content_of, parameters_of, view_of
 from fhir_server.resource_text import instant
 
+_GRADE = "http://hl7.org/fhir/StructureDefinition/match-grade"
 _WRITES = frozenset({"create", "update", "patch"})
 
 
@@ -113,14 +114,26 @@ def _entries(opened: Opened, base: str) -> Iterator[bytes]:
             content = b"" if record.version.deleted else view.of(record)
             yield _history_entry(record, content, base)
         else:
-            mode = record.mode.encode()
-            yield b'{"fullUrl":%b,"resource":%b,"search":{"mode":"%b"}}' % (
+            yield b'{"fullUrl":%b,"resource":%b,"search":%b}' % (
                 full_url,
                 view.of(record),
-                mode,
+                _found(record),
             )
     if opened.issues:
         yield b'{"resource":%b,"search":{"mode":"outcome"}}' % outcome(opened.issues)
+
+
+def _found(record: Record) -> bytes:
+    """``Bundle.entry.search``."""
+    grade = record.grade
+    if grade is None:
+        return b'{"mode":"%b"}' % record.mode.encode()
+    graded = {
+        "extension": [{"url": _GRADE, "valueCode": grade.code}],
+        "mode": record.mode,
+        "score": grade.score / 100,
+    }
+    return json.dumps(graded, separators=(",", ":")).encode()
 
 
 def _history_entry(record: Record, content: bytes, base: str) -> bytes:

@@ -85,6 +85,11 @@ def unescape(value: str) -> str:
     return re.sub(r"\\([,|$\\])", r"\1", value)
 
 
+def escape(value: str) -> str:
+    """The opposite of ``unescape``: every character stands for itself."""
+    return re.sub(r"([,|$\\])", r"\\\1", value)
+
+
 def split_token(value: str) -> tuple[str | None, str]:
     """``system|code`` as (system or None where not given, code); ``|code`` has the empty system."""
     system, *rest = split_values(value, "|")

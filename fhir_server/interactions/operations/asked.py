@@ -47,12 +47,7 @@ class Parameters:
         Raises:
             InvalidParameterError: It is no such number.
         """
-        value = self.text(name)
-        if not value:
-            return default
-        if not (value.isascii() and value.isdigit() and len(value) <= 9 and int(value)):
-            raise InvalidParameterError(f"'{name}' must be a whole number above 0")
-        return min(int(value), most)
+        return whole_number(name, self.text(name), default, most)
 
     def flag(self, name: str) -> bool:
         """A boolean; false where it is not given.
@@ -78,3 +73,16 @@ class Parameters:
         """Values with commas between; none where it is not given."""
         value = self.text(name)
         return tuple(part.strip() for part in value.split(",")) if value else ()
+
+
+def whole_number(name: str, value: str, default: int, most: int) -> int:
+    """A whole number above 0, at most ``most``; ``default`` where none is given.
+
+    Raises:
+        InvalidParameterError: It is no such number.
+    """
+    if not value:
+        return default
+    if not (value.isascii() and value.isdigit() and len(value) <= 9 and int(value)):
+        raise InvalidParameterError(f"'{name}' must be a whole number above 0")
+    return min(int(value), most)

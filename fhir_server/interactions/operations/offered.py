@@ -49,6 +49,26 @@ OPERATIONS = (
         ((_INSTANCE, "r"),),
         frozenset({"Encounter"}),
     ),
+    Operation("lastn", f"{_R4}/Observation-lastn", ((_TYPE, "s"),), frozenset({"Observation"})),
+    Operation(
+        "docref",
+        "http://hl7.org/fhir/us/core/OperationDefinition/docref",
+        ((_TYPE, "s"),),
+        frozenset({"DocumentReference"}),
+    ),
+    Operation(
+        "document",
+        f"{_R4}/Composition-document",
+        ((_INSTANCE, "r"),),
+        frozenset({"Composition"}),
+    ),
+    Operation(
+        "match",
+        f"{_R4}/Patient-match",
+        ((_TYPE, "s"),),
+        frozenset({"Patient"}),
+        ("POST",),
+    ),
     Operation(
         "receipt",
         "https://consentry.example/OperationDefinition/AuditEvent-receipt",

@@ -4,12 +4,20 @@ from collections.abc import Awaitable, Callable
 
 from fhir_server.forms import InScope, Interaction, Opened
 from fhir_server.interactions.desk import Desk
+from fhir_server.interactions.operations.docref import docref
+from fhir_server.interactions.operations.document import document, persists
 from fhir_server.interactions.operations.everything import everything
+from fhir_server.interactions.operations.lastn import lastn
+from fhir_server.interactions.operations.match import match
 from fhir_server.interactions.operations.meta import meta, meta_add, meta_delete
 from fhir_server.interactions.operations.receipt import receipt
 
 PERFORMED: dict[str, Callable[[InScope, Desk], Awaitable[Opened]]] = {
+    "docref": docref,
+    "document": document,
     "everything": everything,
+    "lastn": lastn,
+    "match": match,
     "meta": meta,
     "meta-add": meta_add,
     "meta-delete": meta_delete,
@@ -29,4 +37,5 @@ async def perform(in_scope: InScope, desk: Desk) -> Opened:
 
 def writes(interaction: Interaction) -> bool:
     """Whether an interaction is an operation that writes."""
-    return interaction.operation in _CHANGES
+    stored = interaction.operation == "document" and persists(interaction)
+    return stored or interaction.operation in _CHANGES
