@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -24,10 +25,11 @@ from fhir_server.crypto.blind import BlindIndex
 from fhir_server.crypto.keys import new_seed
 from fhir_server.errors import SettingsError
 from fhir_server.evidence import keep_anchoring, open_evidence
-from fhir_server.interactions.capabilities import capability_statement
+from fhir_server.interactions.capabilities import Statements, capability_statement
 from fhir_server.interactions.cursors import Cursors
 from fhir_server.interactions.desk import Tools
 from fhir_server.interactions.leaf import index_rest
+from fhir_server.interactions.reindex.parameters import Parameters
 from fhir_server.ownership import administrative_types
 from fhir_server.pipeline.policies import Policies
 from fhir_server.pipeline.run import Pipeline
@@ -38,6 +40,7 @@ from fhir_server.search.values import Searchable
 from fhir_server.settings import Settings
 from fhir_server.store.sqlite import SqliteStore
 from fhir_server.store.sqlite_grants import Secrets, SqliteGrants
+from fhir_server.store.sqlite_reindex import SqliteReindexJournal
 from fhir_server.vault.keyring import KeyRing
 from fhir_server.vault.vault import Vault
 from profiles.definitions import r4
@@ -94,8 +97,13 @@ async def open_house(settings: Settings) -> House:
         admin_policies=load_template(settings.policy_name, settings.custodian),
         break_glass=frozenset(settings.break_glass),
     )
-    tools = _tools(settings, anchorer, vault.blind, await own.get("cursors", new_seed))
+    searchable = Searchable(r4())
+    tokenizer = Tokenizer(searchable, vault.blind)
+    journal = SqliteReindexJournal(store)
+    parameters = Parameters(vault, journal, searchable, tokenizer, r4())
+    tools = _tools(settings, anchorer, parameters, await own.get("cursors", new_seed))
     await index_rest(vault, tools.tokenizer, store.indexed_events)
+    await parameters.reload()
     return House(
         settings, store, vault, smart, anchorer, Pipeline(vault, smart, Policies(config), tools)
     )
@@ -176,15 +184,26 @@ def _read_list(name: str) -> list[Mapping[str, object]]:
     return content
 
 
-def _tools(settings: Settings, anchorer: Anchorer, blind: BlindIndex, cursor_key: bytes) -> Tools:
+def _tools(
+    settings: Settings, anchorer: Anchorer, parameters: Parameters, cursor_key: bytes
+) -> Tools:
     definitions = r4()
-    searchable = Searchable(definitions)
+    searchable = parameters.searchable
     since = clock().isoformat(timespec="seconds")
+    statement = partial(
+        capability_statement,
+        definitions,
+        searchable,
+        settings.fhir_base,
+        f"{settings.public_url}/auth",
+        since,
+        settings.conditional_delete,
+    )
     lifetime = int(settings.cursor_lifetime.total_seconds() * 1000)
     return Tools(
         definitions=definitions,
         searchable=searchable,
-        tokenizer=Tokenizer(searchable, blind),
+        tokenizer=parameters.tokenizer,
         validator=Validator(definitions),
         cursors=Cursors(cursor_key, lifetime),
         base=settings.fhir_base,
@@ -197,14 +216,8 @@ def _tools(settings: Settings, anchorer: Anchorer, blind: BlindIndex, cursor_key
         new_id=lambda: str(uuid.uuid4()),
         new_secret=secrets.token_bytes,
         prove=anchorer.prove,
-        capability=capability_statement(
-            definitions,
-            searchable,
-            settings.fhir_base,
-            f"{settings.public_url}/auth",
-            since,
-            settings.conditional_delete,
-        ),
+        capability=Statements(searchable, statement).current,
+        parameters=parameters,
     )
 
 
@@ -236,11 +249,16 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
         _LOG.info(
             "started", extra={"policy": settings.policy_name, "custodian": settings.custodian}
         )
-        anchoring = asyncio.create_task(keep_anchoring(house.anchorer, clock))
+        parameters = house.pipeline.tools.parameters
+        beside = (
+            asyncio.create_task(keep_anchoring(house.anchorer, clock)),
+            asyncio.create_task(parameters.run(settings.reindex_pause.total_seconds())),
+        )
         yield
-        anchoring.cancel()
-        with suppress(asyncio.CancelledError):
-            await anchoring
+        for task in beside:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         await close_house(house)
 
     app = FastAPI(

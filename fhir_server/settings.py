@@ -77,6 +77,7 @@ class Settings:
     max_candidates: int = 20_000
     conditional_delete: int = 1
     cursor_lifetime: timedelta = timedelta(hours=1)
+    reindex_pause: timedelta = timedelta(milliseconds=5)
     anchor_events: int = 8192
     anchor_interval: timedelta = timedelta(seconds=60)
     chain_url: str = ""
@@ -101,7 +102,7 @@ class Settings:
             _positive(name, getattr(self, name))
         _positive("anchor_events", self.anchor_events)
         _positive("cursor_lifetime", int(self.cursor_lifetime.total_seconds()))
-        for name in ("anchor_interval", "chain_confirmations", "chain_id"):
+        for name in ("reindex_pause", "anchor_interval", "chain_confirmations", "chain_id"):
             if getattr(self, name) < type(getattr(self, name))():
                 raise SettingsError(f"{name} must not be negative")
         if not self.tenant:

@@ -14,7 +14,15 @@ class ProfilesError(Exception):
 
 
 class FhirPathError(ProfilesError):
-    """A search expression uses FHIRPath that is not compiled here."""
+    """A search expression uses FHIRPath that is not compiled here.
+
+    Attributes:
+        part: What is not understood; empty if that is not one part of it.
+    """
+
+    def __init__(self, message: str, part: str = "") -> None:
+        super().__init__(message)
+        self.part = part
 
 
 class JsonError(ProfilesError):

@@ -24,6 +24,7 @@ _TOKEN = re.compile(
     r"\s*(?:(?P<text>'[^']*')|(?P<number>\d+)|(?P<name>[A-Za-z]\w*)|(?P<sign>!=|[().|\[\]=]))"
 )
 _DEPTH = 12
+_MOST_BRANCHES = 2_000  # a path through every type of extension value would have millions
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +181,8 @@ class _Reader:
             for member, element in self._elements.get(branch.type, {}).items():
                 if name in {member, element.choice}:
                     found.append(Branch((*branch.steps, member), element.type, codes=element.codes))
+            if len(found) > _MOST_BRANCHES:
+                raise FhirPathError(f"too many ways at token {self._at}: name the types (ofType)")
         return found
 
     def _text(self) -> str:
@@ -211,7 +214,10 @@ class _Reader:
         return self._tokens[self._at - 1]
 
     def _error(self) -> FhirPathError:
-        return FhirPathError(f"not understood at token {self._at}: {self._expression}")
+        last = self._tokens[self._at - 1] if self._tokens else ""
+        return FhirPathError(
+            f"not understood at token {self._at}, '{last}': {self._expression}", last
+        )
 
 
 def _tokens(expression: str) -> Iterator[str]:
@@ -220,7 +226,8 @@ def _tokens(expression: str) -> Iterator[str]:
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:
-            raise FhirPathError(f"not understood at character {at}: {expression}")
+            part = text[at:].split()[0]
+            raise FhirPathError(f"not understood at character {at}: {expression}", part)
         yield match.group().strip()
         at = match.end()
 

@@ -1,5 +1,7 @@
 """capabilities (R4 http.html, 3.1.0.10): what is registered, told as a CapabilityStatement; never written by hand."""
 
+from collections.abc import Callable
+
 import orjson
 
 from fhir_server.forms import InScope, Opened
@@ -13,15 +15,32 @@ from fhir_server.interactions.registered import (
 )
 from fhir_server.interactions.stages import document
 from fhir_server.search.values import Searchable
-from profiles.definitions import Definitions
+from profiles.definitions import Definitions, SearchParameter
 
+_REINDEX = "https://consentry.example/StructureDefinition/reindex-state"
 _MOST_TARGETS = 20  # of a reference that is named as a way back
 _OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
 
 
 async def capabilities(in_scope: InScope, desk: Desk) -> Opened:
-    """The CapabilityStatement, made when the server started."""
-    return document(in_scope, desk.tools.capability)
+    """The CapabilityStatement."""
+    return document(in_scope, desk.tools.capability())
+
+
+class Statements:
+    """The CapabilityStatement as it is now: made again only when the search parameters have changed."""
+
+    def __init__(self, searchable: Searchable, make: Callable[[], bytes]) -> None:
+        self._searchable = searchable
+        self._make = make
+        self._edition = -1
+        self._made = b""
+
+    def current(self) -> bytes:
+        """The statement, JSON."""
+        if self._edition != self._searchable.edition:
+            self._edition, self._made = self._searchable.edition, self._make()
+        return self._made
 
 
 def capability_statement(
@@ -123,7 +142,7 @@ def _resource(
         "conditionalDelete": deletion or "not-supported",
         "searchInclude": ["*", *(f"{type_}:{p.code}" for p in parameters if p.type == "reference")],
         "searchRevInclude": ["*", *backward.get(type_, ())],
-        "searchParam": [{"name": p.code, "definition": p.url, "type": p.type} for p in parameters],
+        "searchParam": [_parameter(type_, p, searchable) for p in parameters],
     }
     operations = _operations(type_)
     if operations:
@@ -133,3 +152,21 @@ def _resource(
 
 def _operations(type_: str) -> list[dict[str, str]]:
     return [{"name": o.name, "definition": o.definition} for o in operations_of(type_)]
+
+
+def _parameter(type_: str, parameter: SearchParameter, searchable: Searchable) -> dict[str, object]:
+    """One search parameter; a custom one says how far the index has been brought up to it."""
+    told: dict[str, object] = {
+        "name": parameter.code,
+        "definition": parameter.url,
+        "type": parameter.type,
+    }
+    custom = searchable.custom(type_, parameter.code)
+    if custom is None:
+        return told
+    slow = "" if custom.complete else ": searches by it are exact, but slow until it is complete"
+    return {
+        **told,
+        "extension": [{"url": _REINDEX, "valueCode": custom.state}],
+        "documentation": f"defined here; its index is {custom.state}{slow}",
+    }

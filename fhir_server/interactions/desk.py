@@ -8,6 +8,7 @@ from consent_engine import review
 from fhir_server.errors import InvalidResourceError, Issue
 from fhir_server.forms import Gate, Json
 from fhir_server.interactions.cursors import Cursors
+from fhir_server.interactions.reindex.parameters import Parameters
 from fhir_server.ownership import patients_of
 from fhir_server.resource_text import ResourceText
 from fhir_server.search.tokens import Tokenizer
@@ -32,7 +33,8 @@ class Tools:
         new_id: Makes a random logical id.
         new_secret: Makes n random bytes.
         prove: Makes the receipt of an AuditEvent from its number, bytes and opening (``Anchorer.prove``).
-        capability: The CapabilityStatement.
+        capability: Gives the CapabilityStatement.
+        parameters: The custom search parameters.
     """
 
     definitions: Definitions
@@ -50,7 +52,8 @@ class Tools:
     new_id: Callable[[], str]
     new_secret: Callable[[int], bytes]
     prove: Callable[[int, bytes, bytes], Awaitable[bytes]]
-    capability: bytes
+    capability: Callable[[], bytes]
+    parameters: Parameters
 
     def require_valid(self, resource: ResourceText) -> None:
         """Refuse what is not R4.

@@ -8,8 +8,10 @@ from fhir_server.forms import InScope, Record
 from fhir_server.interactions.desk import Desk
 from fhir_server.interactions.leaf import put_with_leaf
 from fhir_server.interactions.read import MISSING, last_living
+from fhir_server.interactions.reindex.stored import require_usable
 from fhir_server.interactions.stages import located
 from fhir_server.resource_text import ResourceText, stamp
+from fhir_server.search.custom import SEARCH_PARAMETER
 from fhir_server.store.protocol import SealedVersion
 from fhir_server.vault.vault import Draft
 from profiles.strict_json import read
@@ -49,6 +51,7 @@ async def write_version(
     Raises:
         NotFoundError: Consent does not permit it.
         ScopeError: The token's scopes do not reach it.
+        InvalidResourceError: It is an active SearchParameter that can not be searched by.
     """
     type_ = in_scope.asked.interaction.type_
     version = current.version + 1 if current else 1
@@ -59,6 +62,8 @@ async def write_version(
     decisions = await desk.gate.require_write(in_scope, stamped.value, patients, action)
     if previous is not None and is_same(stamped.value, previous.text):
         return previous
+    if type_ == SEARCH_PARAMETER:
+        await require_usable(stamped.value, id_, desk.reader, desk.tools.definitions)
     dropped = (
         desk.tools.tokenizer.tokens(type_, previous.value, previous.patients)
         if previous

@@ -6,6 +6,7 @@ This is about types and letters; the patient in context and granular parameters 
 from fhir_server.errors import ScopeError
 from fhir_server.forms import Asked, InScope
 from fhir_server.interactions.registered import letter_of
+from fhir_server.pipeline.administration import require_administrator
 from smart_auth.scopes import Scope
 
 OPEN = frozenset({"capabilities"})
@@ -13,13 +14,17 @@ _BUNDLES = frozenset({"batch", "transaction"})
 _SYSTEM = frozenset({"search-system", "history-system"})
 
 
-def authorise(asked: Asked) -> InScope:
+def authorise(asked: Asked, custodian: str) -> InScope:
     """Give the scopes that cover what is asked.
 
+    Args:
+        custodian: Reference of the organization that holds the records.
+
     Raises:
-        ScopeError: None does.
+        ScopeError: None does, or it is for systems of the custodian only.
     """
     interaction = asked.interaction
+    require_administrator(asked, custodian)
     if interaction.code in OPEN:
         return InScope(asked, ())
     of_system = interaction.code == "operation" and not interaction.type_

@@ -39,6 +39,7 @@ from fhir_server.pipeline.record import events_of, record, record_refusal
 from fhir_server.pipeline.redact import redact
 from fhir_server.pipeline.transaction import run_transaction
 from fhir_server.resource_text import ResourceText
+from fhir_server.search.custom import SEARCH_PARAMETER
 from fhir_server.vault.vault import Reader, Vault, Writer
 from smart_auth.server import SmartServer
 
@@ -94,7 +95,7 @@ class Pipeline:
             if received.target not in _OPEN_TARGETS:
                 requester = await authenticate(received, self.smart)
             asked = ask(received, requester, self.tools.definitions.resource_types, content)
-            return await self._perform(authorise(asked))
+            return await self._perform(authorise(asked, self.tools.custodian))
         except FhirError as error:
             return await self.refuse(asked or unasked(received, requester), error)
         except StoreFullError:
@@ -129,10 +130,12 @@ class Pipeline:
         if code == "transaction":
             async with self.vault.writing() as writer:
                 desk = self._desk(in_scope, writer, writer)
-                return await run_transaction(in_scope, desk, self._entry, self._gate)
+                recorded = await run_transaction(in_scope, desk, self._entry, self._gate)
+            return await self._committed(writer, recorded)
         if code in _WRITES or performing.writes(in_scope.asked.interaction):
             async with self.vault.writing() as writer:
-                return await self._entry(in_scope, self._desk(in_scope, writer, writer))
+                recorded = await self._entry(in_scope, self._desk(in_scope, writer, writer))
+            return await self._committed(writer, recorded)
         complete = search.names_log(in_scope.asked.interaction)
         async with self.vault.reading(complete=complete) as reader:
             opened = await _READS[code](in_scope, self._desk(in_scope, reader, None))
@@ -140,6 +143,12 @@ class Pipeline:
             events = await events_of(released, reader, self.tools)
         async with self.vault.writing() as writer:
             return await record(released, writer, self.tools, events)
+
+    async def _committed(self, writer: Writer, recorded: Recorded) -> Recorded:
+        """What is to happen once a unit is durable and before its answer goes out."""
+        if SEARCH_PARAMETER in writer.types:
+            await self.tools.parameters.reload()
+        return recorded
 
     async def _entry(self, in_scope: InScope, desk: Desk, id_: str = "") -> Recorded:
         """One interaction inside a unit of work: a write, or an entry of a transaction."""

@@ -103,7 +103,7 @@ class _Transaction:
         types = self._desk.tools.definitions.resource_types
         asked = ask(own, self._in_scope.asked.requester, types, entry.content)
         desk = replace(self._desk, gate=self._gate(asked, self._desk.reader))
-        return authorise(asked), desk
+        return authorise(asked, desk.tools.custodian), desk
 
     async def _found(self, entry: Entry) -> Recorded:
         """A conditional create whose resource is there already: it answers with that, as a read."""

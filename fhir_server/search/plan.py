@@ -2,7 +2,8 @@
 
 Every group gives a superset of what its criterion means; a criterion that the index cannot narrow (``:not``,
 ``:missing``, ``:contains``, ``:text``, ``ne``, ``near``, ``_text``, ``_content``) gives none and is left to the exact
-check.  A composite asks for the tokens of its components, ``_filter`` for those of what is joined by ``and``.
+check; so is a custom parameter while its tokens are being brought in.
+A composite asks for the tokens of its components, ``_filter`` for those of what is joined by ``and``.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -62,7 +63,12 @@ def compartment(type_: str, patient: bytes, blind: BlindIndex) -> Group:
 def _one_patient(criteria: Iterable[Criterion], blind: BlindIndex, base: str) -> str:
     """The token, in hexadecimal, of the one patient whose records are asked for; empty if that can not be told."""
     for criterion in criteria:
-        if criterion.parameter.code in _PATIENT and len(criterion.values) == 1:
+        parameter = criterion.parameter
+        if (
+            parameter.code in _PATIENT
+            and parameter.type == "reference"
+            and len(criterion.values) == 1
+        ):
             type_ = "Patient" if criterion.parameter.code == "patient" else criterion.modifier
             reference = local_reference(criterion.values[0], type_, base)
             if criterion.modifier in ("", "Patient") and reference.startswith("Patient/"):
@@ -100,6 +106,8 @@ class _Planner:
 
     def _of_one(self, criterion: Criterion) -> Iterator[_Ranked]:
         read = _READERS.get(criterion.parameter.type)
+        if not self._values.is_complete(criterion.parameter.code):
+            return
         if read is None or criterion.modifier in _NOT_NARROWED:
             return
         terms = list(read(criterion, self._values, self._base, self._now))

@@ -38,6 +38,11 @@ class Tokenizer:
     def __init__(self, searchable: Searchable, blind: BlindIndex) -> None:
         self._searchable = searchable
         self._blind = blind
+        self._begin()
+
+    def _begin(self) -> None:
+        """Remember nothing of what was made before the parameters changed."""
+        self._edition = self._searchable.edition
         self._shared = lru_cache(_CACHED)(self._of_packed)
         self._shared_whole = lru_cache(_CACHED_WHOLE)(self._of_whole)
         self._scoped_members = cache(self._members)
@@ -47,6 +52,8 @@ class Tokenizer:
         self, type_: str, resource: Mapping[str, object], patients: Sequence[str]
     ) -> frozenset[bytes]:
         """The tokens of ``resource``, unpadded; equal input gives equal tokens: an update can take them back."""
+        if self._edition != self._searchable.edition:
+            self._begin()
         values = self._searchable.of(type_)
         owners = [self._blind.patient(patient).hex() for patient in patients]
         found = {self._blind.token(type_, COMPARTMENT, "patient", owner) for owner in owners}
@@ -61,6 +68,22 @@ class Tokenizer:
                 if member in resource:
                     found |= self._tokens(type_, member, resource, owner)
         return frozenset(found)
+
+    def tokens_of(
+        self, code: str, type_: str, resource: Mapping[str, object], patients: Sequence[str]
+    ) -> frozenset[bytes]:
+        """Those of ``tokens`` that are of one parameter."""
+        parameter = self._searchable.of(type_).parameters[code]
+        owners = [self._blind.patient(patient).hex() for patient in patients]
+        names = [code]
+        if code in SCOPED and parameter.type == "token":
+            names += [scoped(code, owner) for owner in owners]
+        return frozenset(
+            self._blind.token(type_, name, kind, text)
+            for value in self._searchable.of(type_).find(parameter, resource)
+            for kind, text in _terms(value, parameter.type)
+            for name in names
+        )
 
     def _tokens(
         self, type_: str, member: str, resource: Mapping[str, object], owner: str

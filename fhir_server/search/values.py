@@ -5,7 +5,7 @@ The same values make the tokens of the blind index (``tokens.py``) and decide ex
 ``_filter`` have no values of their own: they look at the whole resource.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -52,26 +52,54 @@ class CompositePart:
 class ResourceValues:
     """Reads search values of one resource type."""
 
-    def __init__(self, type_: str, definitions: Definitions) -> None:
+    def __init__(
+        self, type_: str, definitions: Definitions, by_url: Mapping[str, SearchParameter]
+    ) -> None:
         self.type_ = type_
-        self.parameters = definitions.parameters[type_]
+        self.parameters: Mapping[str, SearchParameter] = {}
         self._definitions = definitions
-        self._branches: dict[str, tuple[Branch, ...]] = {
-            code: compile_expression(parameter.expression, type_, definitions)
-            for code, parameter in self.parameters.items()
-            if parameter.expression and (parameter.type in READERS or parameter.component)
-        }
+        self._by_url = by_url
+        self._not_complete = frozenset[str]()
+        self._branches: dict[str, tuple[Branch, ...]] = {}
         self._parts: dict[str, dict[Branch, tuple[CompositePart, ...]]] = {}
         self._by_member: dict[str, list[tuple[SearchParameter, Branch, Reader]]] = {}
-        for code, branches in self._branches.items():
-            if self._has_tokens(code):
-                for branch in branches:
-                    first = branch.steps[0]
-                    assert isinstance(first, str), "every search expression begins with a member"
-                    read = reader_of(self.parameters[code].type, branch)
-                    self._by_member.setdefault(first, []).append(
-                        (self.parameters[code], branch, read)
-                    )
+
+    @classmethod
+    def of_standard(cls, type_: str, definitions: Definitions) -> "ResourceValues":
+        """With the parameters that R4 itself has for the type."""
+        made = cls(type_, definitions, definitions.by_url)
+        made._add(definitions.parameters[type_].values())
+        return made
+
+    def extended(
+        self, custom: Sequence["Custom"], by_url: Mapping[str, SearchParameter]
+    ) -> "ResourceValues":
+        """The same with custom parameters; this one stays as it is."""
+        made = ResourceValues(self.type_, self._definitions, by_url)
+        made.parameters = self.parameters
+        made._branches = dict(self._branches)
+        made._by_member = {name: list(found) for name, found in self._by_member.items()}
+        made._not_complete = frozenset(c.parameter.code for c in custom if not c.complete)
+        made._add([c.parameter for c in custom])
+        return made
+
+    def _add(self, parameters: Iterable[SearchParameter]) -> None:
+        added = {parameter.code: parameter for parameter in parameters}
+        self.parameters = {**self.parameters, **added}
+        for code, parameter in added.items():
+            if not parameter.expression or not (parameter.type in READERS or parameter.component):
+                continue
+            branches = compile_expression(parameter.expression, self.type_, self._definitions)
+            self._branches[code] = branches
+            for branch in branches if self._has_tokens(code) else ():
+                first = branch.steps[0]
+                assert isinstance(first, str), "every search expression begins with a member"
+                read = reader_of(parameter.type, branch)
+                self._by_member.setdefault(first, []).append((parameter, branch, read))
+
+    def is_complete(self, code: str) -> bool:
+        """Whether the index has the values of a parameter for all records, so that a search may be narrowed by them."""
+        return code not in self._not_complete
 
     def _has_tokens(self, code: str) -> bool:
         return (
@@ -162,7 +190,7 @@ class ResourceValues:
         type_ = self.type_ if from_root else whole.type
         expression = component.expression.removeprefix(_ROOT)
         return CompositePart(
-            self._definitions.by_url[component.definition],
+            self._by_url[component.definition],
             compile_expression(expression, type_, self._definitions),
             from_root,
         )
@@ -182,18 +210,66 @@ def _read(type_: str, branches: Sequence[Branch], start: Json) -> Iterator[Value
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Custom:
+    """A SearchParameter that is stored here and in use.
+
+    Attributes:
+        types: The resource types for which it can be searched; never AuditEvent.
+        complete: Whether the index has the tokens of all records; until then a search is not narrowed by it.
+        state: Of the job that brings them in (``interactions/reindex/jobs.py``).
+    """
+
+    parameter: SearchParameter
+    types: tuple[str, ...]
+    complete: bool
+    state: str
+
+
 class Searchable:
-    """The readers of all resource types, each compiled when it is first asked for."""
+    """The readers of all resource types, each compiled when it is first asked for.
+
+    Attributes:
+        edition: Rises whenever custom parameters come, go or are completed: what is made from the readers is old then.
+    """
 
     def __init__(self, definitions: Definitions) -> None:
         self._definitions = definitions
+        self._standard: dict[str, ResourceValues] = {}
         self._readers: dict[str, ResourceValues] = {}
+        self._custom: dict[str, tuple[Custom, ...]] = {}
+        self._by_url = definitions.by_url
+        self.edition = 0
 
     def of(self, type_: str) -> ResourceValues:
         """The reader of one resource type.  Raises ``KeyError`` for a type that R4 does not have."""
         if type_ not in self._readers:
-            self._readers[type_] = ResourceValues(type_, self._definitions)
+            if type_ not in self._standard:
+                self._standard[type_] = ResourceValues.of_standard(type_, self._definitions)
+            standard, custom = self._standard[type_], self._custom.get(type_, ())
+            self._readers[type_] = standard.extended(custom, self._by_url) if custom else standard
         return self._readers[type_]
+
+    def custom(self, type_: str, code: str) -> Custom | None:
+        """The custom parameter of a code; None for R4's own, and for none at all."""
+        found = self._custom.get(type_, ())
+        return next((c for c in found if c.parameter.code == code), None)
+
+    def adopt(self, custom: Sequence[Custom]) -> None:
+        """Search by these custom parameters from now on, and by no others."""
+        by_type: dict[str, tuple[Custom, ...]] = {}
+        for each in custom:
+            for type_ in each.types:
+                by_type[type_] = (*by_type.get(type_, ()), each)
+        self._by_url = {
+            **self._definitions.by_url,
+            **{c.parameter.url: c.parameter for c in custom},
+        }
+        for type_ in {*self._custom, *by_type}:
+            if self._custom.get(type_) != by_type.get(type_):
+                self._readers.pop(type_, None)
+        self._custom = by_type
+        self.edition += 1
 
 
 def pack(content: object) -> bytes:

@@ -148,6 +148,7 @@ class Writer(Reader):
         super().__init__(unit, ring, blind, tenant)
         self._unit = unit
         self.fresh: dict[bytes, DataKey] = {}
+        self.types: set[str] = set()  # of what was written
 
     async def put(self, draft: Draft) -> SealedVersion:
         """Seal and write one version; the caller has decided that it follows ``previous``."""
@@ -173,8 +174,25 @@ class Writer(Reader):
                 await self._unit.index(first.type_, row.rid, list(made))
         return len(rows)
 
+    async def index_records(
+        self, type_: str, after: int, limit: int, tokens: MakeTokens
+    ) -> Sequence[int]:
+        """Add tokens to the next ``limit`` current records of a type behind ``rid`` ``after``; return their ``rid``.
+
+        What was erased is passed over.  What has a token already keeps it.
+        """
+        versions = await self._unit.select(Selection(type_, after=(0, after), limit=limit))
+        for version in versions:
+            with suppress(KeyDestroyedError):
+                value = orjson.loads(await self.open(version))
+                patients = [p for p in await self.patients(version) if p]
+                made = tokens(type_, value, patients)
+                await self._unit.index(type_, version.rid, sorted(made))
+        return [version.rid for version in versions]
+
     async def _put(self, draft: Draft) -> tuple[SealedVersion, DataKey, bytes]:
         """Seal and write; return the version, its key and its place."""
+        self.types.add(draft.type_)
         row = self.blind.row(draft.type_, draft.id_)
         owners = dict(sorted((self.blind.patient(p), p) for p in draft.patients))
         key, wraps = await self._seal_key(draft.type_, row, owners)

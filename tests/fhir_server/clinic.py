@@ -8,7 +8,7 @@ import json
 import sqlite3
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -18,18 +18,13 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from anchoring.errors import NotYetAnchoredError
 from consent_engine import Config, load_template
-from fhir_server import app
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.crypto.keys import new_seed
 from fhir_server.crypto.provider import KeyProvider, LocalKeyProvider, new_key_material
 from fhir_server.forms import Received, Recorded
-from fhir_server.interactions.desk import Tools
 from fhir_server.pipeline.policies import Policies
 from fhir_server.pipeline.run import Pipeline
-from fhir_server.search.tokens import Tokenizer
-from fhir_server.settings import Settings
 from fhir_server.store.sqlite import SqliteStore
 from fhir_server.store.sqlite_grants import Secrets
 from fhir_server.vault.keyring import KeyRing
@@ -37,6 +32,7 @@ from fhir_server.vault.vault import Vault
 from smart_auth.bearer import Caller
 from smart_auth.errors import ExpiredTokenError
 from smart_auth.scopes import parse_scopes
+from tests.fhir_server.tools import tools_of
 
 BASE = "http://localhost:8080/fhir"
 CUSTODIAN = "Organization/custodian"
@@ -54,20 +50,6 @@ Json = dict[str, Any]
 def key_provider() -> LocalKeyProvider:
     """One key-encryption key for all tests that do not test keys."""
     return LocalKeyProvider(new_key_material())
-
-
-@cache
-def _tools() -> Tools:
-    """The tools of a development server; compiled once for all tests."""
-    blind = BlindIndex(bytes(32), "default")
-    return app._tools(Settings(), _NeverAnchored(), blind, b"c" * 32)  # type: ignore[arg-type]
-
-
-class _NeverAnchored:
-    """Stands in for the anchorer."""
-
-    async def prove(self, index: int, event: bytes, k: bytes) -> bytes:
-        raise NotYetAnchoredError("nothing is anchored in these tests")
 
 
 @dataclass(frozen=True)
@@ -277,7 +259,8 @@ async def open_clinic(
         admin_policies=load_template(policy, CUSTODIAN),
         break_glass=frozenset(break_glass),
     )
-    made = replace(_tools(), tokenizer=Tokenizer(_tools().searchable, blind), **tools)  # type: ignore[arg-type]
+    made = tools_of(vault, store, BASE, **tools)
+    await made.parameters.reload()
     clinic = Clinic(store, vault, None, path)  # type: ignore[arg-type]
     clinic.pipeline = Pipeline(vault, clinic, Policies(config), made)  # type: ignore[arg-type]
     clinic.caller(HOUSE)

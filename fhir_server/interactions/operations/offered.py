@@ -6,6 +6,7 @@ What an operation reaches besides what its path names is looked at type by type,
 from dataclasses import dataclass
 
 _R4 = "http://hl7.org/fhir/OperationDefinition"
+_OWN = "https://consentry.example/OperationDefinition"
 _BOTH = ("GET", "POST")
 _SYSTEM, _TYPE, _INSTANCE = "", "[type]/", "[type]/[id]/"
 
@@ -70,8 +71,22 @@ OPERATIONS = (
         ("POST",),
     ),
     Operation(
+        "reindex",
+        f"{_OWN}/SearchParameter-reindex",
+        ((_INSTANCE, "u"),),
+        frozenset({"SearchParameter"}),
+        ("POST",),
+    ),
+    Operation(
+        "reindex-status",
+        f"{_OWN}/reindex-status",
+        ((_INSTANCE, "r"),),
+        frozenset({"SearchParameter"}),
+    ),
+    Operation("reindex-status", f"{_OWN}/reindex-status", ((_SYSTEM, "s"),)),
+    Operation(
         "receipt",
-        "https://consentry.example/OperationDefinition/AuditEvent-receipt",
+        f"{_OWN}/AuditEvent-receipt",
         ((_INSTANCE, "r"),),
         frozenset({"AuditEvent"}),
         ("GET",),

@@ -11,6 +11,7 @@ from fhir_server.interactions.operations.lastn import lastn
 from fhir_server.interactions.operations.match import match
 from fhir_server.interactions.operations.meta import meta, meta_add, meta_delete
 from fhir_server.interactions.operations.receipt import receipt
+from fhir_server.interactions.operations.reindex import reindex, reindex_status
 
 PERFORMED: dict[str, Callable[[InScope, Desk], Awaitable[Opened]]] = {
     "docref": docref,
@@ -22,6 +23,8 @@ PERFORMED: dict[str, Callable[[InScope, Desk], Awaitable[Opened]]] = {
     "meta-add": meta_add,
     "meta-delete": meta_delete,
     "receipt": receipt,
+    "reindex": reindex,
+    "reindex-status": reindex_status,
 }
 _CHANGES = frozenset({"meta-add", "meta-delete"})
 

@@ -97,12 +97,14 @@ class Included:
         values = self._reach.desk.tools.searchable.of(type_)
         wanted = {reference.partition("/")[0] for reference in references}
         links = [p for p in _references(include, values) if wanted.intersection(p.target)]
-        tokens = [t for link in links for t in referring(self._reach, values, link, references)]
-        if not tokens:
+        if not links:
             return
+        groups = [referring(self._reach, values, link, references) for link in links]
         finder = Finder(self._reach, Wanted(type_), self._reach.covering(type_), ())
-        group = tuple(dict.fromkeys(tokens))
-        narrowed = replace(finder.selection, all_of=(group, *finder.selection.all_of))
+        narrowed = finder.selection
+        if all(groups):
+            group = tuple(dict.fromkeys(t for found in groups for one in found for t in one))
+            narrowed = replace(narrowed, all_of=(group, *narrowed.all_of))
         base = self._reach.desk.tools.base
         async for record in finder.find(narrowed):
             found = (r for link in links for r in references_in(record, link, values, base))

@@ -72,12 +72,11 @@ def references_in(
 
 def referring(
     reach: Reach, values: ResourceValues, parameter: SearchParameter, references: Sequence[str]
-) -> Group:
-    """The token group of records that refer to any of ``references`` by a parameter."""
+) -> tuple[Group, ...]:
+    """The token group of records that refer to any of ``references`` by a parameter; none if the index can not tell."""
     desk, now = reach.desk, reach.in_scope.asked.received.now
     asked = Criterion(parameter, "", tuple(references))
-    [group] = groups(values, (asked,), desk.reader.blind, desk.tools.base, now)
-    return group
+    return groups(values, (asked,), desk.reader.blind, desk.tools.base, now)
 
 
 async def _chained(reach: Reach, type_: str, chain: Chain) -> Joined:
@@ -167,7 +166,7 @@ class _Referring:
         self.rows: frozenset[bytes] | None = None if references else frozenset()
         self.groups: tuple[Group, ...] = ()
         if references:
-            self.groups = (referring(reach, self._values, parameter, sorted(references)),)
+            self.groups = referring(reach, self._values, parameter, sorted(references))
 
     async def holds(self, record: Record) -> bool:
         found = references_in(record, self._parameter, self._values, self._base)
@@ -242,7 +241,8 @@ class _Linked:
         tokens = [
             token
             for link in compartment.links
-            for token in referring(reach, self._values, link, (compartment.owner,))
+            for group in referring(reach, self._values, link, (compartment.owner,))
+            for token in group
         ]
         self.groups: tuple[Group, ...] = (tuple(dict.fromkeys(tokens)),) if tokens else ()
         _, _, id_ = compartment.owner.partition("/")

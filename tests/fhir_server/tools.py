@@ -1,0 +1,51 @@
+"""The tools of a clinic in process: R4 is compiled once for all tests, custom search parameters are each clinic's own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache, partial
+
+from anchoring.errors import NotYetAnchoredError
+from fhir_server import app
+from fhir_server.crypto.blind import BlindIndex
+from fhir_server.interactions.capabilities import Statements, capability_statement
+from fhir_server.interactions.desk import Tools
+from fhir_server.interactions.reindex.parameters import Parameters
+from fhir_server.search.tokens import Tokenizer
+from fhir_server.search.values import Searchable
+from fhir_server.settings import Settings
+from fhir_server.store.sqlite import SqliteStore
+from fhir_server.store.sqlite_reindex import SqliteReindexJournal
+from fhir_server.vault.vault import Vault
+from profiles.definitions import r4
+
+
+class _NeverAnchored:
+    """Stands in for the anchorer."""
+
+    async def prove(self, index: int, event: bytes, k: bytes) -> bytes:
+        raise NotYetAnchoredError("nothing is anchored in these tests")
+
+
+@cache
+def development_tools() -> Tools:
+    """The tools of a development server that has no store."""
+    searchable = Searchable(r4())
+    tokenizer = Tokenizer(searchable, BlindIndex(bytes(32), "default"))
+    parameters = Parameters(None, None, searchable, tokenizer, r4())  # type: ignore[arg-type]
+    return app._tools(Settings(), _NeverAnchored(), parameters, b"c" * 32)  # type: ignore[arg-type]
+
+
+def tools_of(vault: Vault, store: SqliteStore, base: str, **changed: object) -> Tools:
+    """The tools of a clinic on a store."""
+    searchable = Searchable(r4())
+    searchable._standard = development_tools().searchable._standard
+    tokenizer = Tokenizer(searchable, vault.blind)
+    statement = partial(capability_statement, r4(), searchable, base, f"{base}/auth", "2026", 1)
+    own = {
+        "searchable": searchable,
+        "tokenizer": tokenizer,
+        "parameters": Parameters(vault, SqliteReindexJournal(store), searchable, tokenizer, r4()),
+        "capability": Statements(searchable, statement).current,
+    }
+    return replace(development_tools(), **{**own, **changed})  # type: ignore[arg-type]
