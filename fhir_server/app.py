@@ -25,7 +25,8 @@ from fhir_server.crypto.blind import BlindIndex
 from fhir_server.crypto.keys import new_seed
 from fhir_server.errors import SettingsError
 from fhir_server.evidence import keep_anchoring, open_evidence
-from fhir_server.interactions.capabilities import Statements, capability_statement
+from fhir_server.interactions.capabilities import Statements
+from fhir_server.interactions.capability_statement import capability_statement
 from fhir_server.interactions.cursors import Cursors
 from fhir_server.interactions.desk import Tools
 from fhir_server.interactions.leaf import index_rest

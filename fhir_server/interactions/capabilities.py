@@ -1,172 +1,66 @@
-"""capabilities (R4 http.html, 3.1.0.10): what is registered, told as a CapabilityStatement; never written by hand."""
+"""capabilities (R4 http.html, 3.1.0.10): ``GET metadata``, with ``mode``, ``_summary`` and ``_elements``.
+
+``mode=normative`` answers as ``full`` does: what is normative is not marked apart.  A statement is made when it is first
+asked for, and again when the search parameters have changed.
+"""
 
 from collections.abc import Callable
 
 import orjson
 
+from fhir_server.errors import InvalidParameterError
 from fhir_server.forms import InScope, Opened
 from fhir_server.interactions.desk import Desk
-from fhir_server.interactions.patching import FORMATS
-from fhir_server.interactions.registered import (
-    codes_of,
-    is_conditional,
-    operations_of,
-    system_codes,
-)
 from fhir_server.interactions.stages import document
 from fhir_server.search.values import Searchable
-from profiles.definitions import Definitions, SearchParameter
+from profiles.definitions import r4
+from profiles.subset import elements, summary
 
-_REINDEX = "https://consentry.example/StructureDefinition/reindex-state"
-_MOST_TARGETS = 20  # of a reference that is named as a way back
-_OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
+_FULL, _TERMINOLOGY = "CapabilityStatement", "TerminologyCapabilities"
+_MODES = {"full": _FULL, "normative": _FULL, "terminology": _TERMINOLOGY}
+_TAKEN = ("publisher", "implementation", "software", "status", "date", "kind")
 
 
 async def capabilities(in_scope: InScope, desk: Desk) -> Opened:
-    """The CapabilityStatement."""
-    return document(in_scope, desk.tools.capability())
+    """The CapabilityStatement, or the TerminologyCapabilities.
+
+    Raises:
+        InvalidParameterError: ``mode`` is none that R4 knows.
+    """
+    asked = dict(in_scope.asked.interaction.query)
+    type_ = _MODES.get(asked.get("mode", "full"))
+    if type_ is None:
+        raise InvalidParameterError("mode must be full, normative or terminology")
+    content = desk.tools.capability(type_, asked.get("_summary", ""))
+    names = frozenset(filter(None, asked.get("_elements", "").split(",")))
+    if names:
+        content = elements(content.decode(), type_, names, r4()).encode()
+    return document(in_scope, content)
 
 
 class Statements:
-    """The CapabilityStatement as it is now: made again only when the search parameters have changed."""
+    """What the server can do, as it is now."""
 
     def __init__(self, searchable: Searchable, make: Callable[[], bytes]) -> None:
         self._searchable = searchable
         self._make = make
         self._edition = -1
-        self._made = b""
+        self._made: dict[tuple[str, str], bytes] = {}
 
-    def current(self) -> bytes:
-        """The statement, JSON."""
+    def current(self, type_: str, mode: str) -> bytes:
+        """The statement of a type, JSON; ``mode`` is a ``_summary``, or empty for the whole."""
         if self._edition != self._searchable.edition:
-            self._edition, self._made = self._searchable.edition, self._make()
-        return self._made
+            self._edition, self._made = self._searchable.edition, {}
+        mode = mode if mode in ("true", "text", "data") else ""
+        if (type_, mode) not in self._made:
+            self._made[type_, mode] = self._statement(type_, mode)
+        return self._made[type_, mode]
 
-
-def capability_statement(
-    definitions: Definitions,
-    searchable: Searchable,
-    base: str,
-    issuer: str,
-    since: str,
-    most_deleted: int,
-) -> bytes:
-    """The CapabilityStatement of a server at ``base`` whose tokens come from ``issuer``.
-
-    Args:
-        since: A FHIR dateTime.
-        most_deleted: Most records that one conditional delete may delete.
-    """
-    security = {
-        "cors": True,
-        "service": [
-            {
-                "coding": [
-                    {
-                        "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
-                        "code": "SMART-on-FHIR",
-                    }
-                ]
-            }
-        ],
-        "extension": [
-            {
-                "url": _OAUTH_URIS,
-                "extension": [
-                    {"url": name, "valueUri": f"{issuer}/{path}"}
-                    for name, path in (
-                        ("authorize", "authorize"),
-                        ("token", "token"),
-                        ("introspect", "introspect"),
-                        ("revoke", "revoke"),
-                    )
-                ],
-            }
-        ],
-    }
-    backward = _backward(definitions, searchable)
-    statement = {
-        "resourceType": "CapabilityStatement",
-        "status": "active",
-        "date": since,
-        "kind": "instance",
-        "software": {"name": "Consentry", "version": "0.1.0"},
-        "implementation": {"description": "Consentry: sealed, consented, provable", "url": base},
-        "fhirVersion": "4.0.1",
-        "format": ["application/fhir+json", "json"],
-        "patchFormat": list(FORMATS),
-        "rest": [
-            {
-                "mode": "server",
-                "security": security,
-                "resource": [
-                    _resource(type_, searchable, most_deleted, backward)
-                    for type_ in sorted(definitions.resource_types)
-                ],
-                "interaction": [{"code": code} for code in system_codes()],
-                "operation": _operations(""),
-            }
-        ],
-    }
-    return orjson.dumps(statement)
-
-
-def _backward(definitions: Definitions, searchable: Searchable) -> dict[str, list[str]]:
-    """The references that may lead to each type; those that may lead to any type are left to ``*``."""
-    found: dict[str, list[str]] = {}
-    for source in sorted(definitions.resource_types):
-        values = searchable.of(source)
-        for code, parameter in sorted(values.parameters.items()):
-            if values.reads(code) and len(parameter.target) <= _MOST_TARGETS:
-                for target in parameter.target:
-                    found.setdefault(target, []).append(f"{source}:{code}")
-    return found
-
-
-def _resource(
-    type_: str, searchable: Searchable, most_deleted: int, backward: dict[str, list[str]]
-) -> dict[str, object]:
-    values = searchable.of(type_)
-    parameters = [p for code, p in sorted(values.parameters.items()) if values.reads(code)]
-    offered = codes_of(type_)
-    deletion = ("multiple" if most_deleted > 1 else "single") if "delete" in offered else ""
-    described: dict[str, object] = {
-        "type": type_,
-        "interaction": [{"code": code} for code in offered],
-        "versioning": "versioned-update" if "update" in offered else "versioned",
-        "readHistory": "vread" in offered,
-        "updateCreate": "update" in offered,
-        "conditionalCreate": is_conditional("create"),
-        "conditionalRead": "full-support",
-        "conditionalUpdate": is_conditional("update") and "update" in offered,
-        "conditionalDelete": deletion or "not-supported",
-        "searchInclude": ["*", *(f"{type_}:{p.code}" for p in parameters if p.type == "reference")],
-        "searchRevInclude": ["*", *backward.get(type_, ())],
-        "searchParam": [_parameter(type_, p, searchable) for p in parameters],
-    }
-    operations = _operations(type_)
-    if operations:
-        described["operation"] = operations
-    return described
-
-
-def _operations(type_: str) -> list[dict[str, str]]:
-    return [{"name": o.name, "definition": o.definition} for o in operations_of(type_)]
-
-
-def _parameter(type_: str, parameter: SearchParameter, searchable: Searchable) -> dict[str, object]:
-    """One search parameter; a custom one says how far the index has been brought up to it."""
-    told: dict[str, object] = {
-        "name": parameter.code,
-        "definition": parameter.url,
-        "type": parameter.type,
-    }
-    custom = searchable.custom(type_, parameter.code)
-    if custom is None:
-        return told
-    slow = "" if custom.complete else ": searches by it are exact, but slow until it is complete"
-    return {
-        **told,
-        "extension": [{"url": _REINDEX, "valueCode": custom.state}],
-        "documentation": f"defined here; its index is {custom.state}{slow}",
-    }
+    def _statement(self, type_: str, mode: str) -> bytes:
+        if mode:
+            return summary(self.current(type_, "").decode(), type_, mode, r4()).encode()
+        if type_ == _FULL:
+            return self._make()
+        full = orjson.loads(self.current(_FULL, ""))
+        taken = {name: full[name] for name in _TAKEN if name in full}
+        return orjson.dumps({"resourceType": _TERMINOLOGY, **taken})

@@ -33,7 +33,7 @@ class Tools:
         new_id: Makes a random logical id.
         new_secret: Makes n random bytes.
         prove: Makes the receipt of an AuditEvent from its number, bytes and opening (``Anchorer.prove``).
-        capability: Gives the CapabilityStatement.
+        capability: Gives the CapabilityStatement or TerminologyCapabilities, whole or a summary of it.
         parameters: The custom search parameters.
     """
 
@@ -52,7 +52,7 @@ class Tools:
     new_id: Callable[[], str]
     new_secret: Callable[[int], bytes]
     prove: Callable[[int, bytes, bytes], Awaitable[bytes]]
-    capability: Callable[[], bytes]
+    capability: Callable[[str, str], bytes]
     parameters: Parameters
 
     def require_valid(self, resource: ResourceText) -> None:

@@ -28,6 +28,11 @@ class Registered:
     letter: str = ""
     types: frozenset[str] = frozenset()
 
+    @property
+    def operation(self) -> str:
+        """The name of an operation, without ``$``; else empty."""
+        return self.shape.rpartition("$")[2] if self.code == "operation" else ""
+
     def offers(self, type_: str) -> bool:
         """Whether it is possible for a type."""
         if type_ in FIXED_TYPES and (self.code in _CHANGES or self.letter == "u"):

@@ -6,6 +6,7 @@ Bundle totals and links are those of what is released.  Stored bytes go out as t
 import json
 from collections.abc import Iterator
 from email.utils import formatdate
+from hashlib import sha256
 
 from fhir_server.errors import Issue
 from fhir_server.forms import Opened, Pairs, Record, Released
@@ -24,11 +25,25 @@ def redact(opened: Opened, base: str) -> Released:
             body, headers = _resource(opened, base)
         case "empty":
             return _empty(opened, base)
+        case "document" if opened.in_scope.asked.interaction.code == "capabilities":
+            return _statement(opened)
         case "document":
             body, headers = opened.document, ()
         case _:
             body, headers = _bundle(opened, base), ()
     return Released(opened.in_scope, opened.status, body, headers, records, opened.counted)
+
+
+def _statement(opened: Opened) -> Released:
+    """What the server can do: the same until that changes, so that a client may keep it and ask whether it is good still."""
+    received = opened.in_scope.asked.received
+    seen = f"{received.headers.get('accept')}|{received.query}".encode() + opened.document
+    tag = f'W/"{sha256(seen).hexdigest()[:16]}"'
+    headers = (("ETag", tag), ("Cache-Control", "no-cache"), ("Vary", "Accept"))
+    known = received.headers.get("if-none-match", "")
+    if tag in (one.strip() for one in known.split(",")):
+        return Released(opened.in_scope, 304, b"", headers, ())
+    return Released(opened.in_scope, opened.status, opened.document, headers, ())
 
 
 def _empty(opened: Opened, base: str) -> Released:

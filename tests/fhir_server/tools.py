@@ -8,7 +8,8 @@ from functools import cache, partial
 from anchoring.errors import NotYetAnchoredError
 from fhir_server import app
 from fhir_server.crypto.blind import BlindIndex
-from fhir_server.interactions.capabilities import Statements, capability_statement
+from fhir_server.interactions.capabilities import Statements
+from fhir_server.interactions.capability_statement import capability_statement
 from fhir_server.interactions.desk import Tools
 from fhir_server.interactions.reindex.parameters import Parameters
 from fhir_server.search.tokens import Tokenizer
