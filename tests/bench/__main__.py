@@ -1,142 +1,85 @@
-"""``make bench``: the figures of docs/performance.md, measured on a real server with everything on."""
+"""``make bench``: the figures of docs/performance.md, measured on real servers, ours with everything on.
 
-import asyncio
-import gzip
+``python -m tests.bench`` compares with the peer; ``--alone`` leaves the peer out; ``--growth`` measures how a search grows
+with what is stored, and draws docs/performance-growth.svg.
+"""
+
 import os
 import platform
-import shutil
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Sequence
-from pathlib import Path
 
-import orjson
-
-from fhir_server.commands.serve import recall
-from fhir_server.commands.token import system_token
-from tests.bench.client import Connection, Rate, hammer
-
-SYNTHEA = Path(__file__).resolve().parents[3] / "shared" / "data" / "synthea-2021"
-_SECONDS = 8.0
+from tests.bench.client import Rate
+from tests.bench.growth import growth
+from tests.bench.servers import Consentry, Peer
+from tests.bench.workload import SYNTHEA, Figures, measure
 
 
-def main() -> int:
-    """Measure and print a table in Markdown."""
+def main(arguments: list[str]) -> int:
+    """Measure and print tables in Markdown."""
     if not SYNTHEA.exists():
-        sys.stdout.write("bench: the Synthea set is not here (../shared/data/synthea-2021)\n")
+        _say("bench: the Synthea set is not here (../shared/data/synthea-2021)")
         return 1
-    data = Path(tempfile.mkdtemp(prefix="consentry-bench-"))
-    server = subprocess.Popen(
-        [sys.executable, "-m", "fhir_server", "serve", "--port", "0", "--data", str(data)],
-        stderr=(data / "log").open("w"),
-    )
-    try:
-        port = _wait(data)
-        rows = _run(data, port, server.pid)
-    finally:
-        server.terminate()
-        server.wait(10)
-        shutil.rmtree(data)
-    cores = os.cpu_count()
-    sys.stdout.write(
-        f"\n{platform.machine()}, {cores} cores, Python {platform.python_version()}\n\n"
-    )
-    sys.stdout.write("| what | measured | goal |\n|---|---|---|\n")
-    for what, measured, goal in rows:
-        sys.stdout.write(f"| {what} | {measured} | {goal} |\n")
+    _say(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
+    if "--growth" in arguments:
+        _say(growth())
+        return 0
+    ours = _measured(Consentry())
+    _say(_goals(ours))
+    if "--alone" not in arguments:
+        _say(_comparison(ours, _measured(Peer())))
     return 0
 
 
-def _wait(data: Path) -> int:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        url = recall(data)
-        if url:
-            port = int(url.rpartition(":")[2])
-            try:
-                asyncio.run(_ping(port))
-            except OSError:
-                time.sleep(0.1)
-            else:
-                return port
-        time.sleep(0.1)
-    raise RuntimeError("the server did not start")
+def _measured(server: Consentry | Peer) -> Figures:
+    try:
+        return measure(server)
+    finally:
+        server.stop()
 
 
-async def _ping(port: int) -> None:
-    connection = await Connection.open(port, "")
-    await connection.send("GET", "/health")
-    connection.close()
+def _goals(f: Figures) -> str:
+    rows = [
+        (f"transaction of {f.largest[0]:,} entries", f"{f.largest[1]:.1f} s", "under 10 s"),
+        (f"import of {f.loaded[0]:,} resources in transactions", _import(f), "550/s"),
+        ("resident memory while loading, most", f"{f.peak_mb:.0f} MB", "under 400 MB"),
+        ("read by id, 16 clients", _told(f.read), "1,500/s, p99 under 15 ms"),
+        ("one patient's observations by code, 16 clients", _told(f.search), "600/s"),
+    ]
+    lines = [f"| {what} | {measured} | {goal} |" for what, measured, goal in rows]
+    return "\n".join(["| what | measured | goal |", "|---|---|---|", *lines, ""])
 
 
-def _run(data: Path, port: int, pid: int) -> list[tuple[str, str, str]]:
-    token = system_token(data, "system/*.cruds")
-    batches = [SYNTHEA / "hospitalInformation.json.gz", SYNTHEA / "practitionerInformation.json.gz"]
-    asyncio.run(_import(port, token, batches))
-    patients = sorted((SYNTHEA / "patients").glob("*.json.gz"), key=lambda p: p.stat().st_size)
-    rows = []
-    largest = asyncio.run(_import(port, token, patients[-1:]))
-    rows.append((f"transaction of {largest[0]:,} entries", f"{largest[1]:.1f} s", "under 10 s"))
-    token = system_token(data, "system/*.cruds")
-    count, seconds = asyncio.run(_import(port, token, patients[:-1]))
-    rows.append(
-        (f"import of {count:,} resources in transactions", f"{count / seconds:,.0f}/s", "550/s")
-    )
-    rows.append(("resident memory while loading, most", f"{_peak_mb(pid):.0f} MB", "under 400 MB"))
-    token = system_token(data, "system/*.cruds")
-    reads, searches = asyncio.run(_paths(port, token))
-    read = asyncio.run(hammer(port, token, reads, clients=16, seconds=_SECONDS))
-    rows.append(("read by id, 16 clients", _told(read), "1,500/s, p99 under 15 ms"))
-    search = asyncio.run(hammer(port, token, searches, clients=16, seconds=_SECONDS))
-    rows.append(("one patient's observations by code, 16 clients", _told(search), "600/s"))
-    return rows
+def _comparison(ours: Figures, peer: Figures) -> str:
+    sort = f"first page of {ours.sorted_:,} Observations by date, 1 client"
+    rows = [
+        ("import", ours.loaded[0] / ours.loaded[1], peer.loaded[0] / peer.loaded[1], "1 or more"),
+        ("read by id, 16 clients", ours.read.per_second, peer.read.per_second, "2 or more"),
+        ("create, 16 clients", ours.create.per_second, peer.create.per_second, "1 or more"),
+        (
+            "patient and code, 16 clients",
+            ours.search.per_second,
+            peer.search.per_second,
+            "1 or more",
+        ),
+        (sort, ours.sort.per_second, peer.sort.per_second, "20 or more"),
+    ]
+    lines = [f"| {w} | {a:,.1f}/s | {b:,.1f}/s | {a / b:.1f} | {goal} |" for w, a, b, goal in rows]
+    head = f"| what | Consentry | {Peer.name} | ratio | goal |"
+    return "\n".join([head, "|---|---|---|---|---|", *lines, ""])
+
+
+def _import(figures: Figures) -> str:
+    return f"{figures.loaded[0] / figures.loaded[1]:,.0f}/s"
 
 
 def _told(rate: Rate) -> str:
     return f"{rate.per_second:,.0f}/s, p50 {rate.p50_ms:.1f} ms, p99 {rate.p99_ms:.1f} ms"
 
 
-async def _import(port: int, token: str, files: Sequence[Path]) -> tuple[int, float]:
-    """Post Bundles one after another; unpacking is not counted."""
-    connection = await Connection.open(port, token)
-    count, seconds = 0, 0.0
-    for file in files:
-        body = gzip.decompress(file.read_bytes())
-        started = time.perf_counter()
-        answer = await connection.send("POST", "/fhir", body)
-        seconds += time.perf_counter() - started
-        entries = orjson.loads(answer.body)["entry"]
-        assert all(e["response"]["status"][:1] == "2" for e in entries), "an entry was refused"
-        count += len(entries)
-    connection.close()
-    return count, seconds
-
-
-async def _paths(port: int, token: str) -> tuple[list[str], list[str]]:
-    """Real ids to read, and searches of one patient's observations by a code that the patient has."""
-    connection = await Connection.open(port, token)
-    answer = await connection.send("GET", "/fhir/Patient?_count=1000")
-    patients = [e["resource"]["id"] for e in orjson.loads(answer.body)["entry"]]
-    found = []
-    for patient in patients:  # of every patient some, so that no single large chart decides
-        path = f"/fhir/Observation?patient=Patient/{patient}&_count=30"
-        answer = await connection.send("GET", path)
-        found += [e["resource"] for e in orjson.loads(answer.body).get("entry", ())]
-    connection.close()
-    reads = [f"/fhir/Observation/{r['id']}" for r in found]
-    pairs = {(r["subject"]["reference"], r["code"]["coding"][0]["code"]) for r in found}
-    searches = [
-        f"/fhir/Observation?patient={p}&code=http://loinc.org%7C{c}" for p, c in sorted(pairs)
-    ]
-    return reads, searches
-
-
-def _peak_mb(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -56,10 +56,19 @@ class Rate:
     p99_ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request."""
+
+    path: str
+    method: str = "GET"
+    body: bytes = b""
+
+
 async def hammer(
-    port: int, token: str, paths: Sequence[str], *, clients: int, seconds: float
+    port: int, token: str, calls: Sequence[Call], *, clients: int, seconds: float
 ) -> Rate:
-    """Send GETs over ``paths`` from ``clients`` connections at once for ``seconds``; every answer must be 200."""
+    """Send ``calls``, over and over, from ``clients`` connections at once for ``seconds``; all must succeed."""
     times: list[float] = []
     end = time.perf_counter() + seconds
 
@@ -67,10 +76,11 @@ async def hammer(
         connection = await Connection.open(port, token)
         at = number
         while time.perf_counter() < end:
+            call = calls[at % len(calls)]
             started = time.perf_counter()
-            answer = await connection.send("GET", paths[at % len(paths)])
+            answer = await connection.send(call.method, call.path, call.body)
             times.append(time.perf_counter() - started)
-            assert answer.status == 200, answer
+            assert answer.status in (200, 201), answer
             at += clients
         connection.close()
 

@@ -1,0 +1,131 @@
+"""What is asked of each server: the same data and the same requests."""
+
+import asyncio
+import gzip
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from tests.bench.client import Call, Connection, Rate, hammer
+from tests.bench.servers import Server
+
+SYNTHEA = Path(__file__).resolve().parents[3] / "shared" / "data" / "synthea-2021"
+BATCHES = [SYNTHEA / "hospitalInformation.json.gz", SYNTHEA / "practitionerInformation.json.gz"]
+_SECONDS = 8.0
+_CLIENTS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What one server did.
+
+    Attributes:
+        largest: Entries and seconds of the largest transaction.
+        loaded: Entries and seconds of all others.
+        sort: The chart of one patient, sorted by date, its first page, one client.
+    """
+
+    largest: tuple[int, float]
+    loaded: tuple[int, float]
+    peak_mb: float
+    read: Rate
+    create: Rate
+    search: Rate
+    sort: Rate
+    sorted_: int
+
+
+def patients() -> list[Path]:
+    """The patients' transactions, the largest last."""
+    return sorted((SYNTHEA / "patients").glob("*.json.gz"), key=lambda p: p.stat().st_size)
+
+
+def measure(server: Server) -> Figures:
+    """Load everything, then ask."""
+    asyncio.run(load(server, server.token(), BATCHES))
+    largest = asyncio.run(load(server, server.token(), patients()[-1:]))
+    loaded = asyncio.run(load(server, server.token(), patients()[:-1]))
+    peak = getattr(server, "peak_mb", lambda: 0.0)()
+    found = asyncio.run(_found(server, server.token()))
+    reads = [Call(f"/fhir/Observation/{r['id']}") for r in found]
+    chart, size = asyncio.run(_largest_chart(server, server.token(), found))
+    return Figures(
+        largest,
+        loaded,
+        peak,
+        read=rate(server, reads),
+        create=rate(server, [Call("/fhir/Observation", "POST", _new(r)) for r in found[:200]]),
+        search=rate(server, searches(found)),
+        sort=rate(
+            server, [Call(f"/fhir/Observation?patient={chart}&_sort=date&_count=50")], clients=1
+        ),
+        sorted_=size,
+    )
+
+
+def rate(server: Server, calls: Sequence[Call], *, clients: int = _CLIENTS) -> Rate:
+    """How fast a server answers."""
+    return asyncio.run(
+        hammer(server.port, server.token(), calls, clients=clients, seconds=_SECONDS)
+    )
+
+
+def searches(found: Sequence[dict[str, object]]) -> list[Call]:
+    """One patient's observations by a code that the patient has."""
+    pairs = {(r["subject"]["reference"], r["code"]["coding"][0]["code"]) for r in found}  # type: ignore[index]
+    return [
+        Call(f"/fhir/Observation?patient={p}&code=http://loinc.org%7C{c}") for p, c in sorted(pairs)
+    ]
+
+
+async def load(server: Server, token: str, files: Sequence[Path]) -> tuple[int, float]:
+    """Post Bundles one after another; unpacking is not counted."""
+    count, seconds = 0, 0.0
+    for file in files:
+        body = gzip.decompress(file.read_bytes())
+        connection = await Connection.open(server.port, token)
+        started = asyncio.get_running_loop().time()
+        answer = await connection.send("POST", "/fhir", body)
+        seconds += asyncio.get_running_loop().time() - started
+        connection.close()
+        entries = orjson.loads(answer.body)["entry"]
+        assert all(e["response"]["status"][:1] == "2" for e in entries), "an entry was refused"
+        count += len(entries)
+    return count, seconds
+
+
+async def _found(server: Server, token: str) -> list[dict[str, object]]:
+    """Of every patient some Observations, so that no single large chart decides."""
+    connection = await Connection.open(server.port, token)
+    answer = await connection.send("GET", "/fhir/Patient?_count=1000")
+    ids = [e["resource"]["id"] for e in orjson.loads(answer.body)["entry"]]
+    found: list[dict[str, object]] = []
+    for patient in ids:
+        answer = await connection.send(
+            "GET", f"/fhir/Observation?patient=Patient/{patient}&_count=30"
+        )
+        found += [e["resource"] for e in orjson.loads(answer.body).get("entry", ())]
+    connection.close()
+    return found
+
+
+async def _largest_chart(
+    server: Server, token: str, found: Sequence[dict[str, object]]
+) -> tuple[str, int]:
+    """The patient with the most Observations, and how many."""
+    connection = await Connection.open(server.port, token)
+    sizes = []
+    for patient in {r["subject"]["reference"] for r in found}:  # type: ignore[index]
+        path = f"/fhir/Observation?patient={patient}&_summary=count&_total=accurate"
+        sizes.append(
+            (int(orjson.loads((await connection.send("GET", path)).body)["total"]), patient)
+        )
+    connection.close()
+    size, patient = max(sizes)
+    return patient, size
+
+
+def _new(resource: dict[str, object]) -> bytes:
+    return orjson.dumps({k: v for k, v in resource.items() if k not in ("id", "meta")})
