@@ -3,6 +3,7 @@
 import re
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from urllib.parse import parse_qsl
 
@@ -10,10 +11,11 @@ from fastapi import Request, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fhir_server.errors import StoreFullError, TooLargeError
-from fhir_server.forms import Received
+from fhir_server.errors import FhirError, StoreFullError
+from fhir_server.forms import Received, Recorded
 from fhir_server.media import form_of
 from fhir_server.pipeline.run import Pipeline
+from fhir_server.rest.bodies import read_body
 from fhir_server.rest.respond import respond, without_record
 
 _TRACE_LENGTH = 64
@@ -60,35 +62,23 @@ class FhirRoutes:
     async def answer(self, request: Request) -> Response:
         """Answer any FHIR request."""
         target = request.scope["path"].removeprefix("/fhir").strip("/")
-        body = await self._body(request, self._max_body_bytes if target else self._max_bundle_bytes)
-        received = self._received(request, target, body or b"")
+        received = self._received(request, target)
         pipeline = self._pipeline()
         form = form_of(received.headers, received.query)
         try:
-            if body is None:
-                limit = self._max_body_bytes if target else self._max_bundle_bytes
-                error = TooLargeError(f"the body is larger than {limit} bytes")
-                return respond(await pipeline.refuse_unread(received, error), request.method, form)
-            return respond(await pipeline.answer(received), request.method, form)
+            return respond(await self._answered(request, received, pipeline), request.method, form)
         except StoreFullError:
             return without_record()
 
-    async def _body(self, request: Request, limit: int) -> bytes | None:
-        """The body, or None if it is larger than the limit (it is then not kept)."""
-        if request.method in ("GET", "HEAD"):
-            return b""
-        declared = request.headers.get("content-length", "0")
-        if declared.isdigit() and int(declared) > limit:
-            return None
-        chunks, size = [], 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit:
-                return None
-            chunks.append(chunk)
-        return b"".join(chunks)
+    async def _answered(self, request: Request, received: Received, pipeline: Pipeline) -> Recorded:
+        limit = self._max_body_bytes if received.target else self._max_bundle_bytes
+        try:
+            body = await read_body(request, limit)
+        except FhirError as error:
+            return await pipeline.refuse_unread(received, error)
+        return await pipeline.answer(replace(received, body=body) if body else received)
 
-    def _received(self, request: Request, target: str, body: bytes) -> Received:
+    def _received(self, request: Request, target: str) -> Received:
         now = self._clock()
         headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.raw
@@ -98,7 +88,7 @@ class FhirRoutes:
             target=target,
             query=tuple(parse_qsl(request.url.query, keep_blank_values=True)),
             headers=headers,
-            body=body,
+            body=b"",
             at=int(now.timestamp() * 1000),
             now=now,
             request_id=_trace(headers.get("x-request-id", "")),

@@ -160,7 +160,10 @@ HEADERS = st.fixed_dictionaries(
     {},
     optional={
         "accept": st.sampled_from(["", "*/*", "application/fhir+xml", "text/turtle", ";q=x", "a/b;q=2,json"]),
-        "content-type": st.sampled_from(["", FHIR, "application/json", "application/fhir+xml", "application/xml-patch+xml", "application/json-patch+json", "application/merge-patch+json", "application/x-www-form-urlencoded", "text/plain", ";"]),
+        "content-type": st.sampled_from(["", FHIR, "application/json",
+            "application/fhir+xml", "application/xml-patch+xml", "application/json-patch+json",
+            "application/merge-patch+json",
+            "application/x-www-form-urlencoded", "text/plain", ";"]),
         "if-match": st.sampled_from(['W/"1"', "1", "*", '"x"', ""]),
         "if-none-match": st.sampled_from(["*", 'W/"1", W/"2"', "1", ","]),
         "if-none-exist": st.sampled_from(["identifier=a|b", "", "?", "name:exact=x&_sort=y", "_id"]),
