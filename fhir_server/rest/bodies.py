@@ -26,7 +26,7 @@ async def read_body(request: Request, limit: int) -> bytes:
         raise _too_large(limit)
     coding = request.headers.get("content-encoding", "identity").strip().lower()
     if coding == "identity":
-        parts = request.stream()
+        parts: AsyncIterator[bytes] = request.stream()
     elif coding in ("gzip", "x-gzip"):
         parts = _unpacked(request.stream(), limit)
     else:
