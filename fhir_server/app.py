@@ -206,6 +206,7 @@ def _tools(
         searchable=searchable,
         tokenizer=parameters.tokenizer,
         validator=Validator(definitions),
+        strict=settings.validation == "strict",
         cursors=Cursors(cursor_key, lifetime),
         base=settings.fhir_base,
         page=(settings.page_size, settings.max_page_size),

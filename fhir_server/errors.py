@@ -41,12 +41,14 @@ class Issue:
         diagnostics: A plain sentence with the next step, without patient data.
         expression: FHIRPath of the element, or empty.
         severity: fatal, error, warning or information.
+        place: Line and column of the element in the text that was sent, both from 1, or empty.
     """
 
     code: str
     diagnostics: str
     expression: str = ""
     severity: str = "error"
+    place: tuple[int, ...] = ()
 
 
 class ConsentryError(Exception):

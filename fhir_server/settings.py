@@ -42,6 +42,7 @@ class Settings:
         users_file: JSON list of users; empty for none.
         max_body_bytes: Largest body of one resource.
         max_bundle_bytes: Largest body of a batch or transaction.
+        validation: ``strict`` refuses what breaks R4's bindings, invariants and targets; ``lenient`` stores and reports it.
         page_size: Entries of a search page when ``_count`` is not given.
         max_page_size: Most entries of a page.
         max_candidates: Most records that one search may open before it is refused as too costly.
@@ -72,6 +73,7 @@ class Settings:
     users_file: str = ""
     max_body_bytes: int = 16 * 1024 * 1024
     max_bundle_bytes: int = 128 * 1024 * 1024
+    validation: str = "strict"
     page_size: int = 50
     max_page_size: int = 1000
     max_candidates: int = 20_000
@@ -90,6 +92,7 @@ class Settings:
         """Refuse what is malformed or unsafe.  Raises ``SettingsError`` naming the setting."""
         _one_of("env", self.env, _ENVIRONMENTS)
         _one_of("policy", self.policy, ("", "hipaa-tpo", "opt-in", "opt-out"))
+        _one_of("validation", self.validation, ("strict", "lenient"))
         _one_of("log_level", self.log_level, ("debug", "info", "warning", "error"))
         for name in (
             "max_body_bytes",

@@ -24,6 +24,8 @@ class Element:
         type: A data type, a primitive, or the path of a backbone element.
         choice: Name before ``[x]`` (``value`` for ``valueQuantity``), or empty.
         codes: Canonical of the required binding's ValueSet where its codes are known, or empty.
+        binding: Canonical of the required binding's ValueSet of a CodeableConcept, Coding or Quantity, or empty.
+        absolute: Whether the standard asks for an absolute URI.
         targets: Types that a Reference or canonical may point at; empty for any.
         summary: Whether ``_summary=true`` keeps it.
         modifier: Whether it changes what the others mean, so that nothing may be shown without it.
@@ -37,6 +39,21 @@ class Element:
     targets: tuple[str, ...] = ()
     summary: bool = False
     modifier: bool = False
+    binding: str = ""
+    absolute: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """A rule of the standard over several elements.
+
+    Attributes:
+        severity: error or warning.
+        human: What it asks, in the standard's words.
+    """
+
+    severity: str
+    human: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +93,9 @@ class Definitions:
         domain_types: Those of them that have ``text``, ``contained`` and ``extension``.
         primitives: Primitive type to its regular expression.
         codes: ValueSet canonical to its codes.
+        invariants: The rules of the standard by key.
+        rules: Type or backbone path to the keys of the rules that hold for it.
+        extensions: The standard's own extensions: url to the types that the value may have; none for nested ones.
         parameters: Resource type to its search parameters by code, the common ones included.
         by_url: Search parameters by canonical url.
         compartments: Compartment type to the member types and the parameters that link them.
@@ -86,6 +106,9 @@ class Definitions:
     domain_types: frozenset[str]
     primitives: Mapping[str, str]
     codes: Mapping[str, tuple[str, ...]]
+    invariants: Mapping[str, Invariant]
+    rules: Mapping[str, tuple[str, ...]]
+    extensions: Mapping[str, tuple[str, ...]]
     parameters: Mapping[str, Mapping[str, SearchParameter]]
     by_url: Mapping[str, SearchParameter]
     compartments: Mapping[str, Mapping[str, tuple[str, ...]]]
@@ -113,6 +136,12 @@ def _definitions(table: dict[str, Any]) -> Definitions:
         domain_types=frozenset(n for n in concrete if "contained" in types[n]["elements"]),
         primitives=table["primitives"],
         codes={url: tuple(codes) for url, codes in table["codes"].items()},
+        invariants={
+            key: Invariant(rule["severity"], rule["human"])
+            for key, rule in table["invariants"].items()
+        },
+        rules={name: tuple(t["invariants"]) for name, t in types.items() if "invariants" in t},
+        extensions={url: tuple(found) for url, found in table["extensions"].items()},
         parameters={name: _parameters_of(name, parameters) for name in concrete},
         by_url={p.url: p for p in parameters},
         compartments={
@@ -133,6 +162,8 @@ def _element(described: Mapping[str, object]) -> Element:
         targets=tuple(targets) if isinstance(targets, list) else (),
         summary=bool(described.get("summary", False)),
         modifier=bool(described.get("modifier", False)),
+        binding=str(described.get("binding", "")),
+        absolute=bool(described.get("absolute", False)),
     )
 
 

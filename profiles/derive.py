@@ -22,6 +22,8 @@ HERE = Path(__file__).parent
 _REGEX = "http://hl7.org/fhir/StructureDefinition/regex"
 _FHIR_TYPE = "http://hl7.org/fhir/StructureDefinition/structuredefinition-fhir-type"
 _MAX_CODES = 1500
+_CODED = frozenset({"CodeableConcept", "Coding", "Quantity"})
+_EVERYWHERE = frozenset({"ele-1", "ext-1", "dom-2", "dom-3", "dom-4", "dom-5", "dom-6"})
 
 Json = dict[str, Any]
 
@@ -31,7 +33,8 @@ def derive(resources: Sequence[Json]) -> Json:
 
     Returns:
         ``types`` (name or backbone path to its elements, in the order of the standard), ``primitives`` (name to
-        regular expression), ``codes`` (ValueSet url to codes), ``parameters`` and ``compartments``.
+        regular expression), ``codes`` (ValueSet url to codes), ``invariants`` (key to severity and text), ``extensions``
+        (url to the types of its value), ``parameters`` and ``compartments``.
     """
     by_url = {r["url"]: r for r in resources if "url" in r}
     bases = [r for r in resources if r["resourceType"] == "StructureDefinition" and _is_base(r)]
@@ -45,6 +48,8 @@ def derive(resources: Sequence[Json]) -> Json:
         "types": {name: types[name] for name in sorted(types)},
         "primitives": {d["name"]: _format(d) for d in bases if d["kind"] == "primitive-type"},
         "codes": codes,
+        "invariants": dict(_invariants(bases)),
+        "extensions": dict(_extensions(resources)),
         "parameters": sorted(_parameters(resources), key=lambda p: (p["url"], p["code"])),
         "compartments": dict(_compartments(resources)),
     }
@@ -64,13 +69,46 @@ def _types_of(definition: Json) -> Iterator[tuple[str, Json]]:
             found[path] = {"kind": definition["kind"], "elements": {}}
             if definition.get("abstract"):
                 found[path]["abstract"] = True
+            _note_invariants(found[path], element)
             continue
         parent, name = path.rsplit(".", 1)
         if parent not in found:
             found[parent] = {"kind": "backbone", "elements": {}}
         for key, described in _elements(path, name, element):
             found[parent]["elements"][key] = described
+            if described.get("type") == path and "contentReference" not in element:
+                found[path] = {"kind": "backbone", "elements": {}}
+                _note_invariants(found[path], element)
     yield from found.items()
+
+
+def _note_invariants(described: Json, element: Json) -> None:
+    keys = [c["key"] for c in element.get("constraint", ()) if c["key"] not in _EVERYWHERE]
+    if keys:
+        described["invariants"] = keys
+
+
+def _invariants(bases: Sequence[Json]) -> Iterator[tuple[str, Json]]:
+    """The rules of the standard, by key; which elements each holds for, the types say."""
+    found: Json = {}
+    for definition in bases:
+        for element in definition["snapshot"]["element"]:
+            for rule in element.get("constraint", ()):
+                key, told = rule["key"], {"severity": rule["severity"], "human": rule["human"]}
+                if found.setdefault(key, told) != told:  # inv-1 is the key of three rules
+                    found[f"{element['path']} {key}"] = told
+    yield from sorted(found.items())
+
+
+def _extensions(resources: Sequence[Json]) -> Iterator[tuple[str, list[str]]]:
+    """The extensions that the standard defines, with the types that their value may have; none for nested ones."""
+    for definition in sorted(resources, key=lambda r: str(r.get("url"))):
+        if definition["resourceType"] != "StructureDefinition" or definition["type"] != "Extension":
+            continue
+        for element in definition["snapshot"]["element"]:
+            if element["path"] == "Extension.value[x]" and "derivation" in definition:
+                types = [t["code"] for t in element.get("type", ())]
+                yield definition["url"], [] if element["max"] == "0" else types
 
 
 def _elements(path: str, name: str, element: Json) -> Iterator[tuple[str, Json]]:
@@ -92,6 +130,10 @@ def _elements(path: str, name: str, element: Json) -> Iterator[tuple[str, Json]]
         binding = element.get("binding", {})
         if binding.get("strength") == "required" and code == "code":
             described["codes"] = binding["valueSet"].split("|")[0]
+        if binding.get("strength") == "required" and code in _CODED:
+            described["binding"] = binding["valueSet"].split("|")[0]
+        if code == "uri" and element.get("definition", "").startswith("An absolute URI"):
+            described["absolute"] = True
         if not choice:
             yield name, described
             return

@@ -8,7 +8,7 @@ fhir.resources carries R4B, whose Consent is that of R4.  Models validate; they 
 from collections.abc import Mapping
 from typing import Any
 
-from profiles.validation import Problem
+from profiles.problem import Problem
 
 MODELLED = frozenset({"Consent"})
 

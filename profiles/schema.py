@@ -10,6 +10,9 @@ from profiles.definitions import Definitions, Element
 
 Schema = dict[str, object]
 
+_MOST = 1024 * 1024  # characters of a string (R4 datatypes.html#string)
+_DIGIT = r"[0-9A-Za-z+/]\s*"  # of base64, where white space may be anywhere (RFC 4648; R4 datatypes.html)
+_BASE64 = rf"^\s*(?:(?:{_DIGIT}){{4}})*(?:(?:{_DIGIT}){{2}}=\s*=\s*|(?:{_DIGIT}){{3}}=\s*)?$"
 _INTEGERS: Mapping[str, Schema] = {
     "integer": {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1},
     "unsignedInt": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
@@ -18,17 +21,23 @@ _INTEGERS: Mapping[str, Schema] = {
 _OTHERS: Mapping[str, Schema] = {
     "boolean": {"type": "boolean"},
     "decimal": {"type": "number"},
-    "string": {"type": "string", "minLength": 1, "pattern": "[^ \\r\\n\\t]"},
-    "markdown": {"type": "string", "minLength": 1, "pattern": "[^ \\r\\n\\t]"},
-    "base64Binary": {"type": "string", "minLength": 1, "pattern": "^[0-9A-Za-z+/=\\s]*$"},
+    "string": {"type": "string", "minLength": 1, "maxLength": _MOST, "pattern": "[^ \\r\\n\\t]"},
+    "markdown": {"type": "string", "minLength": 1, "maxLength": _MOST, "pattern": "[^ \\r\\n\\t]"},
+    "base64Binary": {"type": "string", "minLength": 1, "pattern": _BASE64},
     "xhtml": {"type": "string", "minLength": 1, "pattern": "^\\s*<"},
 }
 
 
 _DATES = frozenset({"date", "dateTime", "instant"})
+_NOT_BY_FOUR = "([02468][1235679]|[13579][01345789])"
+# days that are in no calendar, which the published formats let pass
 _NO_DAY: Schema = {
-    "pattern": "^[0-9]{4}-(02-3|(04|06|09|11)-31)"
-}  # the published formats let it pass
+    "pattern": "^([0-9]{4}-(02-3|(04|06|09|11)-31)|([0-9]{2}"
+    + _NOT_BY_FOUR
+    + "|"
+    + _NOT_BY_FOUR
+    + "00)-02-29)"
+}
 
 
 def schema_of(type_: str, definitions: Definitions) -> Schema:

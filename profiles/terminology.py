@@ -34,6 +34,15 @@ class Terminology:
         """The concepts of the value set ``url`` (a version behind a bar is not looked at); None if not known."""
         return self._expand(self._sets.get(url.partition("|")[0]), _DEPTH)
 
+    def lists(self, system: str, code: str) -> bool:
+        """Whether ``code`` is in ``system``, or the system is not known here."""
+        known = self._systems.get(system)
+        return known is None or code in known
+
+    def names_set(self, url: str) -> bool:
+        """Whether ``url`` is that of a value set of R4."""
+        return url in self._sets
+
     def enumerate(self, value_set: Mapping[str, object]) -> Concepts | None:
         """The concepts of a ValueSet resource: of its expansion, else of its compose; None if they are not known."""
         expansion = value_set.get("expansion")

@@ -1,50 +1,79 @@
-"""Whether a resource is R4: its structure by schema, and what a schema can not say of nested resources.
+"""Whether a resource is R4: its structure by schema, then the rules (``rules/``); nested resources likewise.
 
 Problems name the element as a FHIRPath expression and what the standard asks of it, never the value that was sent.
-Bindings beyond ``code``, invariants and reference targets are later work; profiles too.
+Profiles are not checked, nor what needs a terminology server.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from itertools import islice
 
 import jsonschema_rs
 
 from profiles.definitions import Definitions
+from profiles.problem import Problem
+from profiles.rules.references import Container, container_of
+from profiles.rules.walk import Rules, containing, unused
 from profiles.schema import schema_of
 
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that the standard does not allow.
-
-    Attributes:
-        expression: FHIRPath of the element.
-        code: R4 IssueType: structure, required, value, code-invalid, not-supported.
-        message: What is asked there.
-    """
-
-    expression: str
-    code: str
-    message: str
+_MOST_ERRORS = 500  # of one resource's structure
+_OF_THE_WHOLE = frozenset({"additionalProperties", "required", "oneOf", "minProperties"})
 
 
 class Validator:
-    """Checks resources of all types; each type's schema is compiled when it is first needed (some milliseconds)."""
+    """Checks resources of all types; each type is compiled when it is first needed (some milliseconds)."""
 
     def __init__(self, definitions: Definitions) -> None:
         self._definitions = definitions
+        self._rules = Rules(definitions)
         self._compiled: dict[str, jsonschema_rs.Draft7Validator] = {}
 
-    def check(self, resource: Mapping[str, object], expression: str = "") -> tuple[Problem, ...]:
-        """The problems of ``resource`` and of the resources in it; empty if it is structurally R4."""
-        own = self.check_own(resource, expression)
-        if own:
-            return own
-        type_ = str(resource["resourceType"])
-        found: list[Problem] = []
-        for inner, where in _nested(type_, resource, expression or type_):
-            found.extend(self.check(inner, where))
-        return tuple(found)
+    def check(self, resource: Mapping[str, object]) -> tuple[Problem, ...]:
+        """The errors of ``resource`` and of the resources in it; empty if it is R4."""
+        return tuple(p for p in self.review(resource) if p.severity == "error")
+
+    def review(self, resource: Mapping[str, object]) -> tuple[Problem, ...]:
+        """The errors and warnings of ``resource`` and of the resources in it."""
+        return tuple(self._review(resource, "", None))
+
+    def _review(
+        self, resource: Mapping[str, object], path: str, within: Container | None
+    ) -> list[Problem]:
+        found, sound = self._structure(resource, path)
+        type_ = resource.get("resourceType")
+        if not isinstance(type_, str) or type_ not in self._definitions.resource_types:
+            return found
+        path = path or type_
+        container = within or container_of(sound)
+        found += self._rules.broken(sound, path, container)
+        back = set()
+        for inner, where in _nested(type_, sound, path):
+            if not where.startswith(f"{path}.contained["):
+                found += self._review(inner, where, None)
+                continue
+            container.used.discard("")
+            found += self._review(inner, where, container)
+            if "" in container.used:
+                back.add(str(inner.get("id", "")))
+        if within is None and type_ in self._definitions.domain_types:
+            found += containing(sound, path)
+            found += unused(sound, path, container, back) if "contained" in sound else ()
+        return found
+
+    def _structure(
+        self, resource: Mapping[str, object], path: str
+    ) -> tuple[list[Problem], Mapping[str, object]]:
+        """The problems of its structure, and the resource without what has the wrong shape."""
+        type_ = resource.get("resourceType")
+        if not isinstance(type_, str) or type_ not in self._definitions.resource_types:
+            return list(self.check_own(resource, path)), resource
+        validator = self._validator(type_)
+        if validator.is_valid(resource):
+            return [], resource
+        errors = list(islice(validator.iter_errors(resource), _MOST_ERRORS))
+        for error in errors:
+            if not _is_of_the_whole(error):
+                resource = _without(resource, error.instance_path)
+        return list(_problems(iter(errors), path or type_)), resource
 
     def check_own(
         self, resource: Mapping[str, object], expression: str = ""
@@ -60,7 +89,8 @@ class Validator:
         validator = self._validator(type_)
         if validator.is_valid(resource):
             return ()
-        return tuple(_problems(validator.iter_errors(resource), expression or type_))
+        errors = islice(validator.iter_errors(resource), _MOST_ERRORS)
+        return tuple(_problems(errors, expression or type_))
 
     def _validator(self, type_: str) -> jsonschema_rs.Draft7Validator:
         if type_ not in self._compiled:
@@ -96,8 +126,51 @@ def _parameters(
             yield from _parameters(inner, where)
 
 
-def _objects(value: object) -> Sequence[Mapping[str, object]]:
-    return value if isinstance(value, list) else ()
+def _objects(value: object) -> list[Mapping[str, object]]:
+    return [v for v in value if isinstance(v, dict)] if isinstance(value, list) else []
+
+
+def _is_of_the_whole(error: jsonschema_rs.ValidationError) -> bool:
+    """Whether an error is about an object's members taken together, not about the value that it names."""
+    path = [str(step) for step in error.schema_path]
+    if path[-1:] == ["anyOf"]:
+        return path[-2:-1] != ["items"]
+    return not path or path[-1] in _OF_THE_WHOLE
+
+
+def _without(resource: Mapping[str, object], steps: Sequence[str | int]) -> Mapping[str, object]:
+    """A copy without the value at ``steps``; the containers on the way are copied, others shared."""
+    made = dict(resource)
+    held: dict[str, object] | list[object] = made
+    for step in steps[:-1]:
+        inner = _at(held, step)
+        copied = (
+            dict(inner)
+            if isinstance(inner, dict)
+            else list(inner)
+            if isinstance(inner, list)
+            else None
+        )
+        if copied is None:
+            return made
+        _set(held, step, copied)
+        held = copied
+    if steps:
+        _set(held, steps[-1], None)
+    return made
+
+
+def _at(held: dict[str, object] | list[object], step: str | int) -> object:
+    return held.get(str(step)) if isinstance(held, dict) else held[int(step)]
+
+
+def _set(held: dict[str, object] | list[object], step: str | int, value: object) -> None:
+    if isinstance(held, list):
+        held[int(step)] = value
+    elif value is None:
+        held.pop(str(step), None)
+    else:
+        held[str(step)] = value
 
 
 def _problems(errors: Iterator[jsonschema_rs.ValidationError], path: str) -> Iterator[Problem]:
@@ -114,6 +187,8 @@ def _problem(where: str, keyword: str, error: jsonschema_rs.ValidationError) -> 
     match keyword:
         case "additionalProperties":
             return Problem(where, "structure", "has a member that R4 does not know here")
+        case "anyOf" if not _is_of_the_whole(error):
+            return Problem(where, "structure", "has the wrong JSON type or format")
         case "required" | "anyOf" | "oneOf":
             return Problem(where, "required", _missing(error))
         case "enum":

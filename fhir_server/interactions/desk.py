@@ -1,6 +1,6 @@
 """What an interaction works with: its snapshot or unit of work, the gate, and the tools of the house."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import tzinfo
 
@@ -15,6 +15,7 @@ from fhir_server.search.tokens import Tokenizer
 from fhir_server.search.values import Searchable
 from fhir_server.vault.vault import Reader, Writer
 from profiles.definitions import Definitions
+from profiles.problem import Problem
 from profiles.resource import MODELLED, check_model
 from profiles.validation import Validator
 
@@ -27,6 +28,7 @@ class Tools:
 
     Attributes:
         base: FHIR base url, without trailing slash.
+        strict: Whether bindings, invariants and targets of references are asked for at every write; structure always is.
         page: Default and largest page size.
         max_candidates: Most records that one search may open.
         most_deleted: Most records that one conditional delete may delete.
@@ -41,6 +43,7 @@ class Tools:
     searchable: Searchable
     tokenizer: Tokenizer
     validator: Validator
+    strict: bool
     cursors: Cursors
     base: str
     page: tuple[int, int]
@@ -55,30 +58,46 @@ class Tools:
     capability: Callable[[str, str], bytes]
     parameters: Parameters
 
-    def require_valid(self, resource: ResourceText) -> None:
-        """Refuse what is not R4.
+    def require_valid(self, resource: ResourceText) -> tuple[Issue, ...]:
+        """Refuse what is not R4; what is stored all the same (see ``strict``) comes back as warnings, 50 at most.
 
         Raises:
             InvalidResourceError: With one issue for each problem, naming the element.
         """
-        issues = tuple(self._issues(resource))
-        if issues:
-            raise InvalidResourceError("the resource is not valid R4", issues=issues[:_MOST_ISSUES])
+        issues = self.issues(resource, strict=self.strict)
+        errors = [issue for issue in issues if issue.severity == "error"]
+        if errors:
+            raise InvalidResourceError("the resource is not valid R4", issues=errors[:_MOST_ISSUES])
+        return issues[:_MOST_ISSUES]
 
-    def _issues(self, resource: ResourceText) -> Iterator[Issue]:
-        problems = self.validator.check(resource.value)
-        if not problems and resource.type_ in MODELLED:
-            problems = check_model(resource.value)
-        yield from (Issue(p.code, f"{p.expression} {p.message}", p.expression) for p in problems)
+    def issues(self, resource: ResourceText, *, strict: bool) -> tuple[Issue, ...]:
+        """All that there is to say of a resource: errors and warnings.
+
+        Args:
+            strict: Whether bindings, invariants and targets are errors; structure always is.
+        """
+        problems = self.validator.review(resource.value)
+        broken = any(p.severity == "error" and (strict or not p.rule) for p in problems)
+        if not broken and resource.type_ in MODELLED:
+            modelled = check_model(resource.value)
+            broken, problems = bool(modelled), (*problems, *modelled)
+        found = [_issue(p, strict=strict) for p in problems]
         if (
-            resource.type_ == "Consent" and not problems
-        ):  # one that nobody can interpret would deny everything
-            found = review(resource.value, zone=self.zone)
-            yield from (Issue("business-rule", f"{p.path}: {p.reason}", p.path) for p in found)
+            resource.type_ == "Consent" and not broken
+        ):  # what nobody can interpret denies everything
+            unclear = review(resource.value, zone=self.zone)
+            found += (Issue("business-rule", f"{p.path}: {p.reason}", p.path) for p in unclear)
+        return tuple(found)
 
     def patients(self, value: Json, type_: str, id_: str) -> tuple[str, ...]:
         """Whose data a resource is."""
         return patients_of(value, type_, id_, self.base)
+
+
+def _issue(problem: Problem, *, strict: bool) -> Issue:
+    severity = problem.severity if strict or not problem.rule else "warning"
+    message = f"{problem.expression} {problem.message}"
+    return Issue(problem.code, message, problem.expression, severity)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,9 +39,9 @@ async def patch(in_scope: InScope, desk: Desk, id_: str = "") -> Opened:
     require_preconditions(interaction, current)
     assert interaction.patch is not None
     content = _changed(interaction.patch, previous, desk)
-    desk.tools.require_valid(content)
+    advice = desk.tools.require_valid(content)
     record = await write_version(in_scope, desk, id_, content, current, previous)
-    return one(in_scope, record)
+    return one(in_scope, record, issues=advice)
 
 
 async def patched(in_scope: InScope, desk: Desk) -> str:

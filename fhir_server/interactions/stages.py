@@ -26,9 +26,11 @@ def located(
     )
 
 
-def one(in_scope: InScope, record: Record, *, status: int = 200) -> Opened:
-    """One resource."""
-    return Opened(in_scope, status, (record,))
+def one(
+    in_scope: InScope, record: Record, *, status: int = 200, issues: Sequence[Issue] = ()
+) -> Opened:
+    """One resource; ``issues`` are told where the caller prefers an OperationOutcome."""
+    return Opened(in_scope, status, (record,), issues=tuple(issues))
 
 
 def nothing(in_scope: InScope, status: int, *, records: Sequence[Record] = ()) -> Opened:

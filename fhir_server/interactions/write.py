@@ -24,13 +24,13 @@ async def create(in_scope: InScope, desk: Desk, id_: str = "") -> Opened:
     """
     interaction = in_scope.asked.interaction
     content = _content(interaction)
-    desk.tools.require_valid(content)
+    advice = desk.tools.require_valid(content)
     if interaction.condition is not None and not id_:
         found = await match(in_scope, desk, interaction.type_, interaction.condition)
         if found is not None:
             return one(in_scope, found)
     record = await write_version(in_scope, desk, id_ or desk.tools.new_id(), content, None)
-    return one(in_scope, record, status=201)
+    return one(in_scope, record, status=201, issues=advice)
 
 
 async def update(in_scope: InScope, desk: Desk, id_: str = "") -> Opened:
@@ -45,13 +45,13 @@ async def update(in_scope: InScope, desk: Desk, id_: str = "") -> Opened:
     """
     interaction = in_scope.asked.interaction
     content = _content(interaction)
-    desk.tools.require_valid(content)
+    advice = desk.tools.require_valid(content)
     id_ = id_ or await target(in_scope, desk)
     current = await desk.reader.find(interaction.type_, id_)
     previous = await current_record(in_scope, desk, current)
     require_preconditions(interaction, current)
     record = await write_version(in_scope, desk, id_, content, current, previous)
-    return one(in_scope, record, status=201 if previous is None else 200)
+    return one(in_scope, record, status=201 if previous is None else 200, issues=advice)
 
 
 async def target(in_scope: InScope, desk: Desk) -> str:

@@ -17,6 +17,7 @@ from profiles.validation import Validator
 
 Json = dict[str, Any]
 EXAMPLES = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "r4-examples"
+UNKNOWN = {"extension": [{"url": "urn:x", "valueCode": "unknown"}]}
 CODE = {"coding": [{"system": "urn:x", "code": "1"}]}
 OBSERVATION: Json = {"resourceType": "Observation", "status": "final", "code": CODE}
 
@@ -31,13 +32,14 @@ def _patient(**members: object) -> Json:
 
 
 GOOD: list[Json] = [
-    _patient(), OBSERVATION, _patient(birthDate="1970"), _patient(birthDate="1970-02-28"), _patient(active=False),
-    _patient(name=[{"given": [None, "B"], "_given": [{"id": "x"}, None]}]), _patient(_birthDate={"id": "x"}),
+    _patient(), OBSERVATION, _patient(birthDate="1970"), _patient(birthDate="1970-02-28"), _patient(birthDate="2000-02-29"), _patient(birthDate="2024-02-29"), _patient(active=False),
+    _patient(name=[{"given": [None, "B"], "_given": [UNKNOWN, None]}]), _patient(_birthDate=UNKNOWN), _patient(birthDate="1970", _birthDate={"id": "x"}),
     _patient(deceasedDateTime="2020-01-01T00:00:00.000+14:00"), _patient(multipleBirthInteger=-1),
-    {**OBSERVATION, "valueQuantity": {"value": 1.5}}, {**OBSERVATION, "_status": {"extension": [{"url": "u", "valueCode": "x"}]}},
-    {"resourceType": "Observation", "_status": {"extension": [{"url": "u", "valueCode": "unknown"}]}, "code": CODE},
+    {**OBSERVATION, "valueQuantity": {"value": 1.5}}, {**OBSERVATION, "_status": {"extension": [{"url": "urn:u", "valueCode": "x"}]}},
+    {"resourceType": "Observation", "_status": {"extension": [{"url": "urn:u", "valueCode": "unknown"}]}, "code": CODE},
     {"resourceType": "Binary", "contentType": "x/y", "data": "AA=="},
-    _patient(contained=[OBSERVATION]), _patient(extension=[{"url": "urn:x", "valueDecimal": 1e10}]),
+    _patient(contained=[_patient(id="p")], link=[{"other": {"reference": "#p"}, "type": "refer"}]),
+    _patient(extension=[{"url": "urn:x", "valueDecimal": 1e10}]),
 ]  # fmt: skip
 
 BAD: list[tuple[Json, str]] = [
@@ -64,6 +66,11 @@ BAD: list[tuple[Json, str]] = [
     ({**OBSERVATION, "component": [{"valueString": "x"}]}, "Observation.component[0]"),
     (_patient(active="true"), "Patient.active"), (_patient(active=1), "Patient.active"), (_patient(Active=True), "Patient"),
     (_patient(gender=""), "Patient.gender"), (_patient(birthDate="2020-13-01"), "Patient.birthDate"),
+    (_patient(birthDate="2021-02-29"), "Patient.birthDate"), (_patient(birthDate="1900-02-29"), "Patient.birthDate"),
+    (_patient(deceasedDateTime="2023-02-29T00:00:00Z"), "Patient.deceasedDateTime"),
+    (_patient(name=[{"given": [None]}]), "Patient.name[0].given[0]"), (_patient(_birthDate={"id": "x"}), "Patient.birthDate"),
+    (_patient(name=[{"given": ["A", 5]}]), "Patient.name[0].given[1]"), (_patient(photo=[{"data": "AAA"}]), "Patient.photo[0].data"),
+    (_patient(name=[{"family": "x" * (1024 * 1024 + 1)}]), "Patient.name[0].family"),
     (_patient(birthDate="2020-02-30"), "Patient.birthDate"), (_patient(birthDate="2021-04-31"), "Patient.birthDate"),
     (_patient(birthDate="2020-01-01T00:00:00Z"), "Patient.birthDate"), (_patient(birthDate="1970\n"), "Patient.birthDate"),
     (_patient(id="a b"), "Patient.id"), (_patient(id="x" * 65), "Patient.id"), (_patient(id=1), "Patient.id"),
@@ -114,7 +121,25 @@ def test_every_type_has_a_schema_that_compiles(validator: Validator) -> None:
         assert validator.check({"resourceType": type_, "nonsense": 1}) != ()
 
 
-def test_every_r4_example_passes(validator: Validator) -> None:
+# official examples that break the standard themselves, and where it says so
+REFUSED = {
+    (
+        "DeviceUseStatement",
+        "target",
+        "DeviceUseStatement.reasonReference[0]",
+    ),  # a Procedure is not among its types
+    (
+        "EventDefinition",
+        "narrative",
+        "EventDefinition.text.div",
+    ),  # txt-2: "SHALL have some non-whitespace content"
+    ("Questionnaire", "narrative", "Questionnaire.text.div"),  # txt-2
+}
+
+
+def test_every_r4_example_passes_but_those_that_break_a_rule_of_the_standard(
+    validator: Validator,
+) -> None:
     if not EXAMPLES.is_dir():
         pytest.skip("no shared data here: r4-examples")
     passed = 0
@@ -122,9 +147,10 @@ def test_every_r4_example_passes(validator: Validator) -> None:
         for line in gzip.decompress(file.read_bytes()).splitlines():
             value = read(line.decode())
             assert isinstance(value, dict)
-            assert validator.check(value) == (), (value["resourceType"], value.get("id"))
-            passed += 1
-    assert passed == 372
+            found = {(value["resourceType"], p.rule, p.expression) for p in validator.check(value)}
+            assert found <= REFUSED, (value["resourceType"], value.get("id"))
+            passed += not found
+    assert passed == 369
 
 
 @pytest.mark.parametrize("member", ["status", "code"])

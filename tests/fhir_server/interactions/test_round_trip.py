@@ -14,7 +14,7 @@ import pytest
 
 from profiles.strict_json import members, read
 
-from ..clinic import HOUSE, OVERSEER, Answer, Clinic, Json, entry, patient, transaction
+from ..clinic import HOUSE, OVERSEER, Answer, Clinic, Json, entry, open_clinic, patient, transaction
 from ..shared_data import folder_of, r4_examples
 
 WHOLE = {"prefer": "return=representation"}
@@ -27,7 +27,9 @@ def texts(resource: str) -> dict[str, str]:
     return {m.name: resource[m.value_start : m.end] for m in members(resource) if m.name not in OWN}
 
 
-async def test_every_r4_example_is_accepted_and_read_back_byte_for_byte(clinic: Clinic) -> None:
+async def test_every_r4_example_is_accepted_and_read_back_byte_for_byte(folder: Path) -> None:
+    """Leniently: three of them break a rule of R4 themselves (``tests/profiles/test_validation.py`` names them)."""
+    clinic = await open_clinic(folder, strict=False)
     count = 0
     for line in r4_examples():
         sent = line.decode()
@@ -41,6 +43,7 @@ async def test_every_r4_example_is_accepted_and_read_back_byte_for_byte(clinic: 
         assert kept_meta(stored.json) == kept_meta(json.loads(sent))
         count += 1
     assert count == 372
+    await clinic.close()
 
 
 def kept_meta(resource: Json) -> Json:
@@ -189,7 +192,8 @@ async def test_a_number_that_is_too_large_to_compare_is_stored_or_refused_but_ne
         '{ "resourceType" : "Patient" ,\n\t"active":true }',
         '{"active":true,"resourceType":"Patient","_birthDate":{"extension":[{"url":"urn:x","valueCode":"u"}]}}',
         '{"resourceType":"Patient","name":[{"family":"M\\u00fcller \\ud83d\\ude00"}]}',
-        '{"resourceType":"Patient","name":[{"given":[null,"B"],"_given":[{"id":"x"},null]}]}',
+        '{"resourceType":"Patient","name":[{"given":[null,"B"],"_given":[{"extension":[{"url":"urn:x","valueCode":"u"}]},null]}]}',
+        '{"resourceType":"Patient","name":[{"given":["A","B"],"_given":[{"id":"x"},null]}]}',
         '{"resourceType":"Patient","deceasedDateTime":"2020-01-01T00:30:00.7000+01:00"}',
         '\ufeff{"resourceType":"Patient","gender":"other"}',
         '{"\\u0069d":"mine","resourceType":"Patient","gender":"other"}',

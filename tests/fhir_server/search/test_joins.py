@@ -38,7 +38,7 @@ RECORDS: list[Json] = [
     observation("oa2", "a", "1111-1", encounter={"reference": "Encounter/ea"}),
     observation("ob", "b", "8867-4", encounter={"reference": "Encounter/eb"}),
     {**observation("og", "x"), "subject": {"reference": "Group/g"}},
-    {"resourceType": "List", "id": "l", "status": "current", "mode": "working", "entry": [
+    {"resourceType": "List", "id": "l", "status": "current", "mode": "changes", "entry": [
         {"item": {"reference": "Observation/oa"}}, {"item": {"reference": "Patient/b"}},
         {"item": {"reference": "Observation/ob"}, "deleted": True}, {"item": {"reference": "Observation/none"}}]},
 ]  # fmt: skip

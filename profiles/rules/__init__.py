@@ -1,0 +1,1 @@
+"""What R4 asks beyond structure: bindings, targets of references, URIs, narrative, and invariants."""

@@ -1,0 +1,53 @@
+"""Targets of references (R4 references.html): types that an element allows, and what is contained (ref-1, dom-3)."""
+
+import re
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+
+from profiles.rules.members import Json, objects
+
+_NAMED = re.compile(
+    r"(?:.*/)?([A-Z][A-Za-z]+)/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?"
+)
+
+
+@dataclass(slots=True)
+class Container:
+    """The resources contained in one, and which of them are referred to.
+
+    Attributes:
+        types: Id to type.
+        used: Ids that a reference, canonical or URI names; an empty one for the container.
+    """
+
+    types: Mapping[str, str]
+    used: set[str] = field(default_factory=set)
+
+
+def container_of(resource: Json) -> Container:
+    """What ``resource`` contains."""
+    inner = objects(resource, "contained") if "contained" in resource else ()
+    return Container({str(r.get("id", "")): str(r.get("resourceType", "")) for r in inner})
+
+
+def target_type(reference: Json, container: Container, types: Set[str]) -> str:
+    """The type that a Reference points at; empty if it does not tell."""
+    literal = reference.get("reference")
+    if isinstance(literal, str) and literal != "#":
+        if literal.startswith("#"):
+            return container.types.get(literal[1:], "")
+        found = _NAMED.fullmatch(literal.partition("?")[0].partition("#")[0])
+        named = found[1] if found else literal.partition("?")[0]
+        if named in types:
+            return named
+    declared = reference.get("type")
+    return declared if isinstance(declared, str) and declared in types else ""
+
+
+def note(reference: str, container: Container) -> str:
+    """Note what a reference within a resource uses; what is wrong with it (ref-1), or empty."""
+    id_ = reference[1:]
+    container.used.add(id_)
+    if id_ and id_ not in container.types:
+        return "refers to a contained resource that is not there (ref-1)"
+    return ""
