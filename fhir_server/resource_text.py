@@ -107,6 +107,18 @@ def entry_resources(bundle: ResourceText) -> Iterator[ResourceText | None]:
         yield _entry_resource(bundle.text, at, entry["resource"]) if "resource" in entry else None
 
 
+def resource_of_parameter(parameters: ResourceText, name: str = "resource") -> ResourceText | None:
+    """The resource of the first parameter called ``name``, with its own text; None if there is none."""
+    sent = parameters.value.get("parameter")
+    start = value_start(parameters.text, "parameter")
+    if not isinstance(sent, list) or start is None:
+        return None
+    for at, one in zip(items(parameters.text, start), sent, strict=True):
+        if isinstance(one, dict) and one.get("name") == name and "resource" in one:
+            return _entry_resource(parameters.text, at, one["resource"])
+    return None
+
+
 def _entry_resource(text: str, start: int, value: object) -> ResourceText:
     for member in members(text, start):
         if member.name == "resource":

@@ -18,7 +18,7 @@ class Registered:
 
     Attributes:
         code: R4 restful-interaction.
-        letter: Of the SMART scope that covers it (``cruds``); empty if it is authorised in another way.
+        letter: Of the SMART scope that covers it (``cruds``), or several of which any will do; empty: otherwise authorised.
         types: Only for these types; empty for all.
     """
 
@@ -85,7 +85,7 @@ def registered(method: str, shape: str, type_: str) -> Registered | None:
 
 
 def letter_of(code: str, operation: str, type_: str, id_: str) -> str:
-    """The letter of the SMART scope that covers an interaction (``operation``: its name, if it is one)."""
+    """The letters of SMART scopes, any of which covers an interaction (``operation``: its name, if it is one)."""
     if code == "operation":
         return find_operation(operation, type_).letter(type_, id_)
     return _LETTERS[code]

@@ -33,8 +33,8 @@ def authorise(asked: Asked, custodian: str) -> InScope:
     if interaction.code in _BUNDLES:
         return InScope(asked, _any_scope(asked))
     code, operation = interaction.code, interaction.operation
-    letter = letter_of(code, operation, interaction.type_, interaction.id_)
-    covering = scopes_for(asked, interaction.type_, letter)
+    letters = letter_of(code, operation, interaction.type_, interaction.id_)
+    covering = tuple(s for one in letters for s in scopes_for(asked, interaction.type_, one))
     if not covering:
         asked_for = f"${operation}" if operation else code
         raise ScopeError(

@@ -14,8 +14,8 @@ from fhir_server.errors import FhirError, IntegrityError, MethodNotAllowedError,
 from fhir_server.forms import Asked, Pairs, Record, Recorded, Released
 from fhir_server.interactions.desk import Tools
 from fhir_server.interactions.leaf import put_with_leaf
+from fhir_server.interactions.outcome import outcome
 from fhir_server.pipeline.audit_event import Happening, audit_event, names_patients
-from fhir_server.pipeline.redact import outcome
 from fhir_server.vault.vault import Draft, Reader, Writer
 
 

@@ -10,11 +10,11 @@ from hashlib import sha256
 
 from fhir_server.errors import Issue
 from fhir_server.forms import Opened, Pairs, Record, Released
+from fhir_server.interactions.outcome import outcome
 from fhir_server.pipeline.view import View, content_of, parameters_of, view_of
 from fhir_server.resource_text import instant
 
 _GRADE = "http://hl7.org/fhir/StructureDefinition/match-grade"
-_PLACE = "http://hl7.org/fhir/StructureDefinition/operationoutcome-issue"
 _WRITES = frozenset({"create", "update", "patch"})
 
 
@@ -166,24 +166,3 @@ def _history_entry(record: Record, content: bytes, base: str) -> bytes:
     }
     text = json.dumps(about, separators=(",", ":")).encode()
     return text if version.deleted else text[:-1] + b',"resource":' + content + b"}"
-
-
-def outcome(issues: list[Issue] | tuple[Issue, ...]) -> bytes:
-    """An OperationOutcome."""
-    made = [_issue(issue) for issue in issues]
-    return json.dumps(
-        {"resourceType": "OperationOutcome", "issue": made}, separators=(",", ":")
-    ).encode()
-
-
-def _issue(issue: Issue) -> dict[str, object]:
-    made: dict[str, object] = {}
-    if issue.place:
-        named = zip(("line", "col"), issue.place, strict=True)
-        made["extension"] = [{"url": f"{_PLACE}-{n}", "valueInteger": at} for n, at in named]
-    made |= {"severity": issue.severity, "code": issue.code, "diagnostics": issue.diagnostics}
-    if issue.place:
-        made["location"] = ["Line {}, Col {}".format(*issue.place)]
-    if issue.expression:
-        made["expression"] = [issue.expression]
-    return made

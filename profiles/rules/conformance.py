@@ -264,6 +264,7 @@ HOLDS: Mapping[str, Callable[[Json], bool]] = {
 
 
 def told(parameter: Json) -> Iterator[Told]:
-    """What the definition of SearchParameter.type asks: a composite combines at least two others."""
-    if parameter.get("type") == "composite" and len(objects(parameter, "component")) < 2:
-        yield Told("", "is composite, so it must have two components or more")
+    """What the definition of SearchParameter.type asks: a composite combines at least two others, once it is no draft."""
+    lacking = len(objects(parameter, "component")) < 2 and parameter.get("status") != "draft"
+    if parameter.get("type") == "composite" and lacking:
+        yield Told(".component", "must be two or more, as it is composite")

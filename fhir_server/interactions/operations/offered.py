@@ -17,8 +17,8 @@ class Operation:
 
     Attributes:
         definition: Canonical of its OperationDefinition.
-        levels: (what stands before its name, letter of the scope for the type named there); a search letter for the system
-            asks for any scope to search.
+        levels: (what stands before its name, letters of scopes for the type named there, of which any will do); a search
+            letter for the system asks for any scope to search.
         types: Only for these types; empty for all.
         methods: GET only where it changes nothing.
     """
@@ -30,7 +30,7 @@ class Operation:
     methods: tuple[str, ...] = _BOTH
 
     def letter(self, type_: str, id_: str) -> str:
-        """The letter of the scope that it needs where it is asked for."""
+        """The letters of scopes where it is asked for, any of which is enough."""
         return dict(self.levels)[_INSTANCE if id_ else _TYPE if type_ else _SYSTEM]
 
 
@@ -84,6 +84,11 @@ OPERATIONS = (
         frozenset({"SearchParameter"}),
     ),
     Operation("reindex-status", f"{_OWN}/reindex-status", ((_SYSTEM, "s"),)),
+    Operation(
+        "validate",
+        f"{_R4}/Resource-validate",
+        ((_TYPE, "cur"), (_INSTANCE, "r")),
+    ),
     Operation(
         "receipt",
         f"{_OWN}/AuditEvent-receipt",

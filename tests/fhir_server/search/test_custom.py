@@ -57,7 +57,7 @@ _REFUSED = {
         {
             "type": "composite",
             "expression": "Patient",
-            "component": [{"definition": "http://example.org/none", "expression": "gender"}],
+            "component": [{"definition": "http://example.org/none", "expression": "gender"}] * 2,
         },
         "SearchParameter.component[0].definition",
     ),
