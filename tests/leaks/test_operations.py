@@ -233,3 +233,91 @@ async def test_hidden_patients_are_not_matched_and_change_no_match(two: Clinic) 
     errors = await two.ask(OTHER, "POST", "Patient/$match", _described(patient("x")))
     assert errors.status == 400
     assert b"Cain" not in errors.body
+
+
+def _condition(id_: str, text: str, **members: object) -> Json:
+    return {
+        "resourceType": "Condition",
+        "id": id_,
+        "code": {"text": text},
+        "subject": {"reference": "Patient/a"},
+        **members,
+    }
+
+
+async def test_a_summary_tells_nothing_that_is_hidden(two: Clinic) -> None:
+    named = [{"family": "Abel"}]
+    await two.put(patient("a", name=named, birthDate="1980-01-01", identifier=[{"value": "7"}]))
+    for url in ("Patient/a/$summary", "Patient/$summary?identifier=7"):
+        before = await two.get(OTHER, url)
+        assert before.status == 200
+        await two.put(_condition("drugs", SECRET, meta=ETH))
+        after = await two.get(OTHER, url)
+        assert SECRET.encode() not in after.body
+        assert [len(r) for r in (after.references, before.references)] == [3, 3]
+        problems = after.json["entry"][0]["resource"]["section"][1]
+        empty = before.json["entry"][0]["resource"]["section"][1]
+        assert problems == empty  # as if there were nothing: never "withheld", never "none"
+        assert SECRET.encode() in (await two.get(HOUSE, url)).body
+        assert (await two.ask(HOUSE, "DELETE", "Condition/drugs")).status == 204
+
+
+async def test_a_hidden_medication_is_not_named(two: Clinic) -> None:
+    await two.put(patient("a", name=[{"family": "Abel"}], birthDate="1980-01-01"))
+    await two.put(
+        {
+            "resourceType": "MedicationStatement",
+            "id": "s",
+            "status": "active",
+            "medicationReference": {"reference": "Medication/m"},
+            "subject": {"reference": "Patient/a"},
+        }
+    )
+    medication = {"resourceType": "Medication", "id": "m", "code": {"text": SECRET}}
+    await two.put(medication)
+    scopes = "system/Patient.rs system/MedicationStatement.rs"
+    two.caller("narrow", scopes)
+    assert SECRET.encode() not in (await two.get("narrow", "Patient/a/$summary")).body
+    assert SECRET.encode() in (await two.get(HOUSE, "Patient/a/$summary")).body
+
+
+@pytest.mark.parametrize("who", [OTHER, "app"])
+async def test_the_summary_of_a_hidden_patient_is_that_of_nobody(two: Clinic, who: str) -> None:
+    own = "b" if who == OTHER else "a"
+    await two.put(patient(own, identifier=[{"value": "7"}]))
+    for url, missing in (
+        (f"Patient/{own}/$summary", "Patient/zz/$summary"),
+        ("Patient/$summary?identifier=7", "Patient/$summary?identifier=8"),
+    ):
+        denied = await two.get(who, url)
+        assert (denied.status, denied.body) == (404, (await two.get(who, missing)).body)
+
+
+async def test_a_second_patient_with_the_identifier_is_not_felt_if_hidden(two: Clinic) -> None:
+    for id_ in ("a", "b"):
+        await two.put(patient(id_, identifier=[{"value": "7"}]))
+    assert (await two.get(OTHER, "Patient/$summary?identifier=7")).status == 200
+    assert (await two.get(HOUSE, "Patient/$summary?identifier=7")).status == 412
+
+
+async def test_each_patient_has_a_record_of_what_was_disclosed(two: Clinic) -> None:
+    abel = patient("a", name=[{"family": "Abel"}], identifier=[{"value": "7"}])
+    await two.put(abel)
+    before = two.log_size()
+    await two.get(HOUSE, "Patient/a/$summary")
+    await two.get(HOUSE, "Observation/$lastn?patient=a")
+    await two.ask(HOUSE, "POST", "Patient/$match", _described(abel))
+    events = await two.audits(before)
+    assert len(events) == 3
+    for event in events:
+        named = [
+            e["what"]["reference"] for e in event["entity"] if "reference" in e.get("what", {})
+        ]
+        assert named[0] == "Patient/a"
+        assert len(named) > 1
+        assert "Abel" not in json.dumps(event)
+    before = two.log_size()
+    await two.get(OTHER, "Patient/b/$summary")  # refused; b sees that somebody asked
+    [event] = await two.audits(before)
+    assert event["entity"][0]["what"] == {"reference": "Patient/b"}
+    assert event["outcome"] == "4"

@@ -90,6 +90,12 @@ OPERATIONS = (
         ((_TYPE, "cur"), (_INSTANCE, "r")),
     ),
     Operation(
+        "summary",
+        "http://hl7.org/fhir/uv/ips/OperationDefinition/summary",
+        ((_TYPE, "s"), (_INSTANCE, "r")),
+        frozenset({"Patient"}),
+    ),
+    Operation(
         "receipt",
         f"{_OWN}/AuditEvent-receipt",
         ((_INSTANCE, "r"),),

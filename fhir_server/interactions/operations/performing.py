@@ -12,6 +12,7 @@ from fhir_server.interactions.operations.match import match
 from fhir_server.interactions.operations.meta import meta, meta_add, meta_delete
 from fhir_server.interactions.operations.receipt import receipt
 from fhir_server.interactions.operations.reindex import reindex, reindex_status
+from fhir_server.interactions.operations.summary import summary
 from fhir_server.interactions.operations.validate import validate
 
 PERFORMED: dict[str, Callable[[InScope, Desk], Awaitable[Opened]]] = {
@@ -26,6 +27,7 @@ PERFORMED: dict[str, Callable[[InScope, Desk], Awaitable[Opened]]] = {
     "receipt": receipt,
     "reindex": reindex,
     "reindex-status": reindex_status,
+    "summary": summary,
     "validate": validate,
 }
 _CHANGES = frozenset({"meta-add", "meta-delete"})

@@ -101,5 +101,5 @@ def subject_of(record: Record, base: str) -> str:
 
 def of_same(patients: Iterable[str]) -> Keep:
     """Whether a record belongs to nobody, or to some of these patients and to no other."""
-    owners = frozenset(patients)
+    owners = frozenset(patient for patient in patients if patient)
     return lambda record: owners.issuperset(record.patients)

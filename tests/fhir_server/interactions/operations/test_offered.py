@@ -1,0 +1,80 @@
+"""The table of operations: what stands in it works, is told in the CapabilityStatement, and needs its scope."""
+
+import pytest
+
+from fhir_server.interactions.operations.offered import OPERATIONS, Operation, find_operation
+from fhir_server.interactions.operations.performing import PERFORMED
+from fhir_server.interactions.registered import operations_of
+
+from ...clinic import HOUSE, Clinic, patient
+
+
+def test_every_operation_is_performed_and_no_other() -> None:
+    assert {o.name for o in OPERATIONS} == set(PERFORMED)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda o: o.definition.rpartition("/")[2])
+def test_what_changes_something_is_only_posted_and_needs_a_scope_to_change(
+    operation: Operation,
+) -> None:
+    changes = {letter for _, letter in operation.levels} & set("cud")
+    assert not changes or operation.methods == ("POST",)
+
+
+def test_an_operation_that_is_not_there_is_not_found() -> None:
+    with pytest.raises(LookupError):
+        find_operation("everything", "Device")
+
+
+async def test_the_capability_statement_names_them(clinic: Clinic) -> None:
+    [rest] = (await clinic.get(None, "metadata")).json["rest"]
+    assert [o["name"] for o in rest["operation"]] == ["meta", "reindex-status"]
+    named = {r["type"]: {o["name"] for o in r.get("operation", ())} for r in rest["resource"]}
+    labels = {"meta", "meta-add", "meta-delete"}
+    assert named["Patient"] == labels | {"everything", "match", "summary"}
+    assert named["Encounter"] == labels | {"everything"}
+    assert named["Observation"] == labels | {"lastn"}
+    assert named["DocumentReference"] == labels | {"docref"}
+    assert named["Composition"] == labels | {"document"}
+    assert named["AuditEvent"] == {"meta", "receipt"}
+    assert named["Device"] == labels == {o.name for o in operations_of("Device")}
+
+
+@pytest.mark.parametrize(
+    ("url", "there"),
+    [
+        ("$everything", ["meta", "reindex-status"]),
+        ("Patient/$lastn", ["everything", "match", "meta", "summary"]),
+        ("Patient/a/$match", ["everything", "meta", "meta-add", "meta-delete", "summary"]),
+        ("Observation/$nothing", ["lastn", "meta"]),
+        ("AuditEvent/1/$meta-add", ["meta", "receipt"]),
+    ],
+)
+async def test_a_wrong_operation_is_answered_with_those_that_there_are(
+    clinic: Clinic, url: str, there: list[str]
+) -> None:
+    await clinic.put(patient("a"))
+    for method in ("GET", "POST"):
+        answer = await clinic.ask(HOUSE, method, url)
+        assert answer.status == 404
+        [issue] = answer.json["issue"]
+        assert issue["diagnostics"].endswith(": " + ", ".join(f"${name}" for name in there))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{",
+        "[]",
+        '{"resourceType":"Parameters","parameter":"x"}',
+        '{"parameter":[]}',
+        '{"resourceType":"Parameters","parameter":[{"name":"_count","valueRange":{}}]}',
+        '{"resourceType":"Parameters","parameter":[{"valueString":"x"}]}',
+    ],
+)
+async def test_what_is_posted_must_be_parameters(clinic: Clinic, body: str) -> None:
+    await clinic.put(patient("a"))
+    answer = await clinic.ask(HOUSE, "POST", "Patient/a/$everything", body)
+    assert answer.status in (400, 422)
+    form = {"content-type": "text/plain"}
+    assert (await clinic.ask(HOUSE, "POST", "Patient/a/$summary", body, form)).status == 415
