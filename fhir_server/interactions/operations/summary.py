@@ -39,7 +39,7 @@ _COMES_ALONG = frozenset(
         "Specimen",
     }
 )
-_MOST_IN_SECTION = 200
+_MOST_OF_SOURCE = 200
 _MOST_REFERRED = 1000
 _DEEPEST = 3
 
@@ -92,12 +92,12 @@ class _Making:
     same: Keep = field(repr=False)
 
     async def records(self, section: Section) -> list[Record]:
-        """What stands in a section, the newest first, at most 200."""
+        """What stands in a section: of each source the newest 200, newest first."""
         found: list[Record] = []
         for source in section.sources:
             if self.reach.covering(source.type_):
-                found += await self._of(source)
-        return found[:_MOST_IN_SECTION]
+                found += (await self._of(source))[:_MOST_OF_SOURCE]
+        return found
 
     async def _of(self, source: Source) -> Sequence[Record]:
         values = self.reach.desk.tools.searchable.of(source.type_)
