@@ -35,6 +35,7 @@ from fhir_server.ownership import administrative_types
 from fhir_server.pipeline.policies import Policies
 from fhir_server.pipeline.run import Pipeline
 from fhir_server.portal.authorization import AuthorizationRoutes
+from fhir_server.portal.documentation import DocumentationRoutes
 from fhir_server.rest.routes import FhirRoutes
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.search.values import Searchable
@@ -278,6 +279,7 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
     )
     authorization = AuthorizationRoutes(lambda: opened[0].smart, clock, settings.custodian)
     app.include_router(authorization.router)
+    app.include_router(DocumentationRoutes(lambda: opened[0].pipeline.tools).router)
     app.router.routes.extend(fhir.routes)
 
     @app.get("/health", include_in_schema=False)

@@ -36,7 +36,7 @@ DOORS = {
     "cryptography": ("fhir_server/crypto/", "anchoring/signing.py", "smart_auth/tokens.py"),
     "authlib": ("smart_auth/authlib_bridge.py",),
     "joserfc": ("smart_auth/tokens.py",),
-    "jinja2": ("smart_auth/pages.py",),
+    "jinja2": ("smart_auth/pages.py", "fhir_server/portal/documentation.py"),
     "argon2": ("smart_auth/passwords.py",),
     "web3": ("anchoring/evm.py", "anchoring/recursion.py"),
     "eth": ("anchoring/embedded.py",),
