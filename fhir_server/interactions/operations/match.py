@@ -8,7 +8,7 @@ no answer, not even that of ``onlyCertainMatches``.
 from collections.abc import Iterator
 from dataclasses import replace
 
-from fhir_server.errors import InvalidParameterError
+from fhir_server.errors import InvalidParameterError, InvalidResourceError
 from fhir_server.forms import Grade, InScope, Json, Opened, Record
 from fhir_server.interactions.desk import Desk
 from fhir_server.interactions.operations.asked import Parameters
@@ -22,8 +22,8 @@ from fhir_server.interactions.operations.weighing import (
 )
 from fhir_server.interactions.search.finding import Budget, Finder, Reach
 from fhir_server.interactions.stages import page
+from fhir_server.resource_text import ResourceText, resource_of_parameter
 from fhir_server.search.criteria import Criterion, escape
-from fhir_server.search.dates import interval
 from fhir_server.search.joins import Wanted
 from fhir_server.search.strings import words
 from fhir_server.search.values import ResourceValues
@@ -32,6 +32,7 @@ _PARAMETERS = ("resource", "onlyCertainMatches", "count")
 _MOST_PER_TRAIT = 200  # candidates; whoever shares a trait with more is found by another
 _MOST_VALUES = 10  # of each trait that are looked up
 _COUNT, _MOST = 10, 100
+_MOST_ISSUES = 50
 _NOT_A_MATCH = "certainly-not"
 
 
@@ -40,11 +41,12 @@ async def match(in_scope: InScope, desk: Desk) -> Opened:
 
     Raises:
         InvalidParameterError: ``resource`` is no Patient, says nothing to look for, or a parameter can not be used.
+        InvalidResourceError: It is not of the shape of a Patient.
         TooManyError: More Patients would have to be looked at than one request may.
     """
     interaction = in_scope.asked.interaction
     asked = Parameters(interaction.query, _PARAMETERS)
-    wanted = _patient(interaction.content.value if interaction.content else {})
+    wanted = _patient(interaction.content, desk)
     only_certain = asked.flag("onlyCertainMatches")
     graded = [
         replace(record, mode="match", grade=Grade(likeness.score, likeness.grade))
@@ -65,13 +67,16 @@ def _score(record: Record) -> int:
     return record.grade.score if record.grade is not None else 0
 
 
-def _patient(parameters: Json) -> Json:
-    sent = parameters.get("parameter")
-    for one in sent if isinstance(sent, list) else ():
-        resource = one.get("resource") if one["name"] == "resource" else None
-        if isinstance(resource, dict) and resource.get("resourceType") == "Patient":
-            return resource
-    raise InvalidParameterError("$match needs the parameter 'resource', a Patient")
+def _patient(parameters: ResourceText | None, desk: Desk) -> Json:
+    """The Patient that is described; of R4's shape, whatever else may be wrong with it."""
+    sent = resource_of_parameter(parameters) if parameters else None
+    if sent is None or sent.type_ != "Patient":
+        raise InvalidParameterError("$match needs the parameter 'resource', a Patient")
+    found = desk.tools.issues(sent, strict=False)
+    errors = [issue for issue in found if issue.severity == "error"]
+    if errors:
+        raise InvalidResourceError("the Patient is not valid R4", issues=errors[:_MOST_ISSUES])
+    return sent.value
 
 
 async def _candidates(in_scope: InScope, desk: Desk, wanted: Json) -> list[Record]:
@@ -110,8 +115,6 @@ def _traits(wanted: Json, values: ResourceValues) -> Iterator[tuple[Criterion, .
         for names in (families(wanted), givens(wanted))
     )
     born = birth_date(wanted)
-    if born:
-        interval(born)  # refused if it is none
     if family and born:
         yield by("family", *family), by("birthdate", born)
     if given and born:

@@ -70,6 +70,8 @@ def _values(resource: Json) -> Iterator[str]:
 
 
 def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, dict) and "value" in value:
         unit = value.get("unit") or value.get("code") or ""
         comparator = value.get("comparator") or ""
