@@ -106,6 +106,9 @@ async def open_house(settings: Settings) -> House:
     tools = _tools(settings, anchorer, parameters, await own.get("cursors", new_seed))
     await index_rest(vault, tools.tokenizer, store.indexed_events)
     await parameters.reload()
+    tools.capability(
+        "CapabilityStatement", ""
+    )  # compiles every search parameter before anybody asks
     return House(
         settings, store, vault, smart, anchorer, Pipeline(vault, smart, Policies(config), tools)
     )
