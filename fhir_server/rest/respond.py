@@ -1,5 +1,7 @@
 """The answer: what is on record goes out, and nothing else.  ``respond`` accepts only a ``Recorded``."""
 
+from functools import lru_cache
+
 from starlette.responses import Response
 
 from fhir_server.forms import Recorded
@@ -39,10 +41,20 @@ def _written(body: bytes, form: Form) -> tuple[bytes, str]:
     """The body with its media type; what is asked for in no form of FHIR is refused in JSON."""
     if form.media_type != XML:
         return (pretty(body.decode()).encode() if form.pretty else body), _FHIR_JSON
+    write = _kept_xml if body.startswith(_PUBLIC) else _xml
+    return write(body, pretty=form.pretty), _FHIR_XML
+
+
+def _xml(body: bytes, *, pretty: bool) -> bytes:
     resource = read(body.decode())
     assert isinstance(resource, dict), "an answer is a resource"
     xml = write_xml(resource, r4())
-    return (pretty_xml(xml) if form.pretty else xml).encode(), _FHIR_XML
+    return (pretty_xml(xml) if pretty else xml).encode()
+
+
+# what needs no token and tells of nobody is written once: it is large, and anyone may ask for it
+_PUBLIC = b'{"resourceType":"CapabilityStatement"'
+_kept_xml = lru_cache(8)(_xml)
 
 
 def without_record() -> Response:

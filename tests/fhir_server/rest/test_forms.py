@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 
 import httpx
 import pytest
@@ -174,3 +175,13 @@ async def test_a_binary_that_is_missing_is_told_as_an_outcome(served: Served) ->
     answer = await served.ask("GET", "/Binary/none", accept="image/png")
     assert answer.status_code == 404
     assert answer.json()["resourceType"] == "OperationOutcome"
+
+
+async def test_the_capability_statement_is_written_as_xml_once(served: Served) -> None:
+    """It is large and needs no token: whoever asks for it again and again must not keep the server busy."""
+    first = await served.ask("GET", "/metadata", accept=XML)
+    started = time.monotonic()
+    again = [await served.ask("GET", "/metadata", accept=XML) for _ in range(20)]
+    assert time.monotonic() - started < 1
+    assert {answer.content for answer in again} == {first.content}
+    assert _xml(first)["resourceType"] == "CapabilityStatement"
