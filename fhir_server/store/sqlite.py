@@ -2,7 +2,8 @@
 
 Statements run directly in the event loop (a point read takes microseconds, less than handing it to a thread); only
 COMMIT, which waits for the disk, runs in a thread.  While it does, finished requests queue up, and the next COMMIT makes
-all of them durable at once: that is the group commit.
+all of them durable at once: that is the group commit.  The write-ahead log is carried over into the database by another
+thread, a part every few commits, so that no request waits for it.
 """
 
 import asyncio
@@ -20,6 +21,8 @@ _READERS = 4  # a read holds its connection only while the event loop is with it
 _IDLE = 0.25  # seconds without a request, after which the index catches up
 _PAGE_SIZE = 8192
 _CACHE_KIB = 24 * 1024
+_COMMITS_BETWEEN = 16  # checkpoints
+_MOST_PAGES = 4000  # of the log: then a commit carries over what is left, and the log begins anew
 
 
 class SqliteStore:
@@ -40,6 +43,10 @@ class SqliteStore:
         for _ in range(_READERS):
             self._readers.put_nowait(_connect(path, create=False))
         self._committer: asyncio.Task[None] | None = None
+        self.connection.execute(f"PRAGMA wal_autocheckpoint = {_MOST_PAGES}")
+        self._carrier = _connect(path, create=False)
+        self._carrying: asyncio.Task[None] | None = None
+        self._commits = 0
 
     def reading(self, *, complete: bool = False) -> "_Reading":
         """See ``Store.reading``."""
@@ -150,6 +157,19 @@ class SqliteStore:
         for durable in waiting:
             if not durable.done():
                 durable.set_result(None)
+        self._commits += 1
+        if self._commits % _COMMITS_BETWEEN == 0 and (
+            self._carrying is None or self._carrying.done()
+        ):
+            self._carrying = asyncio.create_task(self._carry_over())
+
+    async def _carry_over(self) -> None:
+        """Move what is in the write-ahead log into the database; nobody waits for it, and what fails is done later."""
+        with suppress(sqlite3.Error):
+            await asyncio.to_thread(self._checkpoint)
+
+    def _checkpoint(self) -> None:
+        self._carrier.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _write_batch(self) -> None:
         self._tokens.write_now(self.connection)
@@ -183,6 +203,9 @@ class SqliteStore:
         async with self._turn:
             if self._committer is not None:
                 self._committer.cancel()
+        if self._carrying is not None:
+            await self._carrying
+        self._carrier.close()
         await self._catch_up()
         while not self._readers.empty():
             self._readers.get_nowait().close()
