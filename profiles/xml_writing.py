@@ -55,7 +55,7 @@ def _element(
     elif element.type == "xhtml":
         yield _div(str(value))
     elif element.type in definitions.primitives:
-        attribute = "" if value is None else f" value={_quoted(_text(value))}"
+        attribute = "" if value is None else f" value={quoted(_text(value))}"
         yield from _holder(name, "Element", attribute, companion, definitions)
     else:
         yield from _holder(name, element.type, "", value, definitions)
@@ -68,7 +68,7 @@ def _holder(
     members: Json = node if isinstance(node, dict) else {}
     own = {"id", "url"} if type_ == "Extension" else {"id"}
     attributes = "".join(
-        f" {n}={_quoted(str(members[n]))}" for n in ("id", "url") if n in own & members.keys()
+        f" {n}={quoted(str(members[n]))}" for n in ("id", "url") if n in own & members.keys()
     )
     elements = {n: e for n, e in definitions.elements[type_].items() if n not in own}
     children = "".join(_members(members, elements, definitions))
@@ -102,7 +102,8 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """An attribute's value in quotes, as a parser gives it back: its line ends and tabs are kept."""
     return quoteattr(text, _KEPT)
 
 

@@ -29,14 +29,7 @@ async def patch(in_scope: InScope, desk: Desk, id_: str = "") -> Opened:
     """
     interaction = in_scope.asked.interaction
     id_ = id_ or await patched(in_scope, desk)
-    current = await desk.reader.find(interaction.type_, id_)
-    if current is None:
-        raise NotFoundError(MISSING)
-    previous = await current_record(in_scope, desk, current)
-    if previous is None:
-        raise GoneError("the resource was deleted")
-    await require_readable(in_scope, desk, current)
-    require_preconditions(interaction, current)
+    current, previous = await to_be_changed(in_scope, desk, id_)
     assert interaction.patch is not None
     content = _changed(interaction.patch, previous, desk)
     advice = desk.tools.require_valid(content)
@@ -60,13 +53,27 @@ async def patched(in_scope: InScope, desk: Desk) -> str:
     return found.id_
 
 
-async def require_readable(in_scope: InScope, desk: Desk, current: SealedVersion) -> None:
-    """Refuse a caller who may change the current version, but not read it.
+async def to_be_changed(in_scope: InScope, desk: Desk, id_: str) -> tuple[SealedVersion, Record]:
+    """The current version and what is in it, for a caller who may both change and read it.
 
     Raises:
-        ScopeError: The token does not cover reading its type.
-        NotFoundError: Consent does not permit it.
+        NotFoundError: Missing, or not permitted.
+        GoneError: Deleted.
+        ScopeError: The token may change, but not read.
+        PreconditionFailedError: ``If-Match`` does not hold.
     """
+    current = await desk.reader.find(in_scope.asked.interaction.type_, id_)
+    if current is None:
+        raise NotFoundError(MISSING)
+    previous = await current_record(in_scope, desk, current)
+    if previous is None:
+        raise GoneError("the resource was deleted")
+    await _require_readable(in_scope, desk, current)
+    require_preconditions(in_scope.asked.interaction, current)
+    return current, previous
+
+
+async def _require_readable(in_scope: InScope, desk: Desk, current: SealedVersion) -> None:
     caller, type_ = in_scope.asked.requester.caller, in_scope.asked.interaction.type_
     covering = caller.scopes.covers(type_, "r") if caller else ()
     if not covering:

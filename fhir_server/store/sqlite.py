@@ -29,7 +29,6 @@ class SqliteStore:
     """A ``Store`` over one file.  Open it with ``SqliteStore.open``."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self.connection = _connect(path, create=True)
         _prepare(self.connection, path)
         self._turn = (

@@ -7,12 +7,12 @@ declares its own when it is written.  A part that was not changed is written as 
 from dataclasses import dataclass, field
 from typing import Union
 from xml.parsers import expat
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import escape
 
 from profiles.errors import XmlError
 from profiles.strict_json import MAX_DEPTH
+from profiles.xml_writing import quoted
 
-_KEPT = {"\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}
 _XML = "http://www.w3.org/XML/1998/namespace "
 
 
@@ -95,8 +95,8 @@ def write(node: Node, around: str = "") -> str:
     if node.source:
         return node.source
     namespace = node.namespace or around
-    own = "" if namespace == around else f" xmlns={quoteattr(namespace)}"
-    attributes = "".join(f" {n}={quoteattr(v, _KEPT)}" for n, v in node.attributes.items())
+    own = "" if namespace == around else f" xmlns={quoted(namespace)}"
+    attributes = "".join(f" {n}={quoted(v)}" for n, v in node.attributes.items())
     inside = "".join(
         escape(child) if isinstance(child, str) else write(child, namespace)
         for child in node.children

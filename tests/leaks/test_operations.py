@@ -151,8 +151,9 @@ async def test_documents_that_are_hidden_are_not_found(two: Clinic) -> None:
         assert for_app.json["total"] == 0
 
 
-async def test_a_document_leaves_out_what_is_hidden(two: Clinic) -> None:
-    composition: Json = {
+def letter(*observations: str) -> Json:
+    """A Composition about Patient/a whose one section leads to these Observations."""
+    return {
         "resourceType": "Composition",
         "id": "c",
         "status": "final",
@@ -161,11 +162,12 @@ async def test_a_document_leaves_out_what_is_hidden(two: Clinic) -> None:
         "date": "2020-01-01",
         "author": [{"display": "somebody"}],
         "title": "Letter",
-        "section": [
-            {"entry": [{"reference": f"Observation/{id_}"} for id_ in ("plain", "secret", "zz")]}
-        ],
+        "section": [{"entry": [{"reference": f"Observation/{id_}"} for id_ in observations]}],
     }
-    await two.put(composition)
+
+
+async def test_a_document_leaves_out_what_is_hidden(two: Clinic) -> None:
+    await two.put(letter("plain", "secret", "zz"))
     answer = await two.get(OTHER, "Composition/c/$document")
     assert sorted(answer.references) == ["Composition/c", "Observation/plain", "Patient/a"]
     assert SECRET.encode() not in answer.body
@@ -184,18 +186,7 @@ async def test_a_document_leaves_out_what_is_hidden(two: Clinic) -> None:
 
 
 async def test_a_stored_document_is_decided_by_its_parts(two: Clinic) -> None:
-    composition: Json = {
-        "resourceType": "Composition",
-        "id": "c",
-        "status": "final",
-        "type": {"text": "letter"},
-        "subject": {"reference": "Patient/a"},
-        "date": "2020-01-01",
-        "author": [{"display": "somebody"}],
-        "title": "Letter",
-        "section": [{"entry": [{"reference": "Observation/secret"}]}],
-    }
-    await two.put(composition)
+    await two.put(letter("secret"))
     stored = await two.ask(HOUSE, "POST", "Composition/c/$document?persist=true")
     assert stored.status == 200
     assert (await two.get(HOUSE, f"Bundle/{stored.id_}")).status == 200

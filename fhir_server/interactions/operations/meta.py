@@ -9,16 +9,14 @@ from dataclasses import replace
 
 import orjson
 
-from fhir_server.errors import GoneError, NotFoundError
 from fhir_server.forms import InScope, Opened
-from fhir_server.interactions.conditional import require_preconditions
 from fhir_server.interactions.desk import Desk
 from fhir_server.interactions.operations.labels import gathered, meta_text, sent_labels, with_labels
-from fhir_server.interactions.patch import require_readable
-from fhir_server.interactions.read import MISSING, read
+from fhir_server.interactions.patch import to_be_changed
+from fhir_server.interactions.read import read
 from fhir_server.interactions.search.finding import Budget, Finder, Reach
 from fhir_server.interactions.stages import document
-from fhir_server.interactions.versions import current_record, write_version
+from fhir_server.interactions.versions import write_version
 from fhir_server.search.joins import LOG, Wanted
 
 _FEW_PATIENTS = 20  # what is gathered over more says little of each
@@ -66,14 +64,7 @@ async def meta_delete(in_scope: InScope, desk: Desk) -> Opened:
 async def _changed(in_scope: InScope, desk: Desk, *, add: bool) -> Opened:
     interaction = in_scope.asked.interaction
     labels = sent_labels(interaction.content)
-    current = await desk.reader.find(interaction.type_, interaction.id_)
-    if current is None:
-        raise NotFoundError(MISSING)
-    previous = await current_record(in_scope, desk, current)
-    if previous is None:
-        raise GoneError("the resource was deleted")
-    await require_readable(in_scope, desk, current)
-    require_preconditions(interaction, current)
+    current, previous = await to_be_changed(in_scope, desk, interaction.id_)
     content = with_labels(previous.text.decode(), labels, add=add)
     desk.tools.require_valid(content)
     record = await write_version(in_scope, desk, interaction.id_, content, current, previous)
