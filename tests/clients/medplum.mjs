@@ -19,14 +19,8 @@ const batch = await medplum.executeBatch({ resourceType: 'Bundle', type: 'batch'
 told.batch = batch.entry[0].response.status.slice(0, 3);
 const binary = await medplum.createBinary({ data: 'plain text', contentType: 'text/plain', filename: 'note.txt' });
 told.binary = Buffer.from(binary.data, 'base64').toString();
-
-const statement = await medplum.get('fhir/metadata');
-const offered = new Set([
-  ...(statement.rest[0].operation ?? []),
-  ...statement.rest[0].resource.flatMap((each) => each.operation ?? []),
-].map((each) => each.name));
-told.everything = offered.has('everything') ? (await medplum.readPatientEverything(made.id)).entry[0].resource.id === made.id : 'not registered';
-told.validated = offered.has('validate') ? (await medplum.validateResource({ resourceType: 'Patient', active: true })).resourceType : 'not registered';
+told.everything = (await medplum.readPatientEverything(made.id)).entry[0].resource.id === made.id;
+told.validated = (await medplum.validateResource({ resourceType: 'Patient', active: true })).resourceType;
 await medplum.deleteResource('Patient', made.id);
 told.gone = await medplum.readResource('Patient', made.id).then(() => 'there', (error) => error.outcome.issue[0].code);
 console.log(JSON.stringify(told));

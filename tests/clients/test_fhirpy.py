@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from fhirpy import SyncFHIRClient
 from fhirpy.base.exceptions import MultipleResourcesFound, OperationOutcome, ResourceNotFound
@@ -84,18 +82,7 @@ def test_conditional_create_update_and_patch(client: SyncFHIRClient, mark: str) 
 def test_validation_answers_with_an_outcome(
     client: SyncFHIRClient, birth: str, valid: bool
 ) -> None:
-    if not _offers(client, "validate"):
-        pytest.skip("$validate is not registered")
     assert client.resource("Patient", birthDate=birth).is_valid() is valid
-
-
-def _offers(client: SyncFHIRClient, operation: str) -> bool:
-    statement: Any = client.execute("metadata", "get")
-    return any(
-        o["name"] == operation
-        for r in statement["rest"][0]["resource"]
-        for o in r.get("operation", [])
-    )
 
 
 def test_a_bad_resource_is_refused_with_an_outcome(client: SyncFHIRClient) -> None:

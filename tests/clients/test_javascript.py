@@ -18,8 +18,8 @@ def test_fhir_kit_client(run: Run, mark: str) -> None:
 
 def test_medplum(run: Run, mark: str) -> None:
     told = run("medplum.mjs")
-    assert told.pop("everything") in (True, "not registered")
-    assert told.pop("validated") in ("OperationOutcome", "not registered")
+    assert told.pop("everything") is True
+    assert told.pop("validated") == "OperationOutcome"
     assert told == {
         "read": mark, "same": True, "updated": "2", "upserted": "male", "patched": True, "found": 1, "one": True,
         "history": 4, "batch": "200", "binary": "plain text", "gone": "deleted",
