@@ -40,9 +40,10 @@ from fhir_server.rest.routes import FhirRoutes
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.search.values import Searchable
 from fhir_server.settings import Settings
-from fhir_server.store.sqlite import SqliteStore
-from fhir_server.store.sqlite_grants import Secrets, SqliteGrants
-from fhir_server.store.sqlite_reindex import SqliteReindexJournal
+from fhir_server.store.database import Database
+from fhir_server.store.grants import SealedGrants
+from fhir_server.store.opening import open_database
+from fhir_server.store.own_secrets import Secrets
 from fhir_server.vault.keyring import KeyRing
 from fhir_server.vault.vault import Vault
 from profiles.definitions import r4
@@ -52,7 +53,6 @@ from smart_auth.server import SmartServer
 from smart_auth.settings import SmartSettings
 from smart_auth.tokens import generate_keys, load_keys
 
-DATABASE_FILE = "consentry.sqlite"
 KEY_FILE = "consentry.key"
 _LOG = logging.getLogger("consentry")
 
@@ -62,7 +62,7 @@ class House:
     """A server's rooms, open and connected."""
 
     settings: Settings
-    store: SqliteStore
+    database: Database
     vault: Vault
     smart: SmartServer
     anchorer: Anchorer
@@ -74,13 +74,12 @@ def clock() -> datetime:
     return datetime.now(UTC)
 
 
-def key_provider(settings: Settings) -> provider.KeyProvider:
-    """The key provider that the settings name; the key file is made at a first start only."""
+def key_provider(settings: Settings, *, may_create: bool) -> provider.KeyProvider:
+    """The key provider that the settings name; the key file is made at a first start only (``may_create``)."""
     if settings.key:
         return provider.from_text(settings.key)
     path = Path(settings.key_file) if settings.key_file else settings.data / KEY_FILE
-    first = not (settings.data / DATABASE_FILE).exists()
-    return provider.from_file(path, may_create=first)
+    return provider.from_file(path, may_create=may_create)
 
 
 async def open_house(settings: Settings) -> House:
@@ -91,9 +90,10 @@ async def open_house(settings: Settings) -> House:
         WrongKeyError: The key is not the one that this store was sealed with.
     """
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    store, own, vault = await _open_vault(settings)
-    smart = await _open_smart(settings, store, own)
-    anchorer = await open_evidence(settings, store, own)
+    archive = await _open_vault(settings)
+    database, own, vault = archive.database, archive.own, archive.vault
+    smart = await _open_smart(settings, archive)
+    anchorer = await open_evidence(settings, database, own)
     config = Config(
         zone=ZoneInfo(settings.zone),
         admin_policies=load_template(settings.policy_name, settings.custodian),
@@ -101,22 +101,21 @@ async def open_house(settings: Settings) -> House:
     )
     searchable = Searchable(r4())
     tokenizer = Tokenizer(searchable, vault.blind)
-    journal = SqliteReindexJournal(store)
-    parameters = Parameters(vault, journal, searchable, tokenizer, r4())
+    parameters = Parameters(vault, database.reindex, searchable, tokenizer, r4())
     tools = _tools(settings, anchorer, parameters, await own.get("cursors", new_seed))
-    await index_rest(vault, tools.tokenizer, store.indexed_events)
+    await index_rest(vault, tools.tokenizer, database.indexed_events)
     await parameters.reload()
     tools.capability(
         "CapabilityStatement", ""
     )  # compiles every search parameter before anybody asks
     return House(
-        settings, store, vault, smart, anchorer, Pipeline(vault, smart, Policies(config), tools)
+        settings, database, vault, smart, anchorer, Pipeline(vault, smart, Policies(config), tools)
     )
 
 
 async def close_house(house: House) -> None:
     """Let go of the database."""
-    await house.store.close()
+    await house.database.close()
 
 
 @asynccontextmanager
@@ -127,14 +126,14 @@ async def open_tokens(settings: Settings) -> AsyncIterator[SmartServer]:
         SettingsError: There is no database there.
     """
     async with open_archive(settings) as archive:
-        yield await _open_smart(settings, archive.store, archive.own)
+        yield await _open_smart(settings, archive)
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
     """An existing database with the keys to open it, without a server."""
 
-    store: SqliteStore
+    database: Database
     own: Secrets
     vault: Vault
 
@@ -147,24 +146,28 @@ async def open_archive(settings: Settings) -> AsyncIterator[Archive]:
         SettingsError: There is none.
         WrongKeyError: The key is not the one that it was sealed with.
     """
-    if not (settings.data / DATABASE_FILE).exists():
-        raise SettingsError(f"no database in {settings.data}: start 'consentry serve' on it first")
-    store, own, vault = await _open_vault(settings)
+    archive = await _open_vault(settings, create=False)
     try:
-        yield Archive(store, own, vault)
+        yield archive
     finally:
-        await store.close()
+        await archive.database.close()
 
 
-async def _open_vault(settings: Settings) -> tuple[SqliteStore, Secrets, Vault]:
-    keys = key_provider(settings)
-    store = SqliteStore(settings.data / DATABASE_FILE)
-    own = Secrets(store, keys, settings.tenant)
-    blind = BlindIndex(await own.get("blind-index", new_seed), settings.tenant)
-    return store, own, Vault(store, KeyRing(keys, settings.tenant), blind, settings.tenant)
+async def _open_vault(settings: Settings, *, create: bool = True) -> Archive:
+    database = await open_database(settings, create=create)
+    try:
+        keys = key_provider(settings, may_create=database.fresh)
+        own = Secrets(database.secrets, keys, settings.tenant)
+        blind = BlindIndex(await own.get("blind-index", new_seed), settings.tenant)
+    except BaseException:
+        await database.close()
+        raise
+    ring = KeyRing(keys, settings.tenant)
+    return Archive(database, own, Vault(database.store, ring, blind, settings.tenant))
 
 
-async def _open_smart(settings: Settings, store: SqliteStore, own: Secrets) -> SmartServer:
+async def _open_smart(settings: Settings, archive: Archive) -> SmartServer:
+    own = archive.own
     smart_settings = SmartSettings(
         issuer=f"{settings.public_url}/auth",
         fhir_base=settings.fhir_base,
@@ -173,7 +176,7 @@ async def _open_smart(settings: Settings, store: SqliteStore, own: Secrets) -> S
     keys = load_keys(await own.get("token-keys", generate_keys))
     clients = ClientRegistry.from_mappings(_read_list(settings.clients_file))
     users = UserRegistry.from_mappings(_read_list(settings.users_file))
-    grants = SqliteGrants(store, await own.get("grants", new_seed), clock)
+    grants = SealedGrants(archive.database.grants, await own.get("grants", new_seed), clock)
     return SmartServer(smart_settings, keys, clients, users, grants, clock)
 
 

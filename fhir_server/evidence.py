@@ -15,10 +15,9 @@ from anchoring.errors import AuditFailure, ChainUnavailableError
 from fhir_server.crypto.keys import new_account_key, new_seed
 from fhir_server.errors import KeyDestroyedError, SettingsError, StoreFullError, TamperedRecordError
 from fhir_server.settings import Settings
-from fhir_server.store.protocol import AuditRow
-from fhir_server.store.sqlite import SqliteStore
-from fhir_server.store.sqlite_grants import Secrets
-from fhir_server.store.sqlite_log import SqliteJournal, SqliteLeaves
+from fhir_server.store.database import Database
+from fhir_server.store.own_secrets import Secrets
+from fhir_server.store.protocol import AuditRow, Store
 from fhir_server.vault.vault import Reader
 
 CHAIN_FILE = "chain.sqlite"
@@ -26,7 +25,7 @@ _LOG = logging.getLogger("consentry")
 _PAUSE = 1.0  # seconds between two looks at the log
 
 
-async def open_evidence(settings: Settings, store: SqliteStore, secrets: Secrets) -> Anchorer:
+async def open_evidence(settings: Settings, database: Database, secrets: Secrets) -> Anchorer:
     """The anchorer of this server's log, checked against its chain.
 
     Raises:
@@ -42,7 +41,7 @@ async def open_evidence(settings: Settings, store: SqliteStore, secrets: Secrets
     if settings.chain_id and found.chain_id != settings.chain_id:
         raise SettingsError(f"the chain has id {found.chain_id}, chain_id says {settings.chain_id}")
     cadence = Cadence(settings.anchor_events, settings.anchor_interval)
-    return await open_anchorer(SqliteLeaves(store), SqliteJournal(store), chain, seeds, cadence)
+    return await open_anchorer(database.leaves, database.anchors, chain, seeds, cadence)
 
 
 async def log_seeds(settings: Settings, secrets: Secrets) -> LogSeeds:
@@ -56,9 +55,7 @@ async def log_seeds(settings: Settings, secrets: Secrets) -> LogSeeds:
     )
 
 
-async def stored_events(
-    store: SqliteStore, reader: Reader, start: int, stop: int
-) -> list[StoredEvent]:
+async def stored_events(store: Store, reader: Reader, start: int, stop: int) -> list[StoredEvent]:
     """Events ``start`` to ``stop - 1`` of the log, each opened to be compared with its commitment.
 
     Raises:

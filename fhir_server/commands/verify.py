@@ -18,7 +18,6 @@ from fhir_server.app import Archive, open_archive
 from fhir_server.errors import SettingsError
 from fhir_server.evidence import CHAIN_FILE, log_seeds, stored_events
 from fhir_server.settings import Settings, read_settings
-from fhir_server.store.sqlite_log import SqliteJournal
 
 _CHUNK = 500
 
@@ -69,9 +68,9 @@ def _verify_log(settings: Settings) -> int:
 
 def _audit(settings: Settings, archive: Archive, runner: asyncio.Runner) -> AuditFinding:
     seeds = runner.run(log_seeds(settings, archive.own))
-    journal = SqliteJournal(archive.store)
     anchors = [
-        read_anchor(record, seeds.public_keys()) for record in runner.run(journal.all_anchors())
+        read_anchor(record, seeds.public_keys())
+        for record in runner.run(archive.database.anchors.all_anchors())
     ]
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("verifying", total=None)
@@ -100,7 +99,7 @@ def _head(settings: Settings, seeds: LogSeeds) -> Head | None:
 def _events(archive: Archive, runner: asyncio.Runner) -> Iterator[StoredEvent]:
     async def chunk(start: int) -> list[StoredEvent]:
         async with archive.vault.reading() as reader:
-            return await stored_events(archive.store, reader, start, start + _CHUNK)
+            return await stored_events(archive.database.store, reader, start, start + _CHUNK)
 
     start = 0
     while True:

@@ -30,7 +30,7 @@ class SqliteStore:
 
     def __init__(self, path: Path) -> None:
         self.connection = _connect(path, create=True)
-        _prepare(self.connection, path)
+        self.fresh = _prepare(self.connection, path)
         self._turn = (
             asyncio.Lock()
         )  # first come, first served: a commit queues behind the units before it
@@ -274,7 +274,8 @@ def _connect(path: Path, *, create: bool) -> sqlite3.Connection:
     return connection
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path) -> bool:
+    """Make the tables if there are none; whether the server has made no keys for them yet."""
     found = connection.execute("PRAGMA user_version").fetchone()[0]
     if found == 0:
         path.chmod(0o600)
@@ -285,3 +286,4 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             f"the database has schema version {found}, this program knows {SCHEMA_VERSION}: "
             "use the program that made it"
         )
+    return connection.execute("SELECT 1 FROM secret LIMIT 1").fetchone() is None

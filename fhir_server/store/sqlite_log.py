@@ -21,7 +21,7 @@ class SqliteLeaves:
 
 
 class SqliteJournal:
-    """An ``anchoring.journal.AnchorJournal``."""
+    """A ``store.database.Anchors``."""
 
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
@@ -58,7 +58,7 @@ class SqliteJournal:
         )
 
     async def all_anchors(self) -> list[bytes]:
-        """Every anchor, oldest first, for an audit of the whole log."""
+        """See ``Anchors.all_anchors``."""
         async with self._store.reading() as snapshot:
             return [
                 content

@@ -8,13 +8,13 @@ _PREFIX = "reindex|"
 
 
 class SqliteReindexJournal:
-    """An ``interactions.reindex.jobs.Journal``."""
+    """A ``store.database.ReindexJournal``."""
 
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
 
     async def load(self) -> Mapping[str, bytes]:
-        """See ``Journal.load``."""
+        """See ``ReindexJournal.load``."""
         async with self._store.reading() as snapshot:
             found = snapshot.execute(
                 "SELECT name, value FROM meta WHERE substr(name, 1, ?) = ?", (len(_PREFIX), _PREFIX)
@@ -22,7 +22,7 @@ class SqliteReindexJournal:
         return {name.removeprefix(_PREFIX): value for name, value in found}
 
     async def save(self, name: str, content: bytes) -> None:
-        """See ``Journal.save``."""
+        """See ``ReindexJournal.save``."""
         async with self._store.writing() as unit:
             unit.execute(
                 "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)",
@@ -30,12 +30,12 @@ class SqliteReindexJournal:
             )
 
     async def drop(self, name: str) -> None:
-        """See ``Journal.drop``."""
+        """See ``ReindexJournal.drop``."""
         async with self._store.writing() as unit:
             unit.execute("DELETE FROM meta WHERE name = ?", (_PREFIX + name,))
 
     async def extent(self, type_: str) -> tuple[int, int]:
-        """See ``Journal.extent``."""
+        """See ``ReindexJournal.extent``."""
         async with self._store.reading() as snapshot:
             [(count, last)] = snapshot.execute(
                 "SELECT count(*), coalesce(max(rid), 0) FROM record WHERE type = ? AND deleted = 0",

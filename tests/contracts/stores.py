@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from fhir_server.store.database import Database
 from fhir_server.store.protocol import (
     SealedVersion,
     Selection,
     Store,
 )
 from fhir_server.store.sqlite import SqliteStore
+from fhir_server.store.sqlite_database import open_sqlite
 
 FILE = "store.sqlite"
 ADAPTERS: dict[str, Callable[[Path], Store]] = {"sqlite": lambda folder: SqliteStore(folder / FILE)}
+
+
+async def _open_sqlite(folder: Path) -> Database:
+    return open_sqlite(folder / FILE)
+
+
+DATABASES: dict[str, Callable[[Path], Awaitable[Database]]] = {"sqlite": _open_sqlite}
 TYPE = "Observation"
 
 

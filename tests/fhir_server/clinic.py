@@ -25,8 +25,9 @@ from fhir_server.crypto.provider import KeyProvider, LocalKeyProvider, new_key_m
 from fhir_server.forms import Received, Recorded
 from fhir_server.pipeline.policies import Policies
 from fhir_server.pipeline.run import Pipeline
-from fhir_server.store.sqlite import SqliteStore
-from fhir_server.store.sqlite_grants import Secrets
+from fhir_server.store.database import Database
+from fhir_server.store.own_secrets import Secrets
+from fhir_server.store.sqlite_database import open_sqlite
 from fhir_server.vault.keyring import KeyRing
 from fhir_server.vault.vault import Vault
 from smart_auth.bearer import Caller
@@ -100,7 +101,7 @@ class Answer:
 class Clinic:
     """One server; close it when done."""
 
-    store: SqliteStore
+    database: Database
     vault: Vault
     pipeline: Pipeline
     path: Path
@@ -236,7 +237,7 @@ class Clinic:
         """Close the store; a second time does nothing."""
         if not self.closed:
             self.closed = True
-            await self.store.close()
+            await self.database.close()
 
 
 async def open_clinic(
@@ -249,19 +250,19 @@ async def open_clinic(
 ) -> Clinic:
     """Open a clinic on a folder; ``HOUSE`` treats, ``OVERSEER`` oversees, ``OTHER`` is another hospital."""
     path = folder / "consentry.sqlite"
-    store = SqliteStore(path)
+    database = open_sqlite(path)
     provider = keys or key_provider()
-    own = Secrets(store, provider, tenant)
+    own = Secrets(database.secrets, provider, tenant)
     blind = BlindIndex(await own.get("blind-index", new_seed), tenant)
-    vault = Vault(store, KeyRing(provider, tenant), blind, tenant)
+    vault = Vault(database.store, KeyRing(provider, tenant), blind, tenant)
     config = Config(
         zone=ZoneInfo("UTC"),
         admin_policies=load_template(policy, CUSTODIAN),
         break_glass=frozenset(break_glass),
     )
-    made = tools_of(vault, store, BASE, **tools)
+    made = tools_of(vault, database, BASE, **tools)
     await made.parameters.reload()
-    clinic = Clinic(store, vault, None, path)  # type: ignore[arg-type]
+    clinic = Clinic(database, vault, None, path)  # type: ignore[arg-type]
     clinic.pipeline = Pipeline(vault, clinic, Policies(config), made)  # type: ignore[arg-type]
     clinic.caller(HOUSE)
     clinic.caller(OVERSEER, purposes=("HOPERAT",))

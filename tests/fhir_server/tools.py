@@ -15,8 +15,7 @@ from fhir_server.interactions.reindex.parameters import Parameters
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.search.values import Searchable
 from fhir_server.settings import Settings
-from fhir_server.store.sqlite import SqliteStore
-from fhir_server.store.sqlite_reindex import SqliteReindexJournal
+from fhir_server.store.database import Database
 from fhir_server.vault.vault import Vault
 from profiles.definitions import r4
 
@@ -37,7 +36,7 @@ def development_tools() -> Tools:
     return app._tools(Settings(), _NeverAnchored(), parameters, b"c" * 32)  # type: ignore[arg-type]
 
 
-def tools_of(vault: Vault, store: SqliteStore, base: str, **changed: object) -> Tools:
+def tools_of(vault: Vault, database: Database, base: str, **changed: object) -> Tools:
     """The tools of a clinic on a store."""
     searchable = Searchable(r4())
     searchable._standard = development_tools().searchable._standard
@@ -46,7 +45,7 @@ def tools_of(vault: Vault, store: SqliteStore, base: str, **changed: object) -> 
     own = {
         "searchable": searchable,
         "tokenizer": tokenizer,
-        "parameters": Parameters(vault, SqliteReindexJournal(store), searchable, tokenizer, r4()),
+        "parameters": Parameters(vault, database.reindex, searchable, tokenizer, r4()),
         "capability": Statements(searchable, statement).current,
     }
     return replace(development_tools(), **{**own, **changed})  # type: ignore[arg-type]

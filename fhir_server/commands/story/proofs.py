@@ -13,12 +13,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fhir_server import sample
-from fhir_server.app import DATABASE_FILE
 from fhir_server.commands.story.errors import StepError
 from fhir_server.commands.story.expecting import require, require_status
 from fhir_server.commands.story.play import Play
 from fhir_server.commands.story.server import environment
 from fhir_server.commands.story.steps import every_request_is_on_record, glass_event
+from fhir_server.store.opening import DATABASE_FILE
 
 _ANCHORED = 60.0  # seconds until the log must be anchored
 _LOOK = 0.25

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from fhir_server.app import DATABASE_FILE, House, close_house, open_house
+from fhir_server.app import House, close_house, open_house
 from fhir_server.settings import Settings
+from fhir_server.store.opening import DATABASE_FILE
 
 from ..clinic import HOUSE, OVERSEER, Clinic, patient
 
 
 async def _clinic(settings: Settings) -> tuple[House, Clinic]:
     house = await open_house(settings)
-    clinic = Clinic(house.store, house.vault, house.pipeline, settings.data / DATABASE_FILE)
+    clinic = Clinic(house.database, house.vault, house.pipeline, settings.data / DATABASE_FILE)
     clinic.pipeline = replace(house.pipeline, smart=clinic)  # type: ignore[arg-type]
     clinic.caller(HOUSE)
     clinic.caller(OVERSEER, purposes=("HOPERAT",))

@@ -1,0 +1,29 @@
+"""One SQLite file with all that a server keeps."""
+
+from pathlib import Path
+
+from fhir_server.store.database import Database
+from fhir_server.store.sqlite import SqliteStore
+from fhir_server.store.sqlite_grants import SqliteGrantItems
+from fhir_server.store.sqlite_log import SqliteJournal, SqliteLeaves
+from fhir_server.store.sqlite_reindex import SqliteReindexJournal
+from fhir_server.store.sqlite_secrets import SqliteSecretItems
+
+
+def open_sqlite(path: Path) -> Database:
+    """Open the file, or make it.
+
+    Raises:
+        SettingsError: It can not be opened, or another program made it.
+    """
+    store = SqliteStore(path)
+    return Database(
+        store=store,
+        grants=SqliteGrantItems(store),
+        secrets=SqliteSecretItems(store),
+        leaves=SqliteLeaves(store),
+        anchors=SqliteJournal(store),
+        reindex=SqliteReindexJournal(store),
+        fresh=store.fresh,
+        indexed_events=store.indexed_events,
+    )

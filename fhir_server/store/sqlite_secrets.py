@@ -1,0 +1,28 @@
+"""The server's own keys in the same SQLite file, wrapped."""
+
+from fhir_server.store.sqlite import SqliteStore
+
+_QUERY = "SELECT wrapped FROM secret WHERE name = ?"
+
+
+class SqliteSecretItems:
+    """A ``store.database.SecretItems``."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+
+    async def find(self, name: str) -> bytes | None:
+        """See ``SecretItems.find``."""
+        async with self._store.reading() as snapshot:
+            found = snapshot.execute(_QUERY, (name,))
+        return found[0][0] if found else None
+
+    async def add(self, name: str, wrapped: bytes) -> bytes:
+        """See ``SecretItems.add``."""
+        async with self._store.writing() as unit:
+            found = unit.execute(_QUERY, (name,))
+            if found:
+                kept: bytes = found[0][0]
+                return kept
+            unit.execute("INSERT INTO secret (name, wrapped) VALUES (?, ?)", (name, wrapped))
+        return wrapped

@@ -1,0 +1,136 @@
+"""What the parts of every ``Database`` promise beside its Store (``fhir_server/store/database.py``)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from fhir_server.store.database import Database
+from smart_auth.errors import AlreadyThereError
+
+from .stores import DATABASES, TYPE, version, write
+
+KEY, OTHER = "a" * 64, "b" * 64
+
+
+@pytest.fixture(params=list(DATABASES))
+async def database(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Database]:
+    opened = await DATABASES[request.param](folder)
+    yield opened
+    await opened.close()
+
+
+async def test_a_database_is_fresh_until_a_secret_is_kept(folder: Path) -> None:
+    for open_ in DATABASES.values():
+        one = await open_(folder)
+        assert one.fresh
+        await one.secrets.add("name", b"wrapped")
+        await one.close()
+        again = await open_(folder)
+        assert not again.fresh
+        await again.close()
+
+
+async def test_nothing_is_granted_in_the_beginning(database: Database) -> None:
+    assert await database.grants.find("code", KEY, 0) is None
+    assert await database.grants.take("code", KEY, 0) is None
+    await database.grants.drop("code", KEY)
+    assert await database.secrets.find("name") is None
+
+
+async def test_what_was_granted_is_found_until_it_expires(database: Database) -> None:
+    await database.grants.put("code", KEY, b"sealed", 100, 0)
+    assert await database.grants.find("code", KEY, 99) == b"sealed"
+    assert await database.grants.find("code", KEY, 100) is None
+    assert await database.grants.find("refresh", KEY, 99) is None
+    assert await database.grants.find("code", OTHER, 99) is None
+    await database.grants.put("code", KEY, b"later", 200, 50)
+    assert await database.grants.find("code", KEY, 150) == b"later"
+
+
+async def test_what_was_dropped_or_has_expired_cannot_be_taken(database: Database) -> None:
+    await database.grants.put("code", KEY, b"sealed", 100, 0)
+    assert await database.grants.take("code", KEY, 100) is None
+    await database.grants.put("code", KEY, b"sealed", 100, 0)
+    await database.grants.drop("code", KEY)
+    assert await database.grants.take("code", KEY, 50) is None
+
+
+async def test_of_many_takers_one_gets_it(database: Database) -> None:
+    await database.grants.put("code", KEY, b"sealed", 100, 0)
+    taken = await asyncio.gather(*(database.grants.take("code", KEY, 1) for _ in range(16)))
+    assert (taken.count(b"sealed"), taken.count(None)) == (1, 15)
+
+
+async def test_of_many_adders_one_succeeds_and_again_after_it_expired(database: Database) -> None:
+    async def add(now: int) -> bool:
+        try:
+            await database.grants.add("jti", KEY, b"sealed", now + 100, now)
+        except AlreadyThereError:
+            return False
+        return True
+
+    assert (await asyncio.gather(*(add(0) for _ in range(16)))).count(True) == 1
+    assert not await add(99)
+    assert await add(100)
+    assert not await add(101)
+
+
+async def test_of_many_that_make_a_secret_the_first_one_s_holds_for_all(database: Database) -> None:
+    made = await asyncio.gather(*(database.secrets.add("name", b"%d" % n) for n in range(8)))
+    assert len(set(made)) == 1
+    assert await database.secrets.find("name") == made[0]
+    assert await database.secrets.add("name", b"other") == made[0]
+
+
+async def test_leaves_are_told_in_their_order_and_fewer_at_the_end(database: Database) -> None:
+    for number in range(5):
+        await write(database.store, f"n{number}")
+    told = await database.leaves.commitments(1, 4)
+    assert told == [f"n{number}".encode().ljust(32) for number in (1, 2, 3)]
+    assert len(await database.leaves.commitments(3, 100)) == 2
+    assert await database.leaves.commitments(5, 100) == []
+
+
+async def test_the_journal_keeps_one_pending_anchor_until_it_is_made(database: Database) -> None:
+    journal = database.anchors
+    assert await journal.load_pending() is None
+    assert await journal.last_anchor() is None
+    assert await journal.anchor_covering(0) is None
+    await journal.save_pending(b"first")
+    await journal.save_pending(b"second")
+    assert await journal.load_pending() == b"second"
+    await journal.save_anchor(4, b"four")
+    assert await journal.load_pending() is None
+    await journal.save_anchor(9, b"nine")
+    await journal.save_anchor(9, b"nine again")
+    assert await journal.last_anchor() == b"nine again"
+    assert [await journal.anchor_covering(n) for n in (0, 3, 4, 8, 9)] == [
+        *[b"four"] * 2,
+        *[b"nine again"] * 2,
+        None,
+    ]
+    assert await journal.all_anchors() == [b"four", b"nine again"]
+
+
+async def test_jobs_are_kept_by_name_and_a_type_tells_how_far_it_reaches(
+    database: Database,
+) -> None:
+    journal = database.reindex
+    assert dict(await journal.load()) == {}
+    assert await journal.extent(TYPE) == (0, 0)
+    await journal.save("one", b"1")
+    await journal.save("one", b"2")
+    await journal.save("two", b"3")
+    assert dict(await journal.load()) == {"one": b"2", "two": b"3"}
+    await journal.drop("one")
+    await journal.drop("nothing")
+    assert dict(await journal.load()) == {"two": b"3"}
+    rids = [await write(database.store, f"n{number}") for number in range(3)]
+    assert await journal.extent(TYPE) == (3, rids[2])
+    async with database.store.writing() as unit:
+        await unit.put(version("n2", 2, rids[2], deleted=True, sealed=b""), [], [])
+    assert await journal.extent(TYPE) == (2, rids[1])
