@@ -30,6 +30,7 @@ from fhir_server.interactions.capability_statement import capability_statement
 from fhir_server.interactions.cursors import Cursors
 from fhir_server.interactions.desk import Tools
 from fhir_server.interactions.leaf import index_rest
+from fhir_server.interactions.reindex.anew import index_anew
 from fhir_server.interactions.reindex.parameters import Parameters
 from fhir_server.ownership import administrative_types
 from fhir_server.pipeline.policies import Policies
@@ -103,8 +104,9 @@ async def open_house(settings: Settings) -> House:
     tokenizer = Tokenizer(searchable, vault.blind)
     parameters = Parameters(vault, database.reindex, searchable, tokenizer, r4())
     tools = _tools(settings, anchorer, parameters, await own.get("cursors", new_seed))
-    await index_rest(vault, tools.tokenizer, database.indexed_events)
     await parameters.reload()
+    await index_anew(vault, database.reindex, tokenizer, r4().resource_types)
+    await index_rest(vault, tokenizer, database.indexed_events)
     tools.capability(
         "CapabilityStatement", ""
     )  # compiles every search parameter before anybody asks

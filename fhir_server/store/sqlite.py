@@ -9,14 +9,13 @@ thread, a part every few commits, so that no request waits for it.
 import asyncio
 import sqlite3
 from contextlib import suppress
-from importlib import resources
 from pathlib import Path
 
 from fhir_server.errors import SettingsError, StoreFullError
 from fhir_server.store.sqlite_records import SqliteSnapshot, SqliteUnit
+from fhir_server.store.sqlite_schema import bring_up, require_known
 from fhir_server.store.sqlite_tokens import TokenQueue, indexed_events
 
-SCHEMA_VERSION = 4
 _READERS = 4  # a read holds its connection only while the event loop is with it
 _IDLE = 0.25  # seconds without a request, after which the index catches up
 _PAGE_SIZE = 8192
@@ -30,7 +29,8 @@ class SqliteStore:
 
     def __init__(self, path: Path) -> None:
         self.connection = _connect(path, create=True)
-        self.fresh = _prepare(self.connection, path)
+        bring_up(self.connection)
+        self.fresh = self.connection.execute("SELECT 1 FROM secret LIMIT 1").fetchone() is None
         self._turn = (
             asyncio.Lock()
         )  # first come, first served: a commit queues behind the units before it
@@ -256,6 +256,8 @@ def _connect(path: Path, *, create: bool) -> sqlite3.Connection:
     try:
         if create:
             path.touch(mode=0o600)  # before SQLite does: its other files get the same mode
+            if not path.stat().st_size:
+                path.chmod(0o600)
         connection = sqlite3.connect(
             f"{path.resolve().as_uri()}?mode={mode}",
             uri=True,
@@ -263,6 +265,7 @@ def _connect(path: Path, *, create: bool) -> sqlite3.Connection:
             check_same_thread=False,
             cached_statements=512,
         )
+        require_known(connection)
         connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
@@ -272,18 +275,3 @@ def _connect(path: Path, *, create: bool) -> sqlite3.Connection:
     except (sqlite3.Error, OSError) as error:
         raise SettingsError(f"the database file {path.name} cannot be opened: {error}") from error
     return connection
-
-
-def _prepare(connection: sqlite3.Connection, path: Path) -> bool:
-    """Make the tables if there are none; whether the server has made no keys for them yet."""
-    found = connection.execute("PRAGMA user_version").fetchone()[0]
-    if found == 0:
-        path.chmod(0o600)
-        script = resources.files("fhir_server.store").joinpath("schema.sql").read_text()
-        connection.executescript(f"BEGIN;{script};PRAGMA user_version = {SCHEMA_VERSION};COMMIT")
-    elif found != SCHEMA_VERSION:
-        raise SettingsError(
-            f"the database has schema version {found}, this program knows {SCHEMA_VERSION}: "
-            "use the program that made it"
-        )
-    return connection.execute("SELECT 1 FROM secret LIMIT 1").fetchone() is None

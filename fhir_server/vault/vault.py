@@ -15,7 +15,7 @@ import orjson
 
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.crypto.seal import DataKey, place
-from fhir_server.errors import KeyDestroyedError
+from fhir_server.errors import KeyDestroyedError, TamperedRecordError
 from fhir_server.store.protocol import (
     AuditRow,
     Changes,
@@ -184,11 +184,39 @@ class Writer(Reader):
         versions = await self._unit.select(Selection(type_, after=(0, after), limit=limit))
         for version in versions:
             with suppress(KeyDestroyedError):
-                value = orjson.loads(await self.open(version))
-                patients = [p for p in await self.patients(version) if p]
-                made = tokens(type_, value, patients)
-                await self._unit.index(type_, version.rid, sorted(made))
+                await self._index(version, await self._made(version, tokens))
         return [version.rid for version in versions]
+
+    async def index_anew(
+        self, type_: str, after: int, limit: int, tokens: MakeTokens
+    ) -> tuple[Sequence[int], int]:
+        """As ``index_records``, with all of a record's tokens, padded; also return how many did not open."""
+        versions = await self._unit.select(Selection(type_, after=(0, after), limit=limit))
+        broken = 0
+        for version in versions:
+            with suppress(KeyDestroyedError):
+                try:
+                    made = await self._made(version, tokens)
+                except TamperedRecordError:
+                    broken += 1
+                    continue
+                await self._index(version, made | self._padding_of(version, len(made)))
+        return [version.rid for version in versions], broken
+
+    async def _made(self, version: SealedVersion, tokens: MakeTokens) -> frozenset[bytes]:
+        value = orjson.loads(await self.open(version))
+        patients = [p for p in await self.patients(version) if p]
+        return tokens(version.type_, value, patients)
+
+    async def _index(self, version: SealedVersion, tokens: frozenset[bytes]) -> None:
+        await self._unit.index(version.type_, version.rid, sorted(tokens))
+
+    def _padding_of(self, version: SealedVersion, count: int) -> frozenset[bytes]:
+        """The same for the same record, so that doing it twice adds nothing; without the key it looks like chance."""
+        row = version.row.hex()
+        return frozenset(
+            self.blind.token(version.type_, "_padding", row, str(n)) for n in range(-count % _PAD)
+        )
 
     async def _put(self, draft: Draft) -> tuple[SealedVersion, DataKey, bytes]:
         """Seal and write; return the version, its key and its place."""

@@ -187,7 +187,7 @@ async def test_a_store_whose_file_is_held_by_another_process_goes_on_afterwards(
     await store.close()
 
 
-@pytest.mark.parametrize("schema", [1, 2, 99, -1])
+@pytest.mark.parametrize("schema", [99, -1])
 def test_a_database_of_another_program_is_refused_in_one_sentence(
     folder: Path, schema: int
 ) -> None:

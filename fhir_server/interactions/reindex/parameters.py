@@ -13,6 +13,7 @@ from functools import partial
 
 from fhir_server.errors import IntegrityError, InvalidResourceError, StoreFullError
 from fhir_server.interactions.reindex.jobs import (
+    ALL,
     COMPLETE,
     FAILED,
     IN_PROGRESS,
@@ -85,6 +86,7 @@ class Parameters:
                 stored = await active_parameters(reader)
             kept = await self._journal.load()
             found = self._checked(stored, kept)
+            kept = {row: job for row, job in kept.items() if row != ALL}
             for row in kept.keys() - {r for r, each in found.items() if _is_of(each, kept.get(r))}:
                 # durable before anything is written without these tokens
                 await self._journal.drop(row)

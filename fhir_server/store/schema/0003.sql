@@ -1,0 +1,1 @@
+-- Numbers and quantities have tokens from here on.  Older records get theirs in step 4, which makes all tokens again.
