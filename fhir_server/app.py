@@ -20,8 +20,8 @@ from starlette.types import ASGIApp
 
 from anchoring.anchorer import Anchorer
 from consent_engine import Config, load_template
-from fhir_server.crypto import provider
 from fhir_server.crypto.blind import BlindIndex
+from fhir_server.crypto.choosing import key_provider
 from fhir_server.crypto.keys import new_seed
 from fhir_server.errors import SettingsError
 from fhir_server.evidence import keep_anchoring, open_evidence
@@ -54,7 +54,6 @@ from smart_auth.server import SmartServer
 from smart_auth.settings import SmartSettings
 from smart_auth.tokens import generate_keys, load_keys
 
-KEY_FILE = "consentry.key"
 _LOG = logging.getLogger("consentry")
 
 
@@ -75,14 +74,6 @@ def clock() -> datetime:
     return datetime.now(UTC)
 
 
-def key_provider(settings: Settings, *, may_create: bool) -> provider.KeyProvider:
-    """The key provider that the settings name; the key file is made at a first start only (``may_create``)."""
-    if settings.key:
-        return provider.from_text(settings.key)
-    path = Path(settings.key_file) if settings.key_file else settings.data / KEY_FILE
-    return provider.from_file(path, may_create=may_create)
-
-
 async def open_house(settings: Settings) -> House:
     """Open everything that a server needs.
 
@@ -93,6 +84,7 @@ async def open_house(settings: Settings) -> House:
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     archive = await _open_vault(settings)
     database, own, vault = archive.database, archive.own, archive.vault
+    await vault.prepare()
     smart = await _open_smart(settings, archive)
     anchorer = await open_evidence(settings, database, own)
     config = Config(

@@ -8,6 +8,7 @@ ConsentryError
 │   ├── TamperedRecordError
 │   └── KeyDestroyedError        the data key is gone: the record is erased
 ├── WrongKeyError                the key provider does not hold the key that sealed this store
+├── KeyProviderUnavailableError  the key provider does not answer: nothing that needs a new key can be opened
 ├── StoreFullError               the disk is full: nothing of the request was kept
 └── FhirError                    an answer to a caller
     ├── BadRequestError (400)            MalformedError, InvalidParameterError
@@ -23,6 +24,7 @@ ConsentryError
     ├── UnsupportedMediaTypeError (415)
     ├── InvalidResourceError (422)
     ├── TooManyError (503)
+    ├── KeysUnavailableError (503)
     └── StorageUnavailableError (507)
 
 Messages name elements, parameters and ids that the caller sent; they never quote a stored or received value.
@@ -81,6 +83,10 @@ class KeyDestroyedError(IntegrityError):
 
 class WrongKeyError(ConsentryError):
     """The key provider's key is not the one that this store was sealed with; the server does not start."""
+
+
+class KeyProviderUnavailableError(ConsentryError):
+    """The key provider does not answer, or wraps with another key by now; try again later."""
 
 
 class StoreFullError(ConsentryError):
@@ -215,6 +221,13 @@ class TooManyError(FhirError):
 
     status = 503
     code = "too-costly"
+
+
+class KeysUnavailableError(FhirError):
+    """A key is needed that the key provider does not give at the moment; try again later."""
+
+    status = 503
+    code = "transient"
 
 
 class StorageUnavailableError(FhirError):

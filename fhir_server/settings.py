@@ -38,6 +38,10 @@ class Settings:
         zone: Time zone of dates without one, in Consents.
         key: The key-encryption key as base64 (97 bytes); empty means the key file.
         key_file: The key file; empty means ``DATA/consentry.key``.
+        key_provider: Who holds the key-encryption key, if not ``key`` or the key file (``crypto/choosing.py``).
+        key_former: Providers of former keys, still needed until ``consentry keys rotate`` is through.
+        key_secret: PIN of the HSM, or token of the vault.
+        key_secret_file: File with it.
         clients_file: JSON list of registered clients; empty for none.
         users_file: JSON list of users; empty for none.
         max_body_bytes: Largest body of one resource.
@@ -69,6 +73,10 @@ class Settings:
     zone: str = "UTC"
     key: str = field(default="", repr=False)
     key_file: str = ""
+    key_provider: str = ""
+    key_former: tuple[str, ...] = ()
+    key_secret: str = field(default="", repr=False)
+    key_secret_file: str = ""
     clients_file: str = ""
     users_file: str = ""
     max_body_bytes: int = 16 * 1024 * 1024
@@ -145,9 +153,9 @@ class Settings:
             raise SettingsError("policy must be named in production: hipaa-tpo, opt-in or opt-out")
         if not self.base_url:
             raise SettingsError("base_url must be set in production")
-        if not self.key and not self.key_file:
+        if not self.key and not self.key_file and not self.key_provider:
             raise SettingsError(
-                "key or key_file must be set in production, away from the data folder"
+                "key, key_file or key_provider must be set in production, away from the data folder"
             )
         if not self.chain_url:
             raise SettingsError(

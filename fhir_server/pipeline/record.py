@@ -10,7 +10,13 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from fhir_server.errors import FhirError, IntegrityError, MethodNotAllowedError, WrongKeyError
+from fhir_server.errors import (
+    FhirError,
+    IntegrityError,
+    KeyProviderUnavailableError,
+    MethodNotAllowedError,
+    WrongKeyError,
+)
 from fhir_server.forms import Asked, Pairs, Record, Recorded, Released
 from fhir_server.interactions.desk import Tools
 from fhir_server.interactions.leaf import put_with_leaf
@@ -48,7 +54,10 @@ async def record_refusal(asked: Asked, error: FhirError, writer: Writer, tools: 
         if interaction.id_ and asked.requester.caller
         else ()
     )
-    drafts = await _drafts(asked, error.status, str(error), (), touched, writer, tools)
+    try:
+        drafts = await _drafts(asked, error.status, str(error), (), touched, writer, tools)
+    except KeyProviderUnavailableError:  # the patient's key can not be had: recorded for nobody
+        drafts = [_draft(Happening(asked, error.status, str(error), "", (), ()), tools)]
     numbers = await _append(drafts, writer, tools)
     return Recorded(
         error.status, outcome(error.issues), _traced(asked, _refusal_headers(error)), numbers

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from fhir_server.errors import (
     FhirError,
     IntegrityError,
+    KeyProviderUnavailableError,
+    KeysUnavailableError,
     StorageUnavailableError,
     StoreFullError,
     WrongKeyError,
@@ -103,6 +105,12 @@ class Pipeline:
                 "the server's disk is full; nothing of this request was kept"
             )
             return await self.refuse(asked or unasked(received, requester), full)
+        except KeyProviderUnavailableError:
+            _LOG.error("key provider", extra={"request": received.request_id})
+            closed = KeysUnavailableError(
+                "the keys are not available at the moment: try again later"
+            )
+            return await self.refuse(asked or unasked(received, requester), closed)
         except (IntegrityError, WrongKeyError) as error:
             _LOG.error(
                 "integrity", extra={"request": received.request_id, "kind": type(error).__name__}

@@ -8,6 +8,7 @@ Unwrapped keys stay in memory; a key made in a unit of work is shared with other
 that unit is durable, because a key that was never written would lose what it sealed.
 """
 
+import asyncio
 import secrets
 from collections import OrderedDict
 
@@ -18,6 +19,7 @@ from fhir_server.store.protocol import Snapshot, Unit, WrappedKey
 
 _KEPT = 20_000
 _SECRET = 32
+_TYPE = "type:"
 
 
 class KeyRing:
@@ -34,57 +36,72 @@ class KeyRing:
 
         Raises:
             KeyDestroyedError: It was destroyed, or never was.
+            KeyProviderUnavailableError: It must be unwrapped, and the key provider does not answer.
         """
-        if id_ in self._by_id:
-            return self._by_id[id_]
+        known = self._by_id.get(id_)
+        if known is not None:
+            return known
         wrapped = await snapshot.key(id_=id_)
         if wrapped is None or not wrapped.wrapped:
             raise KeyDestroyedError("the data key of this record was destroyed")
-        return self._remember(self._by_id, id_, self._unwrap(wrapped))
+        return _remember(self._by_id, id_, await self._unwrap(wrapped))
 
     async def name(self, owner: bytes, snapshot: Snapshot) -> str:
         """The name of an owner, by its token; empty if its key was destroyed."""
-        known = self._by_owner.get(owner)
-        if known is None:
-            wrapped = await snapshot.key(owner=owner)
-            if wrapped is None or not wrapped.wrapped:
-                return ""
-            known = self._unwrap(wrapped)
-        return known.owner
+        found = await self._of_owner(owner, snapshot)
+        return found.owner if found else ""
 
     async def for_owner(
         self, owner: bytes, name: str, unit: Unit, fresh: dict[bytes, DataKey]
     ) -> DataKey:
         """The key to seal with for an owner, made if there is none; ``fresh`` holds those of this unit."""
-        known = self._by_owner.get(owner) or fresh.get(owner)
-        if known is not None:
-            return known
-        wrapped = await unit.key(owner=owner)
-        if wrapped is not None and wrapped.wrapped:
-            made = self._unwrap(wrapped)
-        else:
-            made = await self._make(owner, name, unit)
-        fresh[owner] = made
+        made = fresh.get(owner) or await self._of_owner(owner, unit)
+        if made is None:
+            made = fresh[owner] = await self._make(owner, name, unit)
         return made
 
     def publish(self, fresh: dict[bytes, DataKey]) -> None:
         """Share the keys of a unit that is now durable."""
         for owner, key in fresh.items():
-            self._remember(self._by_owner, owner, key)
-            self._remember(self._by_id, key.id, key)
+            _remember(self._by_owner, owner, key)
+            _remember(self._by_id, key.id, key)
+
+    async def _of_owner(self, owner: bytes, snapshot: Snapshot) -> DataKey | None:
+        """The newest key of an owner, unless there is none or it was destroyed."""
+        known = self._by_owner.get(owner)
+        if known is not None:
+            return known
+        wrapped = await snapshot.key(owner=owner)
+        if wrapped is None or not wrapped.wrapped:
+            return None
+        found = self._by_id.get(wrapped.id) or await self._unwrap(wrapped)
+        _remember(self._by_id, found.id, found)
+        return _remember(self._by_owner, owner, found)
 
     async def _make(self, owner: bytes, name: str, unit: Unit) -> DataKey:
         id_, secret = secrets.token_bytes(16), secrets.token_bytes(_SECRET)
-        wrapped = self._provider.wrap(secret + name.encode(), self._purpose + owner)
+        content, purpose = secret + name.encode(), self._purpose + owner
+        if self._provider.remote:
+            wrapped = await asyncio.to_thread(self._provider.wrap, content, purpose)
+        else:
+            wrapped = self._provider.wrap(content, purpose)
         await unit.add_key(WrappedKey(id_, owner, wrapped))
         return DataKey(id_, secret, name)
 
-    def _unwrap(self, wrapped: WrappedKey) -> DataKey:
-        content = self._provider.unwrap(wrapped.wrapped, self._purpose + wrapped.owner)
+    async def _unwrap(self, wrapped: WrappedKey) -> DataKey:
+        """Unwrap; a provider outside of this process must not hold up other requests meanwhile."""
+        purpose = self._purpose + wrapped.owner
+        if self._provider.remote:
+            content = await asyncio.to_thread(self._provider.unwrap, wrapped.wrapped, purpose)
+        else:
+            content = self._provider.unwrap(wrapped.wrapped, purpose)
         return DataKey(wrapped.id, content[:_SECRET], content[_SECRET:].decode())
 
-    def _remember(self, kept: OrderedDict[bytes, DataKey], name: bytes, key: DataKey) -> DataKey:
-        kept[name] = key
-        if len(kept) > _KEPT:
-            kept.popitem(last=False)
-        return key
+
+def _remember(kept: OrderedDict[bytes, DataKey], name: bytes, key: DataKey) -> DataKey:
+    kept[name] = key
+    if len(kept) > _KEPT:
+        oldest, gone = kept.popitem(last=False)
+        if gone.owner.startswith(_TYPE):  # every refusal needs them: they stay
+            kept[oldest] = gone
+    return key

@@ -150,6 +150,10 @@ class Writer(Reader):
         self.fresh: dict[bytes, DataKey] = {}
         self.types: set[str] = set()  # of what was written
 
+    async def prepare(self, type_: str) -> None:
+        """Have the key at hand of what belongs to no patient."""
+        await self._seal_key(type_, b"", {})
+
     async def put(self, draft: Draft) -> SealedVersion:
         """Seal and write one version; the caller has decided that it follows ``previous``."""
         version, _, _ = await self._put(draft)
@@ -278,6 +282,11 @@ class Vault:
             StoreFullError: The disk is full; nothing of the unit was kept.
         """
         return _Writing(self, self._store.writing())
+
+    async def prepare(self) -> None:
+        """Have the key at hand by which a refusal is recorded, should the key provider not answer later."""
+        async with self.writing() as writer:
+            await writer.prepare("AuditEvent")
 
     def reader(self, snapshot: Snapshot) -> Reader:
         """A snapshot with the keys of this vault."""

@@ -34,6 +34,8 @@ DOORS = {
         "fhir_server/commands/story/proofs.py",
     ),
     "cryptography": ("fhir_server/crypto/", "anchoring/signing.py", "smart_auth/tokens.py"),
+    "pkcs11": ("fhir_server/crypto/providers/token.py",),
+    "hvac": ("fhir_server/crypto/providers/transit.py",),
     "authlib": ("smart_auth/authlib_bridge.py",),
     "joserfc": ("smart_auth/tokens.py",),
     "jinja2": ("smart_auth/pages.py", "fhir_server/portal/documentation.py"),

@@ -21,7 +21,8 @@ import orjson
 from consent_engine import Config, load_template
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.crypto.keys import new_seed
-from fhir_server.crypto.provider import KeyProvider, LocalKeyProvider, new_key_material
+from fhir_server.crypto.provider import KeyProvider
+from fhir_server.crypto.providers.local import LocalKeyProvider, new_key_material
 from fhir_server.forms import Received, Recorded
 from fhir_server.pipeline.policies import Policies
 from fhir_server.pipeline.run import Pipeline

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from fhir_server.crypto.blind import BlindIndex
-from fhir_server.crypto.provider import LocalKeyProvider, new_key_material
+from fhir_server.crypto.providers.local import LocalKeyProvider, new_key_material
 from fhir_server.errors import WrongKeyError
 
 from ..clinic import (

@@ -7,8 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from fhir_server.crypto.provider import LocalKeyProvider, from_file, from_text, new_key_material
+from fhir_server.crypto.choosing import key_provider
+from fhir_server.crypto.keychain import Keychain
+from fhir_server.crypto.provider import kek_of
+from fhir_server.crypto.providers.local import (
+    LocalKeyProvider,
+    from_file,
+    from_text,
+    new_key_material,
+    retire_file,
+    rotate_file,
+)
 from fhir_server.errors import ConsentryError, SettingsError, WrongKeyError
+from fhir_server.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +37,7 @@ def test_a_wrapped_key_opens_for_its_purpose_only(provider: LocalKeyProvider) ->
 
 def test_no_byte_of_a_wrapped_key_can_be_changed(provider: LocalKeyProvider) -> None:
     wrapped = provider.wrap(b"k" * 32, b"p")
-    for at in (0, 1, 500, 1100, len(wrapped) - 1):
+    for at in (0, 1, 5, 500, 1100, len(wrapped) - 1):
         turned = bytearray(wrapped)
         turned[at] ^= 1
         with pytest.raises(WrongKeyError):
@@ -46,7 +57,7 @@ def test_a_wrap_is_post_quantum_sized_and_fresh_each_time(provider: LocalKeyProv
     """MLKEM768_X25519: 1,088 + 32 bytes of encapsulation before the ciphertext and tag."""
     one, two = provider.wrap(b"k" * 32, b"p"), provider.wrap(b"k" * 32, b"p")
     assert one != two
-    assert len(one) == 1 + 1088 + 32 + 32 + 16
+    assert len(one) == 1 + 1 + len(provider.name) + 1088 + 32 + 32 + 16
 
 
 @pytest.mark.parametrize(
@@ -66,11 +77,11 @@ def test_a_text_that_is_no_key_is_refused_without_being_quoted(text: str) -> Non
 
 def test_a_key_file_is_made_once_and_closed_to_others(tmp_path: Path) -> None:
     path = tmp_path / "key"
-    first = from_file(path, may_create=True)
+    (first,) = from_file(path, may_create=True)
     assert path.stat().st_mode & 0o777 == 0o600
     wrapped = first.wrap(b"k", b"p")
-    assert from_file(path, may_create=False).unwrap(wrapped, b"p") == b"k"
-    assert from_file(path, may_create=True).unwrap(wrapped, b"p") == b"k"
+    assert from_file(path, may_create=False)[0].unwrap(wrapped, b"p") == b"k"
+    assert from_file(path, may_create=True)[0].unwrap(wrapped, b"p") == b"k"
 
 
 def test_a_missing_key_file_is_not_made_anew_beside_a_database(tmp_path: Path) -> None:
@@ -104,3 +115,35 @@ def test_a_key_file_that_cannot_be_made_is_refused_in_one_sentence(tmp_path: Pat
         from_file(tmp_path / "nowhere" / "key", may_create=True)
     with pytest.raises(ConsentryError):
         from_file(tmp_path, may_create=True)
+
+
+def test_what_was_wrapped_before_keys_had_names_still_opens(provider: LocalKeyProvider) -> None:
+    older = b"\x01" + kek_of(provider.wrap(b"k", b"p"))[1]
+    assert provider.unwrap(older, b"p") == b"k"
+    assert not provider.is_current(older)
+    former = LocalKeyProvider(new_key_material())
+    keys = Keychain([former, provider], list)
+    assert keys.unwrap(older, b"p") == b"k"
+    with pytest.raises(WrongKeyError):
+        Keychain([former], list).unwrap(older, b"p")
+
+
+def test_a_rotated_file_holds_both_keys_until_the_old_one_is_retired(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    (old,) = from_file(path, may_create=True)
+    rotate_file(path)
+    new, former = from_file(path, may_create=False)
+    assert (former.name, new.name != old.name) == (old.name, True)
+    assert path.stat().st_mode & 0o777 == 0o600
+    retire_file(path)
+    assert [key.name for key in from_file(path, may_create=False)] == [new.name]
+    assert [file.name for file in tmp_path.iterdir()] == ["key"]
+
+
+def test_a_server_that_runs_finds_the_new_key_of_its_file(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path)
+    running = key_provider(settings, may_create=True)
+    rotate_file(tmp_path / "consentry.key")
+    other = key_provider(settings, may_create=False)
+    assert running.unwrap(other.wrap(b"k", b"p"), b"p") == b"k"
+    assert running.name == other.name
