@@ -4,7 +4,7 @@ Whatever lies behind them (``opening.py`` decides by the setting ``store``), the
 what one of them has made durable, the others find after the same crash.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -54,6 +54,14 @@ class SecretItems(Protocol):
 
     async def add(self, name: str, wrapped: bytes) -> bytes:
         """Keep it if there is nothing of that name yet; give what is there then, durable."""
+        ...
+
+    async def names(self) -> Sequence[str]:
+        """All names, in their order."""
+        ...
+
+    async def replace(self, name: str, former: bytes, wrapped: bytes) -> None:
+        """Keep another wrap of a secret, durable; nothing happens where ``former`` is not what is there."""
         ...
 
 

@@ -9,33 +9,18 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from fhir_server.store.shelf import KeyTable, Notes, SealedVersion, Shelf, WrappedKey
 
-@dataclass(frozen=True, slots=True)
-class SealedVersion:
-    """One version of one resource, as the database holds it.
-
-    Attributes:
-        rid: Place in the order of creation; the same for all versions.
-        row: 16-byte keyed hash of type and id.
-        version: ``meta.versionId``; 1 for the first, then rising by 1.
-        at: When this version was written, milliseconds since 1970 UTC.
-        deleted: Whether this version is a tombstone.
-        key_id: The data key that seals it; of a record of several patients, a name only (see ``wraps``).
-        patients: The 16-byte tokens of the patients it belongs to, sorted and joined; empty for none.
-        wraps: For a record of several patients, its own key wrapped for each of them; else empty.
-        sealed: Ciphertext; the store never sees the plaintext.
-    """
-
-    rid: int
-    row: bytes
-    type_: str
-    version: int
-    at: int
-    deleted: bool
-    key_id: bytes
-    patients: bytes
-    wraps: bytes
-    sealed: bytes
+__all__ = [
+    "AuditRow",
+    "Changes",
+    "SealedVersion",
+    "Selection",
+    "Snapshot",
+    "Store",
+    "Unit",
+    "WrappedKey",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +73,6 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True)
-class WrappedKey:
-    """A data key as stored; ``wrapped`` is empty after erasure."""
-
-    id: bytes
-    owner: bytes
-    wrapped: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class AuditRow:
     """One entry of the audit log; ``n`` is gapless from 0."""
 
@@ -107,7 +83,22 @@ class AuditRow:
 
 
 class Snapshot(Protocol):
-    """A view of the database at one instant."""
+    """A view of the database at one instant; its further parts are in ``shelf.py``."""
+
+    @property
+    def keys(self) -> KeyTable:
+        """All data keys."""
+        ...
+
+    @property
+    def notes(self) -> Notes:
+        """What jobs keep."""
+        ...
+
+    @property
+    def shelf(self) -> Shelf:
+        """Records where they lie."""
+        ...
 
     async def find(self, row: bytes, version: int | None = None) -> SealedVersion | None:
         """The current version of a row (a tombstone too), or the named one."""

@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fhir_server.store.protocol import AuditRow, Changes, SealedVersion, Selection, WrappedKey
+from fhir_server.store.sqlite_keys import KEYS, SqliteKeys, SqliteNotes, wrapped_key
+from fhir_server.store.sqlite_shelf import COLUMNS, SqliteShelf, version_of
 from fhir_server.store.sqlite_tokens import TokenQueue
 
-_COLUMNS = (
-    "r.rid, r.row, r.type, v.version, v.at, v.deleted, v.key_id, v.patients, v.wraps, v.sealed"
-)
 _FOREVER = 2**62
 _CURRENT = "JOIN version v ON v.rid = r.rid AND v.version = r.version"
 
@@ -22,6 +21,21 @@ class SqliteSnapshot:
         self._connection = connection
         self._complete = complete
 
+    @property
+    def keys(self) -> SqliteKeys:
+        """See ``Snapshot.keys``."""
+        return SqliteKeys(self._connection)
+
+    @property
+    def notes(self) -> SqliteNotes:
+        """See ``Snapshot.notes``."""
+        return SqliteNotes(self._connection)
+
+    @property
+    def shelf(self) -> SqliteShelf:
+        """See ``Snapshot.shelf``."""
+        return SqliteShelf(self._connection)
+
     def execute(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         """Run one statement for the other tables of this database (``sqlite_grants.py``, ``sqlite_log.py``)."""
         return self._connection.execute(query, tuple(values)).fetchall()
@@ -29,20 +43,20 @@ class SqliteSnapshot:
     async def find(self, row: bytes, version: int | None = None) -> SealedVersion | None:
         """See ``Snapshot.find``."""
         if version is None:
-            query = f"SELECT {_COLUMNS} FROM record r {_CURRENT} WHERE r.row = ?"  # noqa: S608
+            query = f"SELECT {COLUMNS} FROM record r {_CURRENT} WHERE r.row = ?"  # noqa: S608
             found = self._connection.execute(query, (row,)).fetchone()
         else:
             query = (
-                f"SELECT {_COLUMNS} FROM record r JOIN version v ON v.rid = r.rid "  # noqa: S608
+                f"SELECT {COLUMNS} FROM record r JOIN version v ON v.rid = r.rid "  # noqa: S608
                 "WHERE r.row = ? AND v.version = ?"
             )
             found = self._connection.execute(query, (row, version)).fetchone()
-        return _version(found) if found else None
+        return version_of(found) if found else None
 
     async def history(self, changes: Changes) -> Sequence[SealedVersion]:
         """See ``Snapshot.history``."""
         query, values = _changes(changes)
-        return [_version(found) for found in self._connection.execute(query, values)]
+        return [version_of(found) for found in self._connection.execute(query, values)]
 
     async def select(self, selection: Selection) -> Sequence[SealedVersion]:
         """See ``Snapshot.select``."""
@@ -50,9 +64,9 @@ class SqliteSnapshot:
             "ask for a complete snapshot to search AuditEvents"
         )
         if selection.type_ == "AuditEvent" and selection.all_of:
-            return [_version(found) for found in self._select_events(selection)]
+            return [version_of(found) for found in self._select_events(selection)]
         query, values = _statement(selection, _RECORDS)
-        return [_version(found) for found in self._connection.execute(query, values)]
+        return [version_of(found) for found in self._connection.execute(query, values)]
 
     def _select_events(self, selection: Selection) -> list[tuple[Any, ...]]:
         """Window after window of the index, so that the first page of a common token does not read all of its rows."""
@@ -78,12 +92,11 @@ class SqliteSnapshot:
     async def key(self, *, id_: bytes = b"", owner: bytes = b"") -> WrappedKey | None:
         """See ``Snapshot.key``."""
         if id_:
-            query, value = "SELECT id, owner, wrapped FROM data_key WHERE id = ?", id_
+            query, value = f"{KEYS} WHERE id = ?", id_
         else:
-            query = "SELECT id, owner, wrapped FROM data_key WHERE owner = ? ORDER BY rowid DESC LIMIT 1"
-            value = owner
+            query, value = f"{KEYS} WHERE owner = ? ORDER BY rowid DESC LIMIT 1", owner
         found = self._connection.execute(query, (value,)).fetchone()
-        return WrappedKey(found[0], found[1], found[2] or b"") if found else None
+        return wrapped_key(found) if found else None
 
     async def audit(
         self, *, start: int = 0, stop: int = 0, rid: int | None = None
@@ -106,6 +119,11 @@ class SqliteUnit(SqliteSnapshot):
     def __init__(self, connection: sqlite3.Connection, tokens: TokenQueue) -> None:
         super().__init__(connection, complete=True)
         self._tokens = tokens
+
+    @property
+    def shelf(self) -> SqliteShelf:
+        """See ``Snapshot.shelf``."""
+        return SqliteShelf(self._connection, self._tokens)
 
     async def select(self, selection: Selection) -> Sequence[SealedVersion]:
         """See ``Snapshot.select``; sees what this batch has written."""
@@ -147,8 +165,8 @@ class SqliteUnit(SqliteSnapshot):
     async def add_key(self, key: WrappedKey) -> None:
         """See ``Unit.add_key``."""
         self._connection.execute(
-            "INSERT INTO data_key (id, owner, wrapped) VALUES (?, ?, ?)",
-            (key.id, key.owner, key.wrapped),
+            "INSERT INTO data_key (id, owner, wrapped, made) VALUES (?, ?, ?, ?)",
+            (key.id, key.owner, key.wrapped, key.made),
         )
 
     async def append_audit(self, rid: int, commitment: bytes, opening: bytes) -> int:
@@ -165,11 +183,6 @@ class SqliteUnit(SqliteSnapshot):
     async def index(self, type_: str, rid: int, tokens: Sequence[bytes]) -> None:
         """Add tokens of a record again, after a crash has lost those that waited."""
         self._tokens.extend(type_, rid, tokens)
-
-
-def _version(found: Sequence[Any]) -> SealedVersion:
-    rid, row, type_, version, at, deleted, *sealed = found  # typed by the STRICT columns
-    return SealedVersion(rid, row, type_, version, at, bool(deleted), *sealed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,9 +236,7 @@ def _statement(
     rid = "t.rid" if selection.all_of else "r.rid"
     by = f"r.at {order}, r.rid {order}" if selection.by_time else f"{rid} {order}"
     values.append(selection.limit)
-    query = (
-        f"SELECT {_COLUMNS} FROM {source} WHERE {' AND '.join(conditions)} ORDER BY {by} LIMIT ?"  # noqa: S608
-    )
+    query = f"SELECT {COLUMNS} FROM {source} WHERE {' AND '.join(conditions)} ORDER BY {by} LIMIT ?"  # noqa: S608
     return query, values
 
 
@@ -254,7 +265,7 @@ def _changes(changes: Changes) -> tuple[str, list[object]]:
         values.append(changes.current_at)
     order = f"{at} DESC, {time.partition(', ')[2]} DESC"
     query = (
-        f"SELECT {_COLUMNS} FROM {source} WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT ?"  # noqa: S608
+        f"SELECT {COLUMNS} FROM {source} WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT ?"  # noqa: S608
     )
     return query, [*values, changes.limit or -1]
 

@@ -1,5 +1,7 @@
 """The server's own keys in the same SQLite file, wrapped."""
 
+from collections.abc import Sequence
+
 from fhir_server.store.sqlite import SqliteStore
 
 _QUERY = "SELECT wrapped FROM secret WHERE name = ?"
@@ -26,3 +28,18 @@ class SqliteSecretItems:
                 return kept
             unit.execute("INSERT INTO secret (name, wrapped) VALUES (?, ?)", (name, wrapped))
         return wrapped
+
+    async def names(self) -> Sequence[str]:
+        """See ``SecretItems.names``."""
+        async with self._store.reading() as snapshot:
+            return [
+                name for (name,) in snapshot.execute("SELECT name FROM secret ORDER BY name", ())
+            ]
+
+    async def replace(self, name: str, former: bytes, wrapped: bytes) -> None:
+        """See ``SecretItems.replace``."""
+        async with self._store.writing() as unit:
+            unit.execute(
+                "UPDATE secret SET wrapped = ? WHERE name = ? AND wrapped = ?",
+                (wrapped, name, former),
+            )

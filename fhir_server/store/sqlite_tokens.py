@@ -19,7 +19,7 @@ Pair = bytes  # token (12), record (8, big-endian): sorts as the index does, in 
 _TOKEN = 12
 _BUCKETS = 256
 _MARK = "audit-indexed"
-_DEFERRED = "AuditEvent"
+DEFERRED = "AuditEvent"
 _IN_ROW = 512  # events in a row of ``event_token``
 _INSERT_EVENTS = """INSERT INTO event_token (token, first, last, rids) VALUES (?, ?, ?, ?)
     ON CONFLICT (token, first) DO UPDATE SET last = max(last, excluded.last), rids = (
@@ -53,7 +53,7 @@ class TokenQueue:
 
     def extend(self, type_: str, rid: int, tokens: Sequence[bytes]) -> None:
         """Add the tokens of a record of a unit."""
-        if type_ == _DEFERRED:
+        if type_ == DEFERRED:
             self._unit_later.append((rid, tokens))
         else:
             record = rid.to_bytes(8, "big")
@@ -63,6 +63,20 @@ class TokenQueue:
     def event(self, number: int) -> None:
         """Note that the unit has appended this audit number."""
         self._batch_events = number + 1
+
+    def forget(self, events: set[int]) -> None:
+        """These AuditEvents are erased: what waits of theirs is never written, even if this unit is taken back."""
+        self._unit_later = [(rid, tokens) for rid, tokens in self._unit_later if rid not in events]
+        self._batch_later = [
+            (rid, tokens) for rid, tokens in self._batch_later if rid not in events
+        ]
+        for bucket in self._buckets:
+            for token, rids in list(bucket.items()):
+                kept = [rid for rid in rids if rid not in events]
+                self._waiting -= len(rids) - len(kept)
+                bucket[token] = kept
+                if not kept:
+                    del bucket[token]
 
     def begin_unit(self) -> None:
         """A unit begins: remember what waits from those before."""
@@ -91,7 +105,7 @@ class TokenQueue:
 
     def prepare(self, type_: str, connection: sqlite3.Connection) -> None:
         """Before a unit selects records of a type: let it see their tokens, those of AuditEvents too."""
-        if type_ == _DEFERRED:
+        if type_ == DEFERRED:
             self._show_waiting(connection)
         elif type_ in self._types:
             self.write_now(connection)

@@ -4,13 +4,16 @@ A data key is 32 random bytes; with the name of its owner (``Patient/1``) behind
 (``crypto/provider.py``) for the purpose ``data-key | tenant | owner``.  So who a record belongs to can be told without
 opening the record, and is forgotten with the key.
 
-Unwrapped keys stay in memory; a key made in a unit of work is shared with others only after
-that unit is durable, because a key that was never written would lose what it sealed.
+Unwrapped keys stay in memory; a key made in a unit of work is shared with others only after that unit is durable, because a
+key that was never written would lose what it sealed.  When a key has stopped being good (it was destroyed or replaced, in
+this process or another), the database counts its epoch on: the first snapshot of a later epoch makes the ring forget all.
 """
 
 import asyncio
 import secrets
 from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from fhir_server.crypto.provider import KeyProvider
 from fhir_server.crypto.seal import DataKey
@@ -30,9 +33,30 @@ class KeyRing:
         self._purpose = b"data-key|" + tenant.encode() + b"|"
         self._by_id: OrderedDict[bytes, DataKey] = OrderedDict()
         self._by_owner: OrderedDict[bytes, DataKey] = OrderedDict()
+        self._epoch = -1
+        self._forget: list[Callable[[], None]] = []
 
-    async def by_id(self, id_: bytes, snapshot: Snapshot) -> DataKey:
-        """The key of this id.
+    def on_forget(self, forget: Callable[[], None]) -> None:
+        """Have this called, too, when keys are forgotten: by whoever else keeps in memory what came out of records."""
+        self._forget.append(forget)
+
+    async def follow(self, snapshot: Snapshot) -> int:
+        """Look at the epoch of a snapshot, before a key is asked for in it; return it."""
+        epoch = await snapshot.keys.epoch()
+        if epoch > self._epoch:
+            self.forget(epoch)
+        return epoch
+
+    def forget(self, epoch: int = -1) -> None:
+        """Forget all keys; those of snapshots of this epoch (-1: of whatever comes next) are kept from now on."""
+        self._epoch = epoch
+        self._by_id.clear()
+        self._by_owner.clear()
+        for forget in self._forget:
+            forget()
+
+    async def by_id(self, id_: bytes, snapshot: Snapshot, epoch: int) -> DataKey:
+        """The key of this id, as of a snapshot of an epoch.
 
         Raises:
             KeyDestroyedError: It was destroyed, or never was.
@@ -44,29 +68,29 @@ class KeyRing:
         wrapped = await snapshot.key(id_=id_)
         if wrapped is None or not wrapped.wrapped:
             raise KeyDestroyedError("the data key of this record was destroyed")
-        return _remember(self._by_id, id_, await self._unwrap(wrapped))
+        return self._remember(self._by_id, id_, await self._unwrap(wrapped), epoch)
 
-    async def name(self, owner: bytes, snapshot: Snapshot) -> str:
+    async def name(self, owner: bytes, snapshot: Snapshot, epoch: int) -> str:
         """The name of an owner, by its token; empty if its key was destroyed."""
-        found = await self._of_owner(owner, snapshot)
+        found = await self._of_owner(owner, snapshot, epoch)
         return found.owner if found else ""
 
     async def for_owner(
-        self, owner: bytes, name: str, unit: Unit, fresh: dict[bytes, DataKey]
+        self, owner: bytes, name: str, unit: Unit, epoch: int, fresh: "Fresh"
     ) -> DataKey:
         """The key to seal with for an owner, made if there is none; ``fresh`` holds those of this unit."""
-        made = fresh.get(owner) or await self._of_owner(owner, unit)
+        made = fresh.keys.get(owner) or await self._of_owner(owner, unit, epoch)
         if made is None:
-            made = fresh[owner] = await self._make(owner, name, unit)
+            made = fresh.keys[owner] = await self.make(owner, name, unit, fresh.at)
         return made
 
-    def publish(self, fresh: dict[bytes, DataKey]) -> None:
+    def publish(self, fresh: "Fresh", epoch: int) -> None:
         """Share the keys of a unit that is now durable."""
-        for owner, key in fresh.items():
-            _remember(self._by_owner, owner, key)
-            _remember(self._by_id, key.id, key)
+        for owner, key in fresh.keys.items():
+            self._remember(self._by_owner, owner, key, epoch)
+            self._remember(self._by_id, key.id, key, epoch)
 
-    async def _of_owner(self, owner: bytes, snapshot: Snapshot) -> DataKey | None:
+    async def _of_owner(self, owner: bytes, snapshot: Snapshot, epoch: int) -> DataKey | None:
         """The newest key of an owner, unless there is none or it was destroyed."""
         known = self._by_owner.get(owner)
         if known is not None:
@@ -75,17 +99,18 @@ class KeyRing:
         if wrapped is None or not wrapped.wrapped:
             return None
         found = self._by_id.get(wrapped.id) or await self._unwrap(wrapped)
-        _remember(self._by_id, found.id, found)
-        return _remember(self._by_owner, owner, found)
+        self._remember(self._by_id, found.id, found, epoch)
+        return self._remember(self._by_owner, owner, found, epoch)
 
-    async def _make(self, owner: bytes, name: str, unit: Unit) -> DataKey:
+    async def make(self, owner: bytes, name: str, unit: Unit, at: int) -> DataKey:
+        """Make a key and keep it wrapped; ``at`` is the time, milliseconds."""
         id_, secret = secrets.token_bytes(16), secrets.token_bytes(_SECRET)
         content, purpose = secret + name.encode(), self._purpose + owner
         if self._provider.remote:
             wrapped = await asyncio.to_thread(self._provider.wrap, content, purpose)
         else:
             wrapped = self._provider.wrap(content, purpose)
-        await unit.add_key(WrappedKey(id_, owner, wrapped))
+        await unit.add_key(WrappedKey(id_, owner, wrapped, at))
         return DataKey(id_, secret, name)
 
     async def _unwrap(self, wrapped: WrappedKey) -> DataKey:
@@ -97,11 +122,23 @@ class KeyRing:
             content = self._provider.unwrap(wrapped.wrapped, purpose)
         return DataKey(wrapped.id, content[:_SECRET], content[_SECRET:].decode())
 
+    def _remember(
+        self, kept: OrderedDict[bytes, DataKey], name: bytes, key: DataKey, epoch: int
+    ) -> DataKey:
+        """Keep a key, unless it comes from a snapshot of a former epoch, in which it may have been good still."""
+        if epoch != self._epoch:
+            return key
+        kept[name] = key
+        if len(kept) > _KEPT:
+            oldest, gone = kept.popitem(last=False)
+            if gone.owner.startswith(_TYPE):  # every refusal needs them: they stay
+                kept[oldest] = gone
+        return key
 
-def _remember(kept: OrderedDict[bytes, DataKey], name: bytes, key: DataKey) -> DataKey:
-    kept[name] = key
-    if len(kept) > _KEPT:
-        oldest, gone = kept.popitem(last=False)
-        if gone.owner.startswith(_TYPE):  # every refusal needs them: they stay
-            kept[oldest] = gone
-    return key
+
+@dataclass(slots=True)
+class Fresh:
+    """The keys that a unit of work has made, by owner, and the time of the version that needs them."""
+
+    keys: dict[bytes, DataKey] = field(default_factory=dict)
+    at: int = 0

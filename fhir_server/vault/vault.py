@@ -25,7 +25,7 @@ from fhir_server.store.protocol import (
     Store,
     Unit,
 )
-from fhir_server.vault.keyring import KeyRing
+from fhir_server.vault.keyring import Fresh, KeyRing
 
 _TOKEN = 16
 _PAD = 8
@@ -66,8 +66,11 @@ class Draft:
 class Reader:
     """A snapshot, with the keys to open what it holds."""
 
-    def __init__(self, snapshot: Snapshot, ring: KeyRing, blind: BlindIndex, tenant: str) -> None:
+    def __init__(
+        self, snapshot: Snapshot, epoch: int, ring: KeyRing, blind: BlindIndex, tenant: str
+    ) -> None:
         self._snapshot = snapshot
+        self.epoch = epoch
         self._ring = ring
         self._tenant = tenant.encode()
         self._names: dict[bytes, tuple[str, ...]] = {}
@@ -117,15 +120,16 @@ class Reader:
 
     async def name(self, patient: bytes) -> str:
         """The reference of a patient by its token; empty if it was erased."""
-        return await self._ring.name(patient, self._snapshot)
+        return await self._ring.name(patient, self._snapshot, self.epoch)
 
     async def _key(self, version: SealedVersion) -> DataKey:
         if not version.wraps:
-            return await self._ring.by_id(version.key_id, self._snapshot)
+            return await self._ring.by_id(version.key_id, self._snapshot, self.epoch)
         for at in range(0, len(version.wraps), _WRAP):
             wrap = version.wraps[at : at + _WRAP]
             try:
-                outer = await self._ring.by_id(wrap[_TOKEN : 2 * _TOKEN], self._snapshot)
+                key_id = wrap[_TOKEN : 2 * _TOKEN]
+                outer = await self._ring.by_id(key_id, self._snapshot, self.epoch)
             except KeyDestroyedError:
                 continue
             return DataKey(
@@ -144,10 +148,12 @@ class Reader:
 class Writer(Reader):
     """A unit of work, with the keys to seal."""
 
-    def __init__(self, unit: Unit, ring: KeyRing, blind: BlindIndex, tenant: str) -> None:
-        super().__init__(unit, ring, blind, tenant)
+    def __init__(
+        self, unit: Unit, epoch: int, ring: KeyRing, blind: BlindIndex, tenant: str
+    ) -> None:
+        super().__init__(unit, epoch, ring, blind, tenant)
         self._unit = unit
-        self.fresh: dict[bytes, DataKey] = {}
+        self.fresh = Fresh()
         self.types: set[str] = set()  # of what was written
 
     async def prepare(self, type_: str) -> None:
@@ -225,6 +231,7 @@ class Writer(Reader):
     async def _put(self, draft: Draft) -> tuple[SealedVersion, DataKey, bytes]:
         """Seal and write; return the version, its key and its place."""
         self.types.add(draft.type_)
+        self.fresh.at = draft.at
         row = self.blind.row(draft.type_, draft.id_)
         owners = dict(sorted((self.blind.patient(p), p) for p in draft.patients))
         key, wraps = await self._seal_key(draft.type_, row, owners)
@@ -247,7 +254,7 @@ class Writer(Reader):
         if not owners:
             owners = {self.blind.patient(f"type:{type_}"): f"type:{type_}"}
         keys = {
-            token: await self._ring.for_owner(token, name, self._unit, self.fresh)
+            token: await self._ring.for_owner(token, name, self._unit, self.epoch, self.fresh)
             for token, name in owners.items()
         }
         if len(keys) == 1:
@@ -257,7 +264,7 @@ class Writer(Reader):
         return DataKey(id_, secret), b"".join(wraps)
 
     async def _key(self, version: SealedVersion) -> DataKey:
-        fresh = next((k for k in self.fresh.values() if k.id == version.key_id), None)
+        fresh = next((k for k in self.fresh.keys.values() if k.id == version.key_id), None)
         return fresh or await super()._key(version)
 
 
@@ -288,17 +295,27 @@ class Vault:
         async with self.writing() as writer:
             await writer.prepare("AuditEvent")
 
-    def reader(self, snapshot: Snapshot) -> Reader:
+    async def reader(self, snapshot: Snapshot) -> Reader:
         """A snapshot with the keys of this vault."""
-        return Reader(snapshot, self._ring, self._blind, self._tenant)
+        epoch = await self._ring.follow(snapshot)
+        return Reader(snapshot, epoch, self._ring, self._blind, self._tenant)
 
-    def writer(self, unit: Unit) -> Writer:
+    async def writer(self, unit: Unit) -> Writer:
         """A unit of work with the keys of this vault."""
-        return Writer(unit, self._ring, self._blind, self._tenant)
+        epoch = await self._ring.follow(unit)
+        return Writer(unit, epoch, self._ring, self._blind, self._tenant)
 
     def publish(self, writer: Writer) -> None:
         """Share the keys that a durable unit has made."""
-        self._ring.publish(writer.fresh)
+        self._ring.publish(writer.fresh, writer.epoch)
+
+    def forget(self) -> None:
+        """Keep no key in memory that came from a unit which was not written."""
+        self._ring.forget()
+
+    def on_forget(self, forget: Callable[[], None]) -> None:
+        """Have this called when something was erased: by whoever keeps in memory what came out of records."""
+        self._ring.on_forget(forget)
 
 
 class _Reading:
@@ -311,7 +328,12 @@ class _Reading:
         self._inner = inner
 
     async def __aenter__(self) -> Reader:
-        return self._vault.reader(await self._inner.__aenter__())
+        snapshot = await self._inner.__aenter__()
+        try:
+            return await self._vault.reader(snapshot)
+        except BaseException as error:
+            await self._inner.__aexit__(type(error), error, error.__traceback__)
+            raise
 
     async def __aexit__(self, kind: _Kind, error: _Error, trace: _Trace) -> bool | None:
         return await self._inner.__aexit__(kind, error, trace)
@@ -327,11 +349,20 @@ class _Writing:
         self._inner = inner
 
     async def __aenter__(self) -> Writer:
-        self._writer = self._vault.writer(await self._inner.__aenter__())
+        unit = await self._inner.__aenter__()
+        try:
+            self._writer = await self._vault.writer(unit)
+        except BaseException as error:
+            await self._inner.__aexit__(type(error), error, error.__traceback__)
+            raise
         return self._writer
 
     async def __aexit__(self, kind: _Kind, error: _Error, trace: _Trace) -> bool | None:
-        handled = await self._inner.__aexit__(kind, error, trace)
+        try:
+            handled = await self._inner.__aexit__(kind, error, trace)
+        except BaseException:
+            self._vault.forget()  # others may have seen what this batch did not keep
+            raise
         if error is None:
             self._vault.publish(self._writer)
         return handled

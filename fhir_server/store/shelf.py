@@ -1,0 +1,132 @@
+"""The seams of the jobs that touch what is stored without reading or writing a resource: rotation, resealing, erasure.
+
+They are parts of a snapshot or unit of work (``protocol.py``), and so of one transaction with everything else in it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class SealedVersion:
+    """One version of one resource, as the database holds it.
+
+    Attributes:
+        rid: Place in the order of creation; the same for all versions.
+        row: 16-byte keyed hash of type and id.
+        version: ``meta.versionId``; 1 for the first, then rising by 1.
+        at: When this version was written, milliseconds since 1970 UTC.
+        deleted: Whether this version is a tombstone.
+        key_id: The data key that seals it; of a record of several patients, a name only (see ``wraps``).
+        patients: The 16-byte tokens of the patients it belongs to, sorted and joined; empty for none.
+        wraps: For a record of several patients, its own key wrapped for each of them; else empty.
+        sealed: Ciphertext; the store never sees the plaintext.
+    """
+
+    rid: int
+    row: bytes
+    type_: str
+    version: int
+    at: int
+    deleted: bool
+    key_id: bytes
+    patients: bytes
+    wraps: bytes
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WrappedKey:
+    """A data key as stored.
+
+    Attributes:
+        wrapped: Empty once the key is destroyed.
+        made: When, milliseconds since 1970 UTC; 0 where that was not noted yet.
+    """
+
+    id: bytes
+    owner: bytes
+    wrapped: bytes
+    made: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Which versions to look at: of the records ``low < rid <= high``, those under one of the keys, or shared, or deleted.
+
+    Attributes:
+        keys: Sealed by one of these data keys.
+        shared: Those of several patients instead.
+        deleted: All versions of records that are deleted now instead, if sealed by one of ``keys``.
+    """
+
+    low: int
+    high: int
+    keys: tuple[bytes, ...] = ()
+    shared: bool = False
+    deleted: bool = False
+
+
+class KeyTable(Protocol):
+    """The data keys.  What changes here is for a unit of work only."""
+
+    async def epoch(self) -> int:
+        """How often a key has stopped being good since the database was made: whoever keeps keys in memory looks here."""
+        ...
+
+    async def of(self, owner: bytes) -> Sequence[WrappedKey]:
+        """All keys of an owner, destroyed ones too, oldest first."""
+        ...
+
+    async def after(self, id_: bytes, limit: int) -> Sequence[WrappedKey]:
+        """The next keys in the order of their ids."""
+        ...
+
+    async def replace(self, key: WrappedKey) -> None:
+        """Keep ``wrapped`` for a key that is there; empty destroys it."""
+        ...
+
+    async def advance(self) -> None:
+        """Count the epoch on."""
+        ...
+
+
+class Notes(Protocol):
+    """Small things that jobs keep, by name; in a unit of work, with all else that is in it."""
+
+    async def load(self, prefix: str) -> Mapping[str, bytes]:
+        """Those whose name begins so, by the rest of their name."""
+        ...
+
+    async def save(self, name: str, content: bytes) -> None:
+        """Insert or replace."""
+        ...
+
+    async def drop(self, name: str) -> None:
+        """Forget; nothing happens where there is none."""
+        ...
+
+
+class Shelf(Protocol):
+    """Records where they lie.  What changes here is for a unit of work only; versions and times stay."""
+
+    async def last(self) -> int:
+        """The ``rid`` of the newest record; 0 for none."""
+        ...
+
+    async def walk(self, stretch: Stretch) -> Sequence[SealedVersion]:
+        """Versions by (rid, version)."""
+        ...
+
+    async def replace(self, version: SealedVersion, opening: bytes = b"") -> None:
+        """Put another seal (with key, patients, wraps) on a version that is there; ``opening`` that of its audit row."""
+        ...
+
+    async def bury(self, rids: Sequence[int]) -> None:
+        """Leave tombstones that no id leads to: no seal, no patients, no opening; type, times, key id and leaf stay."""
+        ...
+
+    async def unindex(self, type_: str, postings: Mapping[bytes, Sequence[int]]) -> None:
+        """Take records of a type out of the index, by token."""
+        ...

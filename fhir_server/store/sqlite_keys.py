@@ -1,0 +1,74 @@
+"""Data keys and notes of jobs in SQLite: the statements behind ``KeyTable`` and ``Notes``."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fhir_server.store.shelf import WrappedKey
+
+KEYS = "SELECT id, owner, wrapped, made FROM data_key"
+_EPOCH = "key-epoch"
+
+
+class SqliteKeys:
+    """See ``store.shelf.KeyTable``."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    async def epoch(self) -> int:
+        """See ``KeyTable.epoch``."""
+        found = self._connection.execute(
+            "SELECT value FROM meta WHERE name = 'key-epoch'"
+        ).fetchone()
+        return int.from_bytes(found[0], "big") if found else 0
+
+    async def of(self, owner: bytes) -> Sequence[WrappedKey]:
+        """See ``KeyTable.of``."""
+        found = self._connection.execute(f"{KEYS} WHERE owner = ? ORDER BY rowid", (owner,))
+        return [wrapped_key(row) for row in found]
+
+    async def after(self, id_: bytes, limit: int) -> Sequence[WrappedKey]:
+        """See ``KeyTable.after``."""
+        query = f"{KEYS} WHERE id > ? ORDER BY id LIMIT ?"
+        return [wrapped_key(row) for row in self._connection.execute(query, (id_, limit))]
+
+    async def replace(self, key: WrappedKey) -> None:
+        """See ``KeyTable.replace``."""
+        self._connection.execute(
+            "UPDATE data_key SET wrapped = ? WHERE id = ?", (key.wrapped, key.id)
+        )
+
+    async def advance(self) -> None:
+        """See ``KeyTable.advance``."""
+        following = (await self.epoch() + 1).to_bytes(8, "big")
+        await SqliteNotes(self._connection).save(_EPOCH, following)
+
+
+class SqliteNotes:
+    """See ``store.shelf.Notes``: in the table ``meta``."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    async def load(self, prefix: str) -> Mapping[str, bytes]:
+        """See ``Notes.load``."""
+        found = self._connection.execute(
+            "SELECT name, value FROM meta WHERE substr(name, 1, ?) = ?", (len(prefix), prefix)
+        )
+        return {name.removeprefix(prefix): value for name, value in found}
+
+    async def save(self, name: str, content: bytes) -> None:
+        """See ``Notes.save``."""
+        self._connection.execute(
+            "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", (name, content)
+        )
+
+    async def drop(self, name: str) -> None:
+        """See ``Notes.drop``."""
+        self._connection.execute("DELETE FROM meta WHERE name = ?", (name,))
+
+
+def wrapped_key(found: Sequence[Any]) -> WrappedKey:
+    """A key from the columns of ``KEYS``."""
+    return WrappedKey(found[0], found[1], found[2] or b"", found[3])
