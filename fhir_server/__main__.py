@@ -17,7 +17,7 @@ class _Command:
 
 
 def _commands() -> dict[str, _Command]:
-    from fhir_server.commands import decide, demo, load, serve, token, verify
+    from fhir_server.commands import decide, demo, keys, load, serve, token, verify
 
     return {
         "demo": _Command(
@@ -43,6 +43,12 @@ def _commands() -> dict[str, _Command]:
             "consentry token --data consentry-data --scope 'system/*.cruds'",
             token.add_arguments,
             token.run,
+        ),
+        "keys": _Command(
+            "list keys, or wrap them by a new key-encryption key",
+            "consentry keys list --data consentry-data",
+            keys.add_arguments,
+            keys.run,
         ),
         "decide": _Command(
             "decide one consent case, as the server would",

@@ -22,6 +22,7 @@ from anchoring.anchorer import Anchorer
 from consent_engine import Config, load_template
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.crypto.choosing import key_provider
+from fhir_server.crypto.keychain import Keychain
 from fhir_server.crypto.keys import new_seed
 from fhir_server.errors import SettingsError
 from fhir_server.evidence import keep_anchoring, open_evidence
@@ -46,6 +47,7 @@ from fhir_server.store.grants import SealedGrants
 from fhir_server.store.opening import open_database
 from fhir_server.store.own_secrets import Secrets
 from fhir_server.vault.keyring import KeyRing
+from fhir_server.vault.rotation import Rotation, keks_of
 from fhir_server.vault.vault import Vault
 from profiles.definitions import r4
 from profiles.validation import Validator
@@ -84,6 +86,7 @@ async def open_house(settings: Settings) -> House:
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     archive = await _open_vault(settings)
     database, own, vault = archive.database, archive.own, archive.vault
+    await archive.rotation.begin()
     await vault.prepare()
     smart = await _open_smart(settings, archive)
     anchorer = await open_evidence(settings, database, own)
@@ -130,6 +133,8 @@ class Archive:
     database: Database
     own: Secrets
     vault: Vault
+    keys: Keychain
+    rotation: Rotation
 
 
 @asynccontextmanager
@@ -151,13 +156,17 @@ async def _open_vault(settings: Settings, *, create: bool = True) -> Archive:
     database = await open_database(settings, create=create)
     try:
         keys = key_provider(settings, may_create=database.fresh)
+        async with database.store.reading() as snapshot:
+            keys.require(*(await keks_of(snapshot.notes)).names)
         own = Secrets(database.secrets, keys, settings.tenant)
         blind = BlindIndex(await own.get("blind-index", new_seed), settings.tenant)
     except BaseException:
         await database.close()
         raise
     ring = KeyRing(keys, settings.tenant)
-    return Archive(database, own, Vault(database.store, ring, blind, settings.tenant))
+    vault = Vault(database.store, ring, blind, settings.tenant)
+    rotation = Rotation(database.store, database.secrets, keys, settings.tenant)
+    return Archive(database, own, vault, keys, rotation)
 
 
 async def _open_smart(settings: Settings, archive: Archive) -> SmartServer:

@@ -55,6 +55,10 @@ class Keychain:
         """See ``KeyProvider.is_current``."""
         return self._providers[0].is_current(wrapped)
 
+    def refresh(self) -> None:
+        """See ``KeyProvider.refresh``."""
+        self._providers = tuple(self._find())
+
     def require(self, *names: str) -> None:
         """Prove that these KEKs are there, looking for them anew if they are not.
 
@@ -62,7 +66,7 @@ class Keychain:
             WrongKeyError: One is missing; it is named.
         """
         if not set(names) <= set(self.names):
-            self._providers = tuple(self._find())
+            self.refresh()
         for name in names:
             if name not in self.names:
                 raise missing(name)

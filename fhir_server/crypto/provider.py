@@ -52,6 +52,10 @@ class KeyProvider(Protocol):
         """Whether ``wrap`` would use the same KEK, so that there is nothing to rotate."""
         ...
 
+    def refresh(self) -> None:
+        """Look anew which KEKs there are: one may have been rotated since."""
+        ...
+
 
 def named(name: str, body: bytes) -> bytes:
     """A wrapped key from the name of its KEK and its body."""

@@ -19,6 +19,7 @@ from fhir_server.crypto.provider import KeyProvider
 from fhir_server.crypto.seal import DataKey
 from fhir_server.errors import KeyDestroyedError
 from fhir_server.store.protocol import Snapshot, Unit, WrappedKey
+from fhir_server.vault.rotation import current_kek
 
 _KEPT = 20_000
 _SECRET = 32
@@ -104,6 +105,7 @@ class KeyRing:
 
     async def make(self, owner: bytes, name: str, unit: Unit, at: int) -> DataKey:
         """Make a key and keep it wrapped; ``at`` is the time, milliseconds."""
+        await current_kek(unit, self._provider)
         id_, secret = secrets.token_bytes(16), secrets.token_bytes(_SECRET)
         content, purpose = secret + name.encode(), self._purpose + owner
         if self._provider.remote:

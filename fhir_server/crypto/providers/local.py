@@ -66,6 +66,9 @@ class LocalKeyProvider:
         """See ``KeyProvider.is_current``."""
         return kek_of(wrapped)[0] == self.name
 
+    def refresh(self) -> None:
+        """See ``KeyProvider.refresh``: this one has one key."""
+
 
 def new_key_material() -> bytes:
     """Make the material of a fresh KEK (97 bytes)."""
@@ -112,9 +115,21 @@ def rotate_file(path: Path) -> None:
     _write(path, [new_key_material(), *_materials(path)])
 
 
-def retire_file(path: Path) -> None:
-    """Keep only the current KEK of a key file.  Whoever calls this knows that nothing needs the others."""
-    _write(path, _materials(path)[:1])
+def retire_file(path: Path) -> list[Path]:
+    """Keep only the current KEK of a key file; whoever calls this knows that the database needs no other.
+
+    The others go into files beside it, ``KEYFILE.former-`` and the fingerprint, because backups may need them; these are
+    given back.
+    """
+    current, *others = _materials(path)
+    retired = []
+    for material in others:
+        print_ = LocalKeyProvider(material).name.partition(":")[2]
+        retired.append(path.with_name(f"{path.name}.former-{print_}"))
+        _write(retired[-1], [material])
+    if others:
+        _write(path, [current])
+    return retired
 
 
 def _materials(path: Path) -> list[bytes]:

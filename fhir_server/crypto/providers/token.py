@@ -123,6 +123,9 @@ class TokenKeyProvider:
         """See ``KeyProvider.is_current``."""
         return kek_of(wrapped)[0] == self.name
 
+    def refresh(self) -> None:
+        """See ``KeyProvider.refresh``: this one has one key."""
+
     def _decrypt(self, kek: _AesKey, sealed: bytes, nonce: bytes, purpose: bytes) -> bytes:
         """Modules tell a wrong tag by any error: where the token still encrypts, it was the tag."""
         try:

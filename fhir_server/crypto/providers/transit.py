@@ -128,6 +128,9 @@ class TransitKeyProvider:
         name, body = kek_of(wrapped)
         return name == self.name and _version(body.decode("ascii", "replace")) == self._version
 
+    def refresh(self) -> None:
+        """See ``KeyProvider.refresh``: this one has one key."""
+
     def _probe(self, *, may_create: bool) -> None:
         """Wrap something: it tells whether the key can be used, and its newest version."""
         keys = f"/v1/{self._address.mount}/keys/{self._address.key}"

@@ -34,6 +34,9 @@ class Wavering:
     def is_current(self, wrapped: bytes) -> bool:
         return self._inner.is_current(wrapped)
 
+    def refresh(self) -> None:
+        """There is one key."""
+
     def _up(self) -> None:
         if self.down:
             raise KeyProviderUnavailableError("the key provider 'test' does not answer")

@@ -135,9 +135,11 @@ def test_a_rotated_file_holds_both_keys_until_the_old_one_is_retired(tmp_path: P
     new, former = from_file(path, may_create=False)
     assert (former.name, new.name != old.name) == (old.name, True)
     assert path.stat().st_mode & 0o777 == 0o600
-    retire_file(path)
+    (kept,) = retire_file(path)
     assert [key.name for key in from_file(path, may_create=False)] == [new.name]
-    assert [file.name for file in tmp_path.iterdir()] == ["key"]
+    assert [key.name for key in from_file(kept, may_create=False)] == [old.name]
+    assert {file.name for file in tmp_path.iterdir()} == {"key", kept.name}
+    assert retire_file(path) == []
 
 
 def test_a_server_that_runs_finds_the_new_key_of_its_file(tmp_path: Path) -> None:
