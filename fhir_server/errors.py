@@ -10,6 +10,7 @@ ConsentryError
 ├── WrongKeyError                the key provider does not hold the key that sealed this store
 ├── KeyProviderUnavailableError  the key provider does not answer: nothing that needs a new key can be opened
 ├── StoreFullError               the disk is full: nothing of the request was kept
+├── StoreLostError               the database does not answer: nothing half was kept
 └── FhirError                    an answer to a caller
     ├── BadRequestError (400)            MalformedError, InvalidParameterError
     ├── UnauthorizedError (401)
@@ -25,6 +26,7 @@ ConsentryError
     ├── InvalidResourceError (422)
     ├── TooManyError (503)
     ├── KeysUnavailableError (503)
+    ├── DatabaseLostError (503)
     └── StorageUnavailableError (507)
 
 Messages name elements, parameters and ids that the caller sent; they never quote a stored or received value.
@@ -91,6 +93,10 @@ class KeyProviderUnavailableError(ConsentryError):
 
 class StoreFullError(ConsentryError):
     """The disk is full; the unit of work was rolled back whole."""
+
+
+class StoreLostError(ConsentryError):
+    """The database does not answer, or no longer holds for us; of the unit of work all or nothing was kept."""
 
 
 class FhirError(ConsentryError):
@@ -225,6 +231,13 @@ class TooManyError(FhirError):
 
 class KeysUnavailableError(FhirError):
     """A key is needed that the key provider does not give at the moment; try again later."""
+
+    status = 503
+    code = "transient"
+
+
+class DatabaseLostError(FhirError):
+    """The database did not answer; the same request may succeed later."""
 
     status = 503
     code = "transient"

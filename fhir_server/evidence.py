@@ -13,7 +13,13 @@ from anchoring.chain import Chain
 from anchoring.checkpoint import LogSeeds
 from anchoring.errors import AuditFailure, ChainUnavailableError
 from fhir_server.crypto.keys import new_account_key, new_seed
-from fhir_server.errors import KeyDestroyedError, SettingsError, StoreFullError, TamperedRecordError
+from fhir_server.errors import (
+    KeyDestroyedError,
+    SettingsError,
+    StoreFullError,
+    StoreLostError,
+    TamperedRecordError,
+)
 from fhir_server.settings import Settings
 from fhir_server.store.database import Database
 from fhir_server.store.own_secrets import Secrets
@@ -104,6 +110,7 @@ async def keep_anchoring(anchorer: Anchorer, clock: Callable[[], datetime]) -> N
         except (
             ChainUnavailableError,
             StoreFullError,
+            StoreLostError,
         ) as error:  # the log waits until they are back
             _LOG.warning("not anchored", extra={"kind": type(error).__name__, "lag": anchorer.lag})
         await asyncio.sleep(_PAUSE)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fhir_server.errors import SettingsError
@@ -28,6 +28,7 @@ class Settings:
     Attributes:
         env: ``development`` or ``production``; production refuses every default that is only safe on one's own machine.
         data: Folder of the database, the chain and (unless set) the key file; made with mode 0700.
+        store: Url of a MongoDB, ``mongodb://`` or ``mongodb+srv://``, with a database's name; empty: SQLite in ``data``.
         host: Address to listen on.
         port: Port to listen on.
         base_url: Public URL of the server without a path; empty means ``http://localhost:PORT``.
@@ -63,6 +64,7 @@ class Settings:
 
     env: str = "development"
     data: Path = Path("consentry-data")
+    store: str = field(default="", repr=False)  # may carry a password
     host: str = "127.0.0.1"
     port: int = 8080
     base_url: str = ""
@@ -128,10 +130,27 @@ class Settings:
             ZoneInfo(self.zone)
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise SettingsError("zone must be an IANA time zone such as Europe/Berlin") from error
+        self._check_store()
         self._check_chain()
         self._check_url()
         if self.env == "production":
             self._check_production()
+
+    def _check_store(self) -> None:
+        parts = urlsplit(self.store)
+        if self.store and parts.scheme not in ("mongodb", "mongodb+srv"):
+            raise SettingsError(
+                "store must be empty or a url of a MongoDB: mongodb://... or mongodb+srv://..."
+            )
+        options = parse_qs(parts.query.lower())
+        safe = parts.scheme != "mongodb" or "true" in (
+            *options.get("tls", ()),
+            *options.get("ssl", ()),
+        )
+        if self.env == "production" and not safe:
+            raise SettingsError(
+                "store must be asked over TLS in production: add tls=true to its url"
+            )
 
     def _check_chain(self) -> None:
         if self.chain_url and not re.fullmatch(r"(0x)?[0-9a-fA-F]{40}", self.chain_contract):

@@ -10,12 +10,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from fhir_server.errors import (
+    DatabaseLostError,
     FhirError,
     IntegrityError,
     KeyProviderUnavailableError,
     KeysUnavailableError,
     StorageUnavailableError,
     StoreFullError,
+    StoreLostError,
     WrongKeyError,
 )
 from fhir_server.forms import Asked, InScope, Opened, Received, Recorded, Requester
@@ -90,6 +92,7 @@ class Pipeline:
 
         Raises:
             StoreFullError: Not even the refusal could be recorded: there is no answer but 507.
+            StoreLostError: The same, because the database does not answer: there is no answer but 503.
         """
         requester = Requester(None)
         asked: Asked | None = None
@@ -111,6 +114,9 @@ class Pipeline:
                 "the keys are not available at the moment: try again later"
             )
             return await self.refuse(asked or unasked(received, requester), closed)
+        except StoreLostError:
+            lost = DatabaseLostError("the database did not answer; try again later")
+            return await self.refuse(asked or unasked(received, requester), lost)
         except (IntegrityError, WrongKeyError) as error:
             _LOG.error(
                 "integrity", extra={"request": received.request_id, "kind": type(error).__name__}

@@ -22,6 +22,11 @@ _FULL = (
     b'"diagnostics":"the disk is full: nothing was kept, and nothing can be recorded or answered until there is space"}]}'
 )
 
+_LOST = (
+    b'{"resourceType":"OperationOutcome","issue":[{"severity":"fatal","code":"transient",'
+    b'"diagnostics":"the database does not answer: nothing can be recorded or answered until it does"}]}'
+)
+
 
 def respond(recorded: Recorded, method: str, form: Form) -> Response:
     """The HTTP answer to a recorded request, in the form that was asked for."""
@@ -57,6 +62,6 @@ _PUBLIC = b'{"resourceType":"CapabilityStatement"'
 _kept_xml = lru_cache(8)(_xml)
 
 
-def without_record() -> Response:
+def without_record(*, full: bool) -> Response:
     """What is said when not even a refusal can be recorded: a fixed text that tells nothing of anyone."""
-    return Response(_FULL, 507, _HEADERS, _FHIR_JSON)
+    return Response(_FULL if full else _LOST, 507 if full else 503, _HEADERS, _FHIR_JSON)

@@ -11,7 +11,7 @@ from fastapi import Request, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fhir_server.errors import FhirError, StoreFullError
+from fhir_server.errors import FhirError, StoreFullError, StoreLostError
 from fhir_server.forms import Received, Recorded
 from fhir_server.media import form_of
 from fhir_server.pipeline.run import Pipeline
@@ -67,8 +67,8 @@ class FhirRoutes:
         form = form_of(received.headers, received.query)
         try:
             return respond(await self._answered(request, received, pipeline), request.method, form)
-        except StoreFullError:
-            return without_record()
+        except (StoreFullError, StoreLostError) as error:
+            return without_record(full=isinstance(error, StoreFullError))
 
     async def _answered(self, request: Request, received: Received, pipeline: Pipeline) -> Recorded:
         limit = self._max_body_bytes if received.target else self._max_bundle_bytes

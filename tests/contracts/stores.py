@@ -8,23 +8,31 @@ from pathlib import Path
 import pytest
 
 from fhir_server.store.database import Database
-from fhir_server.store.protocol import (
-    SealedVersion,
-    Selection,
-    Store,
-)
-from fhir_server.store.sqlite import SqliteStore
+from fhir_server.store.mongo_database import open_mongo
+from fhir_server.store.protocol import SealedVersion, Selection, Store
 from fhir_server.store.sqlite_database import open_sqlite
 
+from .. import mongo_server
+
 FILE = "store.sqlite"
-ADAPTERS: dict[str, Callable[[Path], Store]] = {"sqlite": lambda folder: SqliteStore(folder / FILE)}
 
 
 async def _open_sqlite(folder: Path) -> Database:
     return open_sqlite(folder / FILE)
 
 
-DATABASES: dict[str, Callable[[Path], Awaitable[Database]]] = {"sqlite": _open_sqlite}
+async def _open_mongo(folder: Path) -> Database:
+    return await open_mongo(mongo_server.url(folder))
+
+
+DATABASES: dict[str, Callable[[Path], Awaitable[Database]]] = {
+    "sqlite": _open_sqlite,
+    "mongo": _open_mongo,
+}
+ADAPTERS = [
+    pytest.param("sqlite"),
+    pytest.param("mongo", marks=mongo_server.needs_mongo),
+]
 TYPE = "Observation"
 
 
@@ -32,11 +40,16 @@ class StoppedError(Exception):
     """What a test stops a unit with."""
 
 
-@pytest.fixture(params=list(ADAPTERS))
-async def store(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Store]:
-    opened = ADAPTERS[request.param](folder)
+@pytest.fixture(params=ADAPTERS)
+async def database(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Database]:
+    opened = await DATABASES[request.param](folder)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+async def store(database: Database) -> Store:
+    return database.store
 
 
 def row(name: str) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -11,27 +10,22 @@ import pytest
 from fhir_server.store.database import Database
 from smart_auth.errors import AlreadyThereError
 
-from .stores import DATABASES, TYPE, version, write
+from .stores import ADAPTERS, DATABASES, TYPE, database, version, write
+
+__all__ = ["database"]
 
 KEY, OTHER = "a" * 64, "b" * 64
 
 
-@pytest.fixture(params=list(DATABASES))
-async def database(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Database]:
-    opened = await DATABASES[request.param](folder)
-    yield opened
-    await opened.close()
-
-
-async def test_a_database_is_fresh_until_a_secret_is_kept(folder: Path) -> None:
-    for open_ in DATABASES.values():
-        one = await open_(folder)
-        assert one.fresh
-        await one.secrets.add("name", b"wrapped")
-        await one.close()
-        again = await open_(folder)
-        assert not again.fresh
-        await again.close()
+@pytest.mark.parametrize("adapter", ADAPTERS)
+async def test_a_database_is_fresh_until_a_secret_is_kept(folder: Path, adapter: str) -> None:
+    one = await DATABASES[adapter](folder)
+    assert one.fresh
+    await one.secrets.add("name", b"wrapped")
+    await one.close()
+    again = await DATABASES[adapter](folder)
+    assert not again.fresh
+    await again.close()
 
 
 async def test_nothing_is_granted_in_the_beginning(database: Database) -> None:

@@ -1,6 +1,6 @@
 """What every ``Store`` promises (``fhir_server/store/protocol.py``), asked of each adapter.
 
-Adapters: SQLite.  A new one is one more line in ``ADAPTERS``.
+Adapters: SQLite and MongoDB.  A new one is one more line in ``DATABASES`` and ``ADAPTERS``.
 """
 
 # ruff: noqa: PT012  (child processes, small files and whole units are the point here)
@@ -23,9 +23,9 @@ from fhir_server.store.protocol import (
 )
 from fhir_server.store.sqlite import SqliteStore
 
-from .stores import FILE, TYPE, StoppedError, found, row, store, token, version, write
+from .stores import FILE, TYPE, StoppedError, database, found, row, store, token, version, write
 
-__all__ = ["store"]
+__all__ = ["database", "store"]
 
 
 async def test_nothing_is_there_in_the_beginning(store: Store) -> None:

@@ -24,34 +24,34 @@ from fhir_server.store.protocol import (
 )
 from fhir_server.store.sqlite import SqliteStore
 
-from .stores import ADAPTERS, FILE, found, store, token, version, write
+from .stores import ADAPTERS, DATABASES, FILE, database, found, store, token, version, write
 
-__all__ = ["store"]
+__all__ = ["database", "store"]
 
 
-async def test_what_was_closed_is_there_when_opened_again(folder: Path) -> None:
-    for open_ in ADAPTERS.values():
-        store = open_(folder)
-        await write(store, "a", "t")
-        async with store.writing() as unit:
-            rid = await unit.put(version("e", type_="AuditEvent"), [token("t")], [])
-            await unit.append_audit(rid, b"c" * 32, b"o")
-        await store.close()
-        store = open_(folder)
-        assert await found(store, ("t",)) == [b"a"]
-        async with store.reading(complete=True) as snapshot:
-            assert len(await snapshot.select(Selection("AuditEvent", ((token("t"),),)))) == 1
-        await store.close()
+@pytest.mark.parametrize("adapter", ADAPTERS)
+async def test_what_was_closed_is_there_when_opened_again(folder: Path, adapter: str) -> None:
+    store = (await DATABASES[adapter](folder)).store
+    await write(store, "a", "t")
+    async with store.writing() as unit:
+        rid = await unit.put(version("e", type_="AuditEvent"), [token("t")], [])
+        await unit.append_audit(rid, b"c" * 32, b"o")
+    await store.close()
+    store = (await DATABASES[adapter](folder)).store
+    assert await found(store, ("t",)) == [b"a"]
+    async with store.reading(complete=True) as snapshot:
+        assert len(await snapshot.select(Selection("AuditEvent", ((token("t"),),)))) == 1
+    await store.close()
 
 
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from tests.contracts.stores import ADAPTERS, version, token
+from tests.contracts.stores import DATABASES, version, token
 from fhir_server.store.protocol import SealedVersion
 
 async def main(folder, adapter):
-    store = ADAPTERS[adapter](Path(folder))
+    store = (await DATABASES[adapter](Path(folder))).store
     async def one(n):
         async with store.writing() as unit:
             first = await unit.put(version(f"a{n}"), [token(f"a{n}"), token("all")], [])
@@ -67,12 +67,13 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("adapter", list(ADAPTERS))
+@pytest.mark.parametrize("adapter", ADAPTERS)
 @pytest.mark.parametrize("after", [40, 333, 800])
 async def test_a_killed_writer_leaves_every_acknowledged_unit_and_no_half_one(
     tmp_path: Path, adapter: str, after: int
 ) -> None:
     root = Path(__file__).resolve().parents[2]
+    await (await DATABASES[adapter](tmp_path)).close()  # the server of the tests is up then
     with subprocess.Popen(
         [sys.executable, "-c", WRITER, str(tmp_path), adapter],
         stdout=subprocess.PIPE, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, text=True,
@@ -81,7 +82,7 @@ async def test_a_killed_writer_leaves_every_acknowledged_unit_and_no_half_one(
         acknowledged = {int(child.stdout.readline()) for _ in range(after)}
         os.kill(child.pid, signal.SIGKILL)
         acknowledged |= {int(line) for line in child.stdout.read().splitlines() if line}
-    store = ADAPTERS[adapter](tmp_path)
+    store = (await DATABASES[adapter](tmp_path)).store
     names = set(await found(store, ("all",), limit=100_000))
     async with store.reading() as snapshot:
         rows = await snapshot.audit(start=0, stop=100_000)
@@ -94,37 +95,34 @@ async def test_a_killed_writer_leaves_every_acknowledged_unit_and_no_half_one(
 
 
 async def test_a_full_disk_is_named_keeps_nothing_half_and_passes(folder: Path) -> None:
-    for adapter, open_ in ADAPTERS.items():
-        store = open_(folder)
-        await write(store, "before", "t")
-        limit_pages(adapter, store, more=4)
-        with pytest.raises(StoreFullError):
-            async with store.writing() as unit:
-                for number in range(50):
-                    await unit.put(version(f"n{number}", sealed=b"x" * 8000), [token("t")], [])
-        results = await asyncio.gather(
-            *(
-                write(store, f"m{n}", "t", *(os.urandom(6).hex() for _ in range(300)))
-                for n in range(20)
-            ),
-            return_exceptions=True,
-        )
-        assert any(isinstance(r, StoreFullError) for r in results)
-        assert all(isinstance(r, int | StoreFullError) for r in results)
-        kept = {b"before", *(f"m{n}".encode() for n, r in enumerate(results) if isinstance(r, int))}
-        assert set(await found(store, ("t",))) == kept
-        limit_pages(adapter, store, more=1_000_000)
-        await write(store, "after", "t")
-        assert set(await found(store, ("t",))) == {*kept, b"after"}
-        async with store.reading() as snapshot:
-            rows = await snapshot.audit(start=0, stop=99)
-        assert [r.n for r in rows] == list(range(len(kept) + 1))
-        await store.close()
+    store = SqliteStore(folder / FILE)
+    await write(store, "before", "t")
+    limit_pages(store, more=4)
+    with pytest.raises(StoreFullError):
+        async with store.writing() as unit:
+            for number in range(50):
+                await unit.put(version(f"n{number}", sealed=b"x" * 8000), [token("t")], [])
+    results = await asyncio.gather(
+        *(
+            write(store, f"m{n}", "t", *(os.urandom(6).hex() for _ in range(300)))
+            for n in range(20)
+        ),
+        return_exceptions=True,
+    )
+    assert any(isinstance(r, StoreFullError) for r in results)
+    assert all(isinstance(r, int | StoreFullError) for r in results)
+    kept = {b"before", *(f"m{n}".encode() for n, r in enumerate(results) if isinstance(r, int))}
+    assert set(await found(store, ("t",))) == kept
+    limit_pages(store, more=1_000_000)
+    await write(store, "after", "t")
+    assert set(await found(store, ("t",))) == {*kept, b"after"}
+    async with store.reading() as snapshot:
+        rows = await snapshot.audit(start=0, stop=99)
+    assert [r.n for r in rows] == list(range(len(kept) + 1))
+    await store.close()
 
 
-def limit_pages(adapter: str, store: Store, more: int) -> None:
-    assert adapter == "sqlite"
-    assert isinstance(store, SqliteStore)
+def limit_pages(store: SqliteStore, more: int) -> None:
     [(pages,)] = store.connection.execute("PRAGMA page_count").fetchall()
     store.connection.execute(f"PRAGMA max_page_count = {pages + more}")
 

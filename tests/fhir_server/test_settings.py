@@ -70,7 +70,7 @@ def test_types_are_read_from_text() -> None:
         ("BASE_URL", "https://fhir.example.org/fhir"), ("BASE_URL", "https://fhir.example.org/"), ("BASE_URL", "https://"),
         ("BASE_URL", "https://x?y"), ("CURSOR_LIFETIME", "soon"), ("CURSOR_LIFETIME", "nan"), ("CURSOR_LIFETIME", "inf"),
         ("CURSOR_LIFETIME", "-5"), ("CURSOR_LIFETIME", "0"), ("ANCHOR_INTERVAL", "-1"), ("CHAIN_CONFIRMATIONS", "-1"),
-        ("TENANT", ""),
+        ("TENANT", ""), ("STORE", "postgres://db/consentry"), ("STORE", "consentry.sqlite"), ("STORE", "http://db"),
     ],
 )  # fmt: skip
 def test_an_unsafe_or_malformed_value_is_refused_by_name(name: str, value: str) -> None:
@@ -101,8 +101,17 @@ def test_production_refuses_each_default_that_is_safe_at_home_only() -> None:
             Settings(**{**SAFE, name: ""})  # type: ignore[arg-type]
 
 
-def test_a_key_is_not_shown() -> None:
+def test_production_asks_its_database_over_tls() -> None:
+    for url in ("mongodb://db/consentry", "mongodb://db/consentry?tls=false"):
+        with pytest.raises(SettingsError, match="TLS"):
+            Settings(**SAFE, store=url)  # type: ignore[arg-type]
+    for url in ("mongodb://db/consentry?replicaSet=a&tls=true", "mongodb+srv://db/consentry"):
+        Settings(**SAFE, store=url)  # type: ignore[arg-type]
+
+
+def test_a_key_and_the_password_of_a_database_are_not_shown() -> None:
     assert "s3cret" not in repr(Settings(key="s3cret"))
+    assert "s3cret" not in repr(Settings(store="mongodb://us:s3cret@db/consentry"))
 
 
 @pytest.mark.parametrize("contract", ["", "0x12", "AuditAnchor", "0x" + "g" * 40])

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from fhir_server.errors import IntegrityError, InvalidResourceError, StoreFullError
+from fhir_server.errors import IntegrityError, InvalidResourceError, StoreFullError, StoreLostError
 from fhir_server.interactions.reindex.jobs import (
     ALL,
     COMPLETE,
@@ -106,8 +106,8 @@ class Parameters:
             more = True
             try:
                 more = await self.step()
-            except StoreFullError:
-                _LOG.warning("reindexing waits: the disk is full")
+            except (StoreFullError, StoreLostError) as error:
+                _LOG.warning("reindexing waits", extra={"kind": type(error).__name__})
                 await asyncio.sleep(_WAIT)
             if not more:
                 await self._wanted.wait()
@@ -122,7 +122,7 @@ class Parameters:
         found = self._in_use[row]
         try:
             done = await self._unit(found)
-        except StoreFullError:
+        except (StoreFullError, StoreLostError):
             raise
         except Exception as error:  # noqa: BLE001  a record that does not open must not end all jobs
             integrity = isinstance(error, IntegrityError)
