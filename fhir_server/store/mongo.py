@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from motor.motor_asyncio import AsyncIOMotorClient as Client
 from pymongo import (
     ASCENDING,
+    DeleteMany,
     DeleteOne,
     IndexModel,
     InsertOne,
@@ -38,7 +39,7 @@ from fhir_server.errors import ConsentryError, SettingsError, StoreFullError, St
 Document = dict[str, Any]
 Driver = Any  # an object of motor: its own types say other than it does
 Filter = Mapping[str, Any]
-Operation = InsertOne[Document] | UpdateOne | ReplaceOne[Document] | DeleteOne
+Operation = InsertOne[Document] | UpdateOne | ReplaceOne[Document] | DeleteOne | DeleteMany
 _T = TypeVar("_T")
 _NAME = "consentry"
 _PATIENCE = 5000  # milliseconds for a server to be found
@@ -51,6 +52,7 @@ _MAJORITY = WriteConcern("majority")
 
 __all__ = [
     "ASCENDING",
+    "DeleteMany",
     "DeleteOne",
     "Document",
     "DuplicateError",

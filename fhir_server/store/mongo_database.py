@@ -3,10 +3,9 @@
 from fhir_server.errors import ConsentryError, SettingsError
 from fhir_server.store.database import Database
 from fhir_server.store.mongo import Mongo
-from fhir_server.store.mongo_documents import INDEXES
+from fhir_server.store.mongo_documents import INDEXES, META
 from fhir_server.store.mongo_items import (
     ITEM_INDEXES,
-    META,
     SECRET,
     MongoGrantItems,
     MongoJournal,

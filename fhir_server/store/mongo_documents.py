@@ -3,7 +3,8 @@
 ``record``: the current version of each record, ``_id`` its row key, with its ``tokens``.  ``version``: those that were
 followed by another, ``_id`` the row key and the version (4 bytes), with the time of the one that followed as ``next``.
 What is longer than ``PART`` bytes lies in ``part``, in pieces, because a document may not be larger than 16 MiB; ``parts``
-says how many, and ``_id`` of each is that of a version and its number (4 bytes).  ``audit``: ``_id`` is the ``rid`` of the
+says how many, and ``_id`` of each is that of a version and its number (4 bytes).  ``shared`` is there, and true, where a
+record has several patients.  ``audit``: ``_id`` is the ``rid`` of the
 AuditEvent, ``n`` its number.  ``data_key``: ``k`` tells which of an owner's keys is the newest.
 """
 
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from fhir_server.store.mongo import ASCENDING, Document, IndexModel, Query
 from fhir_server.store.protocol import Changes, SealedVersion, Selection
 
-RECORD, VERSION, PART, AUDIT, KEY = "record", "version", "part", "audit", "data_key"
+RECORD, VERSION, PART, AUDIT, KEY, META = "record", "version", "part", "audit", "data_key", "meta"
 PART_BYTES = 8 * 1024 * 1024
 _WITHOUT_TOKENS = (("tokens", 0),)
 
@@ -22,8 +23,10 @@ INDEXES = {
         IndexModel([("rid", ASCENDING)]),
         IndexModel([("type", ASCENDING), ("rid", ASCENDING)]),
         IndexModel([("type", ASCENDING), ("at", ASCENDING), ("rid", ASCENDING)]),
+        IndexModel([("shared", ASCENDING)], sparse=True),
     ),
     VERSION: (
+        IndexModel([("shared", ASCENDING)], sparse=True),
         IndexModel([("rid", ASCENDING)]),
         IndexModel([("type", ASCENDING), ("at", ASCENDING), ("rid", ASCENDING)]),
     ),
@@ -39,7 +42,6 @@ def numbered(row: bytes, number: int) -> bytes:
 
 def document(version: SealedVersion, tokens: Sequence[bytes]) -> Document:
     """The document of a current version; what is too long for it lies in ``parts``."""
-    long = len(version.sealed) > PART_BYTES
     return {
         "_id": version.row,
         "rid": version.rid,
@@ -47,12 +49,22 @@ def document(version: SealedVersion, tokens: Sequence[bytes]) -> Document:
         "version": version.version,
         "at": version.at,
         "live": not version.deleted,
+        **seal_of(version),
+        "tokens": list(tokens),
+    }
+
+
+def seal_of(version: SealedVersion) -> Document:
+    """What of a version's document another seal changes."""
+    long = len(version.sealed) > PART_BYTES
+    shared: Document = {"shared": True} if version.wraps else {}
+    return {
         "key_id": version.key_id,
         "patients": version.patients,
         "wraps": version.wraps,
         "sealed": b"" if long else version.sealed,
         "parts": -(-len(version.sealed) // PART_BYTES) if long else 0,
-        "tokens": list(tokens),
+        **shared,
     }
 
 

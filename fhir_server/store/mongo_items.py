@@ -5,7 +5,7 @@ server deletes it.  ``secret`` and ``meta``: ``_id`` is the name.  ``anchor``: `
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from fhir_server.store.mongo import (
@@ -18,10 +18,10 @@ from fhir_server.store.mongo import (
     ReplaceOne,
     Session,
 )
-from fhir_server.store.mongo_documents import AUDIT, RECORD
+from fhir_server.store.mongo_documents import AUDIT, META, RECORD
 from smart_auth.errors import AlreadyThereError
 
-GRANT, SECRET, ANCHOR, META = "grant", "secret", "anchor", "meta"
+GRANT, SECRET, ANCHOR = "grant", "secret", "anchor"
 ITEM_INDEXES = {GRANT: (IndexModel([("forget", ASCENDING)], expireAfterSeconds=0),)}
 _PENDING = "anchor-pending"
 _JOB = "reindex|"
@@ -78,6 +78,15 @@ class MongoSecretItems:
         found = await self.find(name)
         assert found is not None
         return found
+
+    async def names(self) -> Sequence[str]:
+        """See ``SecretItems.names``."""
+        return sorted(each["_id"] for each in await self._mongo.find(Query(SECRET, {})))
+
+    async def replace(self, name: str, former: bytes, wrapped: bytes) -> None:
+        """See ``SecretItems.replace``."""
+        where = {"_id": name, "wrapped": former}
+        await self._mongo.change(SECRET, where, {"$set": {"wrapped": wrapped}})
 
 
 class MongoLeaves:

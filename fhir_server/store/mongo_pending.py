@@ -5,8 +5,8 @@ until they are durable: a unit that fails takes back its own only, and whatever 
 Nobody else can have changed anything meanwhile (``mongo_turn.py``).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from fhir_server.store.mongo import (
     Document,
@@ -26,24 +26,31 @@ from fhir_server.store.mongo_documents import (
     parts,
     superseded,
 )
-from fhir_server.store.mongo_turn import Counters, next_k, next_n, next_rid
-from fhir_server.store.protocol import SealedVersion, WrappedKey
+from fhir_server.store.mongo_turn import Counters
+from fhir_server.store.shelf import SealedVersion, WrappedKey
+
+Each = tuple[str, Operation]
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One write: what it does to each collection, in this order.
+    """One write.
 
     Attributes:
+        operations: What it does, each to a collection, in this order.
         type_: The type whose index it changes, or empty.
         current: The record as it is then, if it writes one.
-        key: The data key that it adds, if any.
+        key: The data key as it is then, if it writes one.
+        rewraps: Whether that key was there before.
+        blurs: Whether it changes records of which only the database can tell what they are now.
     """
 
-    operations: tuple[tuple[str, Operation], ...]
+    operations: tuple[Each, ...]
     type_: str = ""
     current: Document | None = None
     key: WrappedKey | None = None
+    rewraps: bool = False
+    blurs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +62,19 @@ class Mark:
 
 
 class Pending:
-    """The writes of one batch of units."""
+    """The writes of one batch of units.
+
+    Attributes:
+        counters: The numbers that come next.
+        blurred: How often something was written of which only the database can tell what it has become.
+    """
 
     def __init__(self, counters: Counters) -> None:
         self.counters = counters
+        self.blurred = 0
         self._writes: list[Write] = []
         self._sent = 0
+        self._unsent: set[str] = set()
         self._current: dict[bytes, Document] = {}
         self._keys: list[WrappedKey] = []
 
@@ -72,25 +86,32 @@ class Pending:
         """Whether the transaction does not have all of it."""
         return self._sent < len(self._writes)
 
+    def unsent_to(self, collection: str) -> bool:
+        """Whether the transaction does not have all that is written to a collection."""
+        return collection in self._unsent
+
     def touches(self, type_: str) -> bool:
         """Whether the transaction does not have all that this batch has written to the index of a type."""
-        return any(write.type_ == type_ for write in self._writes[self._sent :])
+        return any(w.blurs or w.type_ == type_ for w in self._writes[self._sent :])
 
     @property
-    def blurred(self) -> bool:
-        """Whether tokens were added to records of which the transaction must tell what they are now."""
-        return any(write.current is None and write.type_ for write in self._writes[self._sent :])
+    def hides(self) -> bool:
+        """Whether the transaction does not have something of which only the database can tell what it has become."""
+        return any(write.blurs for write in self._writes[self._sent :])
+
+    @property
+    def hides_keys(self) -> bool:
+        """The same of data keys."""
+        return any(write.rewraps for write in self._writes[self._sent :])
 
     def current(self, row: bytes) -> Document | None:
         """The record as this batch has made it; None if it has not."""
         return self._current.get(row)
 
     def key(self, id_: bytes, owner: bytes) -> WrappedKey | None:
-        """A data key that this batch has added, by its id, or the newest of an owner."""
-        found = (
-            key for key in reversed(self._keys) if key.id == id_ or (owner and key.owner == owner)
-        )
-        return next(found, None)
+        """A data key that this batch has written, by its id, or the newest of an owner."""
+        kept = (k for k in reversed(self._keys) if k.id == id_ or (owner and k.owner == owner))
+        return next(kept, None)
 
     def put(
         self, version: SealedVersion, tokens: Sequence[bytes], previous: Document | None
@@ -104,12 +125,10 @@ class Pending:
         if known if previous is None else version.version <= previous["version"]:
             raise DuplicateError("a duplicate of a version that is there")
         made = document(version, tokens)
-        operations: list[tuple[str, Operation]] = [
-            (PART, InsertOne(part)) for part in parts(version)
-        ]
+        operations: list[Each] = [(PART, InsertOne(part)) for part in parts(version)]
         if previous is None:
             operations.append((RECORD, InsertOne(made)))
-            self.counters = next_rid(self.counters)
+            self.counters = replace(self.counters, rid=self.counters.rid + 1)
         else:
             where = {"_id": version.row, "version": previous["version"]}
             operations.append((VERSION, InsertOne(superseded(previous, version.at))))
@@ -118,14 +137,25 @@ class Pending:
 
     def add_key(self, key: WrappedKey) -> None:
         """A data key."""
-        made = {"_id": key.id, "owner": key.owner, "wrapped": key.wrapped, "k": self.counters.k}
-        self.counters = next_k(self.counters)
-        self._add(Write(((KEY, InsertOne(made)),), key=key))
+        head = {"_id": key.id, "owner": key.owner, "k": self.counters.k}
+        made = InsertOne({**head, "wrapped": key.wrapped, "made": key.made})
+        self.counters = replace(self.counters, k=self.counters.k + 1)
+        self._add(Write(((KEY, made),), key=key))
+
+    def replace_key(self, key: WrappedKey) -> None:
+        """Another wrap of a data key that is there."""
+        change = UpdateOne({"_id": key.id}, {"$set": {"wrapped": key.wrapped}})
+        self._add(Write(((KEY, change),), key=key, rewraps=True))
+
+    def advance_epoch(self) -> None:
+        """The epoch of keys, counted on."""
+        self.counters = replace(self.counters, epoch=self.counters.epoch + 1)
+        self._add(Write(()))
 
     def append_audit(self, rid: int, commitment: bytes, opening: bytes) -> int:
         """An audit row; return its number."""
         number = self.counters.n
-        self.counters = next_n(self.counters)
+        self.counters = replace(self.counters, n=number + 1)
         made = {"_id": rid, "n": number, "commitment": commitment, "opening": opening}
         self._add(Write(((AUDIT, InsertOne(made)),)))
         return number
@@ -133,7 +163,11 @@ class Pending:
     def index(self, type_: str, rid: int, tokens: Sequence[bytes]) -> None:
         """Tokens that a record is to have beside those that it has."""
         change = {"$addToSet": {"tokens": {"$each": list(tokens)}}}
-        self._add(Write(((RECORD, UpdateOne({"rid": rid}, change)),), type_))
+        self._add(Write(((RECORD, UpdateOne({"rid": rid}, change)),), type_, blurs=True))
+
+    def other(self, operations: Iterable[Each], *, blurs: bool = False) -> None:
+        """What jobs write."""
+        self._add(Write(tuple(operations), blurs=blurs))
 
     def mark(self) -> Mark:
         """Where the next unit begins."""
@@ -141,16 +175,21 @@ class Pending:
 
     def undo(self, mark: Mark) -> bool:
         """Take back what came behind the mark; whether the transaction has some of it."""
+        had = self._sent > mark.writes
         del self._writes[mark.writes :]
         self.counters = mark.counters
+        self.blurred += 1
         self._current, self._keys = {}, []
         for write in self._writes:
             self._note(write)
-        return self._sent > mark.writes
+        self._sent = min(self._sent, len(self._writes))
+        self._unsent = self._collections()
+        return had
 
     def all_again(self) -> bool:
         """The transaction has lost what it had; whether that was anything."""
         had, self._sent = self._sent > 0, 0
+        self._unsent = self._collections()
         return had
 
     def next_operations(self) -> dict[str, list[Operation]]:
@@ -164,15 +203,23 @@ class Pending:
     def all_sent(self) -> None:
         """The transaction has all of it."""
         self._sent = len(self._writes)
+        self._unsent = set()
 
     def _add(self, write: Write) -> None:
         self._writes.append(write)
         self._note(write)
+        self._unsent.update(collection for collection, _ in write.operations)
 
     def _note(self, write: Write) -> None:
         if write.current is not None:
             self._current[write.current["_id"]] = write.current
-        elif write.type_:
-            self._current.clear()  # tokens were added: what is known of them is not all any more
         if write.key is not None:
-            self._keys.append(write.key)
+            known = [key for key in self._keys if key.id != write.key.id]
+            added = not write.rewraps or len(known) < len(self._keys)
+            self._keys = [*known, write.key] if added else known
+        if write.blurs:
+            self.blurred += 1
+            self._current.clear()
+
+    def _collections(self) -> set[str]:
+        return {name for write in self._writes[self._sent :] for name, _ in write.operations}

@@ -7,7 +7,8 @@ from fhir_server.errors import StoreLostError
 from fhir_server.store.mongo import Document, Mongo, Query, Session
 from fhir_server.store.mongo_records import MongoSnapshot
 from fhir_server.store.mongo_turn import Turn
-from fhir_server.store.mongo_units import MongoUnit, MongoUnits
+from fhir_server.store.mongo_unit import MongoUnit
+from fhir_server.store.mongo_units import MongoUnits
 
 
 class MongoStore:
@@ -86,17 +87,17 @@ class _Reading:
 class _Writing:
     """The context of one unit of work."""
 
-    __slots__ = ("_unit", "_units")
+    __slots__ = ("_mark", "_units")
 
     def __init__(self, units: MongoUnits) -> None:
         self._units = units
 
     async def __aenter__(self) -> MongoUnit:
-        self._unit = await self._units.begin()
-        return self._unit
+        self._mark = await self._units.begin()
+        return MongoUnit(self._units)
 
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
         if error is None:
             await self._units.end()
         else:
-            self._units.undo(self._unit.mark)
+            self._units.undo(self._mark)

@@ -15,7 +15,7 @@ import asyncio
 import secrets
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from fhir_server.errors import StoreLostError
@@ -23,6 +23,7 @@ from fhir_server.store.mongo import Document, Mongo, Session, UpdateOne
 
 TURN = "turn"
 _UNITS, _ALIVE, _WANTED = "units", "alive", "wanted"
+NUMBERS: tuple[str, Document] = (TURN, {"_id": _UNITS})  # where the numbers lie
 _PATIENCE = 8.0  # seconds without a sign of life
 _BEAT = 1.5  # seconds between two signs of life
 _LONGEST = 60.0  # seconds that a unit waits for its turn
@@ -33,11 +34,12 @@ _YIELD = 0.03  # seconds for them to take it
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """The numbers that come next: of records, of audit rows, of data keys."""
+    """The numbers that come next: of records, of audit rows, of data keys; and the epoch of keys (``shelf.py``)."""
 
     rid: int = 1
     n: int = 0
     k: int = 0
+    epoch: int = 0
 
 
 class Turn:
@@ -60,7 +62,7 @@ class Turn:
     async def numbers(self) -> Counters:
         """How far the numbers have come, for whoever has not the turn."""
         found = await self._mongo.one(TURN, {"_id": _UNITS})
-        return _counters(found) if found else Counters()
+        return counters_of(found) if found else Counters()
 
     async def take(self, session: Session) -> Counters:
         """Wait for the turn, and give the numbers that come next.
@@ -140,7 +142,7 @@ class Turn:
         self._beat = found["beat"]
         self._since = self._looked = time.monotonic()
         self._alive = asyncio.create_task(self._show_life())
-        return _counters(found)
+        return counters_of(found)
 
     def _left(self) -> None:
         self.held = False
@@ -177,20 +179,6 @@ class _Seen:
         return now - self.since > _PATIENCE
 
 
-def _counters(found: Document) -> Counters:
-    return Counters(found["rid"], found["n"], found["k"])
-
-
-def next_rid(counters: Counters) -> Counters:
-    """The numbers after one record."""
-    return replace(counters, rid=counters.rid + 1)
-
-
-def next_n(counters: Counters) -> Counters:
-    """The numbers after one audit row."""
-    return replace(counters, n=counters.n + 1)
-
-
-def next_k(counters: Counters) -> Counters:
-    """The numbers after one data key."""
-    return replace(counters, k=counters.k + 1)
+def counters_of(found: Document) -> Counters:
+    """The numbers from the document of the turn."""
+    return Counters(found["rid"], found["n"], found["k"], found["epoch"])

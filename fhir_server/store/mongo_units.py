@@ -6,17 +6,15 @@ durable at once, as the embedded database does it.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import TypeVar
 
 from fhir_server.errors import ConsentryError, StoreLostError
 from fhir_server.store.mongo import Document, DuplicateError, Mongo, Query, Session, TransientError
+from fhir_server.store.mongo_documents import RECORD
 from fhir_server.store.mongo_pending import Mark, Pending
-from fhir_server.store.mongo_records import MongoSnapshot
 from fhir_server.store.mongo_turn import Counters, Turn
-from fhir_server.store.protocol import AuditRow, Changes, SealedVersion, Selection, WrappedKey
 
 _T = TypeVar("_T")
 _PATIENCE = 5.0  # seconds in which a transaction that the server interrupts is tried again
@@ -38,8 +36,8 @@ class MongoUnits:
         self._stale = False  # the transaction is to be begun again
         self.pending = Pending(Counters())
 
-    async def begin(self) -> "MongoUnit":
-        """The next unit, when its turn has come."""
+    async def begin(self) -> Mark:
+        """Begin the next unit, when its turn has come."""
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_batches())
         self._queued += 1
@@ -53,7 +51,7 @@ class MongoUnits:
         except BaseException:
             self._order.release()
             raise
-        return MongoUnit(self, self.pending.mark())
+        return self.pending.mark()
 
     def end(self) -> asyncio.Future[None]:
         """The unit is whole: what is returned is done when it is durable."""
@@ -71,7 +69,13 @@ class MongoUnits:
         self._order.release()
 
     async def find(self, query: Query) -> list[Document]:
-        """What the transaction sees.  See ``mongo_records.Reads``."""
+        """What matches, with all that units have written; of records only what was sent (see ``mongo_unit.py``)."""
+        if query.collection != RECORD and self.pending.unsent_to(query.collection):
+            await self.send()
+        return await self.look(query)
+
+    async def look(self, query: Query) -> list[Document]:
+        """What the transaction sees."""
         return await self._within(lambda session: session.find(query))
 
     async def send(self) -> None:
@@ -221,86 +225,3 @@ class _Tries:
         """Before the next one; each time twice as long."""
         await asyncio.sleep(self._wait)
         self._wait = min(2 * self._wait, _PAUSE[1])
-
-
-class MongoUnit(MongoSnapshot):
-    """See ``store.protocol.Unit``."""
-
-    def __init__(self, units: MongoUnits, mark: Mark) -> None:
-        super().__init__(units)
-        self._units = units
-        self._read: dict[bytes, Document | None] = {}
-        self.mark = mark
-
-    async def find(self, row: bytes, version: int | None = None) -> SealedVersion | None:
-        """See ``Snapshot.find``."""
-        if version is not None:
-            await self._units.send()
-        return await super().find(row, version)
-
-    async def history(self, changes: Changes) -> Sequence[SealedVersion]:
-        """See ``Snapshot.history``."""
-        await self._units.send()
-        return await super().history(changes)
-
-    async def select(self, selection: Selection) -> Sequence[SealedVersion]:
-        """See ``Snapshot.select``; sees what this batch has written."""
-        if self._units.pending.touches(selection.type_):
-            await self._units.send()
-        return await super().select(selection)
-
-    async def key(self, *, id_: bytes = b"", owner: bytes = b"") -> WrappedKey | None:
-        """See ``Snapshot.key``."""
-        return self._units.pending.key(id_, owner) or await super().key(id_=id_, owner=owner)
-
-    async def audit(
-        self, *, start: int = 0, stop: int = 0, rid: int | None = None
-    ) -> Sequence[AuditRow]:
-        """See ``Snapshot.audit``."""
-        await self._units.send()
-        return await super().audit(start=start, stop=stop, rid=rid)
-
-    async def put(self, version: SealedVersion, add: Sequence[bytes], drop: Sequence[bytes]) -> int:
-        """See ``Unit.put``."""
-        pending = self._units.pending
-        if not version.rid:
-            made = replace(version, rid=pending.counters.rid)
-            pending.put(made, add, None)
-            return made.rid
-        previous = await self._current(version.row)
-        if previous is None:
-            raise DuplicateError("no record has this row, and another one this number")
-        gone = set(drop)
-        kept = [token for token in previous["tokens"] if token not in gone]
-        pending.put(version, [*kept, *add], previous)
-        return version.rid
-
-    async def add_key(self, key: WrappedKey) -> None:
-        """See ``Unit.add_key``."""
-        self._units.pending.add_key(key)
-
-    async def append_audit(self, rid: int, commitment: bytes, opening: bytes) -> int:
-        """See ``Unit.append_audit``."""
-        return self._units.pending.append_audit(rid, commitment, opening)
-
-    async def index(self, type_: str, rid: int, tokens: Sequence[bytes]) -> None:
-        """See ``Unit.index``."""
-        self._units.pending.index(type_, rid, tokens)
-        self._read.clear()
-
-    async def _current(self, row: bytes) -> Document | None:
-        """The record as this batch has made it, or as it is in the database; that is asked once in a unit."""
-        known = self._units.pending.current(row)
-        if known is not None:
-            return known
-        if self._units.pending.blurred:
-            await self._units.send()
-            self._read.clear()
-        if row not in self._read:
-            self._read[row] = await super()._current(row)
-        return self._read[row]
-
-    async def _opened(self, found: Document) -> SealedVersion:
-        if found["parts"]:
-            await self._units.send()
-        return await super()._opened(found)

@@ -21,8 +21,7 @@ from fhir_server.store import mongo_turn, mongo_units
 from fhir_server.store.database import Database
 from fhir_server.store.mongo import Mongo
 from fhir_server.store.mongo_database import open_mongo
-from fhir_server.store.mongo_documents import PART, PART_BYTES
-from fhir_server.store.mongo_items import META
+from fhir_server.store.mongo_documents import META, PART, PART_BYTES
 from fhir_server.store.protocol import Changes, Selection
 
 from .. import mongo_server

@@ -10,9 +10,9 @@ import pytest
 from fhir_server.store.protocol import Changes, Selection, Store, WrappedKey
 from fhir_server.store.shelf import Stretch
 
-from .stores import TYPE, StoppedError, found, row, store, token, version, write
+from .stores import TYPE, StoppedError, database, found, row, store, token, version, write
 
-__all__ = ["store"]
+__all__ = ["database", "store"]
 
 FAR = 2**40
 
