@@ -33,6 +33,7 @@ from fhir_server.interactions.desk import Tools
 from fhir_server.interactions.leaf import index_rest
 from fhir_server.interactions.reindex.anew import index_anew
 from fhir_server.interactions.reindex.parameters import Parameters
+from fhir_server.interactions.upload import keep_swept
 from fhir_server.ownership import administrative_types
 from fhir_server.pipeline.policies import Policies
 from fhir_server.pipeline.run import Pipeline
@@ -46,6 +47,7 @@ from fhir_server.store.database import Database
 from fhir_server.store.grants import SealedGrants
 from fhir_server.store.opening import open_database
 from fhir_server.store.own_secrets import Secrets
+from fhir_server.vault.documents import Documents
 from fhir_server.vault.keyring import KeyRing
 from fhir_server.vault.rotation import Rotation, keks_of
 from fhir_server.vault.vault import Vault
@@ -98,7 +100,9 @@ async def open_house(settings: Settings) -> House:
     searchable = Searchable(r4())
     tokenizer = Tokenizer(searchable, vault.blind)
     parameters = Parameters(vault, database.reindex, searchable, tokenizer, r4())
-    tools = _tools(settings, anchorer, parameters, await own.get("cursors", new_seed))
+    documents = Documents(database.chunks, settings.tenant)
+    cursor_key = await own.get("cursors", new_seed)
+    tools = _tools(settings, anchorer, parameters, documents, cursor_key)
     await parameters.reload()
     await index_anew(vault, database.reindex, tokenizer, r4().resource_types)
     await index_rest(vault, tokenizer, database.indexed_events)
@@ -198,7 +202,11 @@ def _read_list(name: str) -> list[Mapping[str, object]]:
 
 
 def _tools(
-    settings: Settings, anchorer: Anchorer, parameters: Parameters, cursor_key: bytes
+    settings: Settings,
+    anchorer: Anchorer,
+    parameters: Parameters,
+    documents: Documents,
+    cursor_key: bytes,
 ) -> Tools:
     definitions = r4()
     searchable = parameters.searchable
@@ -232,6 +240,8 @@ def _tools(
         prove=anchorer.prove,
         capability=Statements(searchable, statement).current,
         parameters=parameters,
+        documents=documents,
+        most_inline=settings.max_body_bytes,
     )
 
 
@@ -267,6 +277,7 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
         beside = (
             asyncio.create_task(keep_anchoring(house.anchorer, clock)),
             asyncio.create_task(parameters.run(settings.reindex_pause.total_seconds())),
+            asyncio.create_task(keep_swept(house.pipeline.tools.documents, clock)),
         )
         yield
         for task in beside:
@@ -283,10 +294,17 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
         allow_origins=["*"],
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=["ETag", "Location", "Last-Modified", "X-Request-Id"],
+        expose_headers=[
+            *("ETag", "Location", "Last-Modified", "X-Request-Id"),
+            *("Accept-Ranges", "Content-Range"),
+        ],
     )
     fhir = FhirRoutes(
-        lambda: opened[0].pipeline, clock, settings.max_body_bytes, settings.max_bundle_bytes
+        lambda: opened[0].pipeline,
+        clock,
+        settings.max_body_bytes,
+        settings.max_bundle_bytes,
+        settings.max_binary_bytes,
     )
     authorization = AuthorizationRoutes(lambda: opened[0].smart, clock, settings.custodian)
     app.include_router(authorization.router)

@@ -18,11 +18,12 @@ ConsentryError
     ├── NotFoundError (404)              missing and denied look the same
     ├── MethodNotAllowedError (405)
     ├── NotAcceptableError (406)
-    ├── ConflictError (409)
+    ├── ConflictError (409)              LostDocumentError
     ├── GoneError (410)
     ├── PreconditionFailedError (412)
     ├── TooLargeError (413)
     ├── UnsupportedMediaTypeError (415)
+    ├── RangeError (416)                 a part of a document that it does not have
     ├── InvalidResourceError (422)
     ├── TooManyError (503)
     ├── KeysUnavailableError (503)
@@ -187,6 +188,10 @@ class ConflictError(FhirError):
     code = "conflict"
 
 
+class LostDocumentError(ConflictError):
+    """A document that was being received is no longer there: nothing of it came for too long."""
+
+
 class GoneError(FhirError):
     """The resource was deleted."""
 
@@ -213,6 +218,14 @@ class UnsupportedMediaTypeError(FhirError):
 
     status = 415
     code = "not-supported"
+
+
+class RangeError(FhirError):
+    """A part is asked for that the document does not have (RFC 9110, 15.5.17)."""
+
+    status = 416
+    code = "value"
+    size: int = 0  # of the whole, in bytes
 
 
 class InvalidResourceError(FhirError):

@@ -14,6 +14,7 @@ from consent_engine import Decision, Verdict
 from fhir_server.errors import Issue
 from fhir_server.resource_text import ResourceText
 from fhir_server.store.protocol import SealedVersion
+from fhir_server.vault.documents import Document
 from smart_auth.bearer import Caller
 from smart_auth.scopes import Scope
 
@@ -199,6 +200,7 @@ class Record:
         patients: References of the patients it belongs to.
         mode: ``match`` or ``include`` in a search.
         grade: How well it matches, where that was weighed.
+        document: Of a Binary, what it holds, if that is too large for ``text``; still sealed.
     """
 
     version: SealedVersion
@@ -208,6 +210,7 @@ class Record:
     patients: tuple[str, ...]
     mode: str = "match"
     grade: Grade | None = None
+    document: Document | None = None
 
     @property
     def id_(self) -> str:
@@ -247,6 +250,23 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class Stream:
+    """A part of a large document that the caller may have: still sealed, opened chunk by chunk while it goes out.
+
+    Attributes:
+        row: Row key of its Binary.
+        start: First byte.
+        stop: The byte behind the last one.
+    """
+
+    in_scope: InScope
+    row: bytes
+    document: Document
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
 class Released:
     """What the caller may have, composed.
 
@@ -255,6 +275,7 @@ class Released:
         headers: ETag, Last-Modified, Location ...
         disclosed: The records in it, for the audit.
         counted: Patients whose records are in its total only, for the audit.
+        stream: What goes out instead of ``body``.
     """
 
     in_scope: InScope
@@ -263,6 +284,7 @@ class Released:
     headers: Pairs
     disclosed: tuple[Record, ...]
     counted: tuple[str, ...] = ()
+    stream: Stream | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,12 +293,14 @@ class Recorded:
 
     Attributes:
         log_numbers: Numbers of its AuditEvents in the audit log.
+        stream: What goes out instead of ``body``.
     """
 
     status: int
     body: bytes = field(repr=False)
     headers: Pairs
     log_numbers: tuple[int, ...]
+    stream: Stream | None = None
 
 
 class Gate(Protocol):

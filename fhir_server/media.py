@@ -21,15 +21,22 @@ class Form:
     Attributes:
         media_type: ``JSON``, ``XML``, or another that a Binary is wanted in.
         pretty: Whether people are to read it.
+        any_: Whether the caller takes anything: a Binary is sent as what it holds then (R4 binary.html, 3.4.3).
     """
 
     media_type: str = JSON
     pretty: bool = False
+    any_: bool = False
 
     @property
     def is_fhir(self) -> bool:
         """Whether it is a resource that is wanted, not the content of a Binary."""
         return self.media_type in (JSON, XML)
+
+    @property
+    def is_content(self) -> bool:
+        """Whether of a Binary the content is wanted, not the resource."""
+        return self.any_ or not self.is_fhir
 
 
 def media_type(header: str) -> str:
@@ -64,7 +71,7 @@ def _form(wanted: str, pretty: str) -> Form:
         (kind for _, _, kind in ranked if kind in JSON_TYPES | XML_TYPES | _ANY), ranked[0][2]
     )
     if known in JSON_TYPES | _ANY:
-        return Form(JSON, pretty == "true")
+        return Form(JSON, pretty == "true", any_=known in _ANY)
     return Form(XML if known in XML_TYPES else known, pretty == "true")
 
 

@@ -40,6 +40,36 @@ def patients_of(value: Mapping[str, object], type_: str, id_: str, base: str) ->
     return tuple(sorted(found))
 
 
+def context_of(binary: Mapping[str, object], base: str) -> tuple[str, str]:
+    """Type and id of the resource here that a Binary names as its security context; empty for none of ours."""
+    context = binary.get("securityContext")
+    reference = context.get("reference") if isinstance(context, dict) else None
+    return _local(reference, base) if isinstance(reference, str) else ("", "")
+
+
+def documents_of(value: object, base: str) -> set[str]:
+    """The ids of the Binaries here that a resource names by url, as ``Attachment.url`` does."""
+    found: set[str] = set()
+    waiting = [value]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            url = node.get("url")
+            type_, id_ = _local(url, base) if isinstance(url, str) else ("", "")
+            if type_ == "Binary":
+                found.add(id_)
+        waiting += (
+            node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        )
+    return found
+
+
+def _local(reference: str, base: str) -> tuple[str, str]:
+    local = _DECORATION.split(reference.removeprefix(f"{base}/"), maxsplit=1)[0].rstrip("/")
+    type_, _, id_ = local.partition("/")
+    return (type_, id_) if type_.isalpha() and id_ and "/" not in id_ else ("", "")
+
+
 def _patients_in(value: object) -> Iterator[str]:
     """The Patients that a Bundle or Parameters holds whole."""
     children = (

@@ -47,6 +47,7 @@ class Settings:
         users_file: JSON list of users; empty for none.
         max_body_bytes: Largest body of one resource.
         max_bundle_bytes: Largest body of a batch or transaction.
+        max_binary_bytes: Largest document that is sent as the content of a Binary.
         validation: ``strict`` refuses what breaks R4's bindings, invariants and targets; ``lenient`` stores and reports it.
         page_size: Entries of a search page when ``_count`` is not given.
         max_page_size: Most entries of a page.
@@ -83,6 +84,7 @@ class Settings:
     users_file: str = ""
     max_body_bytes: int = 16 * 1024 * 1024
     max_bundle_bytes: int = 128 * 1024 * 1024
+    max_binary_bytes: int = 2 * 1024 * 1024 * 1024
     validation: str = "strict"
     page_size: int = 50
     max_page_size: int = 1000
@@ -107,6 +109,7 @@ class Settings:
         for name in (
             "max_body_bytes",
             "max_bundle_bytes",
+            "max_binary_bytes",
             "page_size",
             "max_page_size",
             "max_candidates",

@@ -13,6 +13,7 @@ from fhir_server.ownership import patients_of
 from fhir_server.resource_text import ResourceText
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.search.values import Searchable
+from fhir_server.vault.documents import Document, Documents
 from fhir_server.vault.vault import Reader, Writer
 from profiles.definitions import Definitions
 from profiles.problem import Problem
@@ -37,6 +38,8 @@ class Tools:
         prove: Makes the receipt of an AuditEvent from its number, bytes and opening (``Anchorer.prove``).
         capability: Gives the CapabilityStatement or TerminologyCapabilities, whole or a summary of it.
         parameters: The custom search parameters.
+        documents: What Binaries hold that is too large to stand in them.
+        most_inline: Largest document, in bytes, that is sent as a FHIR resource all the same.
     """
 
     definitions: Definitions
@@ -57,6 +60,8 @@ class Tools:
     prove: Callable[[int, bytes, bytes], Awaitable[bytes]]
     capability: Callable[[str, str], bytes]
     parameters: Parameters
+    documents: Documents
+    most_inline: int
 
     def require_valid(self, resource: ResourceText) -> tuple[Issue, ...]:
         """Refuse what is not R4; what is stored all the same (see ``strict``) comes back as warnings, 50 at most.
@@ -102,12 +107,13 @@ def _issue(problem: Problem, *, strict: bool) -> Issue:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """For one request: ``writer`` is None in an interaction that only reads."""
+    """For one request: ``writer`` is None in an interaction that only reads; ``document`` is what came in before it."""
 
     tools: Tools
     reader: Reader
     gate: Gate
     writer: Writer | None = None
+    document: Document | None = None
 
     def unit(self) -> Writer:
         """The unit of work of a writing interaction."""

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from decimal import Decimal
 
+from consent_engine import Decision
 from fhir_server.errors import NotFoundError
 from fhir_server.forms import InScope, Record
+from fhir_server.interactions.attachments import document_of, require_documents, with_context
 from fhir_server.interactions.desk import Desk
 from fhir_server.interactions.leaf import put_with_leaf
 from fhir_server.interactions.read import MISSING, last_living
@@ -13,6 +15,7 @@ from fhir_server.interactions.stages import located
 from fhir_server.resource_text import ResourceText, stamp
 from fhir_server.search.custom import SEARCH_PARAMETER
 from fhir_server.store.protocol import SealedVersion
+from fhir_server.vault.documents import Document, joined
 from fhir_server.vault.vault import Draft
 from profiles.strict_json import read
 
@@ -57,10 +60,9 @@ async def write_version(
     version = current.version + 1 if current else 1
     at = next_time(in_scope, current)
     stamped = stamp(content, id_, version, at)
-    patients = desk.tools.patients(stamped.value, type_, id_)
-    action = "collect" if current is None and not in_scope.asked.interaction.id_ else "correct"
-    decisions = await desk.gate.require_write(in_scope, stamped.value, patients, action)
-    if previous is not None and is_same(stamped.value, previous.text):
+    patients, decisions = await require_permitted(in_scope, desk, id_, stamped, current)
+    document = document_of(in_scope, desk, stamped, previous)
+    if previous is not None and _is_unchanged(stamped, document, previous):
         return previous
     if type_ == SEARCH_PARAMETER:
         await require_usable(stamped.value, id_, desk.reader, desk.tools.definitions)
@@ -70,9 +72,41 @@ async def write_version(
         else frozenset[bytes]()
     )
     tokens = desk.tools.tokenizer.tokens(type_, stamped.value, patients)
-    draft = Draft(type_, id_, version, at, stamped.text, patients, tokens, current, dropped)
+    text = joined(stamped.text, document)
+    draft = Draft(type_, id_, version, at, text, patients, tokens, current, dropped)
     sealed = await _put(desk, draft)
+    if desk.document is not None:
+        await desk.unit().attach(desk.document, sealed)
     return desk.gate.written(sealed, stamped.text.encode(), stamped.value, patients, decisions)
+
+
+async def require_permitted(
+    in_scope: InScope,
+    desk: Desk,
+    id_: str,
+    content: ResourceText,
+    current: SealedVersion | None,
+) -> tuple[tuple[str, ...], tuple[Decision, ...]]:
+    """Whose data ``content`` is, and why they let it be written.
+
+    Raises:
+        NotFoundError: Consent does not permit it.
+        ScopeError: The token's scopes do not reach it.
+        InvalidResourceError: It names a document of another patient.
+    """
+    type_ = in_scope.asked.interaction.type_
+    own = desk.tools.patients(content.value, type_, id_)
+    patients = await with_context(in_scope, desk, content.value, own)
+    action = "collect" if current is None and not in_scope.asked.interaction.id_ else "correct"
+    decisions = await desk.gate.require_write(in_scope, content.value, patients, action)
+    await require_documents(in_scope, desk, content, patients)
+    return patients, decisions
+
+
+def _is_unchanged(content: ResourceText, document: Document | None, previous: Record) -> bool:
+    """Whether a write says what is stored already."""
+    held = previous.document.digest if previous.document else b""
+    return (document.digest if document else b"") == held and is_same(content.value, previous.text)
 
 
 async def _put(desk: Desk, draft: Draft) -> SealedVersion:

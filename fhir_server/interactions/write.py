@@ -23,7 +23,7 @@ async def create(in_scope: InScope, desk: Desk, id_: str = "") -> Opened:
         ScopeError: It is conditional, and the token may create, but neither search nor read.
     """
     interaction = in_scope.asked.interaction
-    content = _content(interaction)
+    content = sent(interaction)
     advice = desk.tools.require_valid(content)
     if interaction.condition is not None and not id_:
         found = await match(in_scope, desk, interaction.type_, interaction.condition)
@@ -44,7 +44,7 @@ async def update(in_scope: InScope, desk: Desk, id_: str = "") -> Opened:
         NotFoundError: Consent does not permit it.
     """
     interaction = in_scope.asked.interaction
-    content = _content(interaction)
+    content = sent(interaction)
     advice = desk.tools.require_valid(content)
     id_ = id_ or await target(in_scope, desk)
     current = await desk.reader.find(interaction.type_, id_)
@@ -63,7 +63,7 @@ async def target(in_scope: InScope, desk: Desk) -> str:
         ConflictError: It matches none, but there is a resource with the id that was sent.
     """
     interaction = in_scope.asked.interaction
-    content = _content(interaction)
+    content = sent(interaction)
     wrong = BadRequestError(
         "the id of the resource must be that of the url or of the match", f"{interaction.type_}.id"
     )
@@ -84,7 +84,12 @@ async def target(in_scope: InScope, desk: Desk) -> str:
     return content.id_
 
 
-def _content(interaction: Interaction) -> ResourceText:
+def sent(interaction: Interaction) -> ResourceText:
+    """The resource that was sent.
+
+    Raises:
+        InvalidResourceError: It is missing, or not of the type that the url names.
+    """
     content = interaction.content
     if content is None or content.type_ != interaction.type_:
         raise InvalidResourceError(

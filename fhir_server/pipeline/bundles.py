@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 from fhir_server.errors import BadRequestError
 from fhir_server.forms import InScope, Json, Opened, Received, Recorded
 from fhir_server.interactions.stages import document
+from fhir_server.media import JSON
 from fhir_server.resource_text import ResourceText, entry_resources
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"})  # R4 HTTPVerb
@@ -18,6 +19,7 @@ _CONDITIONS = {
     "ifNoneMatch": "if-none-match",
     "ifModifiedSince": "if-modified-since",
 }
+_NOT_OF_ENTRIES = frozenset({*_CONDITIONS.values(), "range", "if-range"})
 _REASONS = {
     200: "OK",
     201: "Created",
@@ -103,16 +105,17 @@ def _entry(number: int, entry: Json, content: ResourceText | None, base: str) ->
 
 def received_for(entry: Entry, received: Received) -> Received:
     """An entry as a request, its content aside; authorization, purpose and trace are those of the Bundle's."""
-    headers = {k: v for k, v in received.headers.items() if k not in _CONDITIONS.values()}
+    headers = {k: v for k, v in received.headers.items() if k not in _NOT_OF_ENTRIES}
     prefer = headers.get("prefer", "")
     if "return=" not in prefer:  # what was sent is not sent back, unless asked for
         headers["prefer"] = f"{prefer},return=minimal"
+    pairs = parse_qsl(entry.query, keep_blank_values=True)
     return replace(
         received,
         method="GET" if entry.method == "HEAD" else entry.method,
         target=entry.path,
-        query=tuple(parse_qsl(entry.query, keep_blank_values=True)),
-        headers={**headers, **entry.conditions, "content-type": "application/fhir+json"},
+        query=tuple(p for p in pairs if p[0] != "_format"),  # what stands in a Bundle is a resource
+        headers={**headers, **entry.conditions, "content-type": JSON, "accept": JSON},
         body=b"",
     )
 

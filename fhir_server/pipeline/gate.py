@@ -11,8 +11,9 @@ from dataclasses import replace
 import orjson
 
 from consent_engine import AccessRequest, Basis, Decision, Kind, Verdict
-from fhir_server.errors import NotFoundError, ScopeError
+from fhir_server.errors import KeyDestroyedError, NotFoundError, ScopeError
 from fhir_server.forms import Asked, InScope, Json, Located, Record
+from fhir_server.ownership import context_of
 from fhir_server.pipeline.actors import Organizations, access_request
 from fhir_server.pipeline.consent import consent, verdict_of
 from fhir_server.pipeline.policies import Policies
@@ -21,6 +22,7 @@ from fhir_server.search.match import Matcher
 from fhir_server.search.query import parse_criteria
 from fhir_server.search.values import Searchable
 from fhir_server.store.protocol import SealedVersion
+from fhir_server.vault.documents import split
 from fhir_server.vault.vault import Reader
 from smart_auth.scopes import Scope
 
@@ -66,9 +68,35 @@ class ConsentGate:
         admitted = []
         for version, verdicts in zip(consented.versions, consented.verdicts, strict=True):
             record = await self._open(version, verdicts)
-            if record is not None and self._in_reach(record, located.covering):
+            if record is None or not self._in_reach(record, located.covering):
+                continue
+            if version.type_ != "Binary" or await self._admits_context(record, located):
                 admitted.append(record)
         return tuple(admitted)
+
+    async def _admits_context(self, record: Record, located: Located) -> bool:
+        """Whether consent permits the resource that a Binary names as its security context (R4 binary.html, 3.4.2).
+
+        It stands for the Binary: whoever may not see it may not see the Binary either; nobody, if it is erased.
+        """
+        type_, id_ = context_of(record.value, self._base)
+        if not type_ or type_ == "Patient":  # a patient's own consent has been asked
+            return True
+        version = await self._reader.find(type_, id_)
+        if version is not None and version.deleted:
+            older = await self._reader.history(version.rid)
+            version = next((v for v in older if not v.deleted), None)
+        if version is None:
+            return True
+        request = await self._request(located.action)
+        behind = replace(located, versions=(version,), former=())
+        found = await consent(behind, request, self._policies, self._reader, self._administrative)
+        try:
+            return bool(found.versions) and bool(
+                await self._open(found.versions[0], found.verdicts[0])
+            )
+        except KeyDestroyedError:
+            return False
 
     async def require_write(
         self, in_scope: InScope, content: Json, patients: Sequence[str], action: str
@@ -107,7 +135,9 @@ class ConsentGate:
         return self._requests[action]
 
     async def _open(self, version: SealedVersion, verdicts: tuple[Verdict, ...]) -> Record | None:
-        text = await self._reader.open(version)
+        text, document = await self._reader.open(version), None
+        if version.type_ == "Binary":
+            text, document = split(text)
         value = orjson.loads(text) if text else {}
         decisions = []
         for verdict in verdicts:
@@ -118,7 +148,7 @@ class ConsentGate:
         if version.type_ == "AuditEvent" and not self._may_read_log(decisions):
             return None
         patients = await self._reader.patients(version)
-        return Record(version, text, value, tuple(decisions), patients)
+        return Record(version, text, value, tuple(decisions), patients, document=document)
 
     def _may_read_log(self, decisions: Sequence[Decision]) -> bool:
         """Whether the requester may see an AuditEvent that consent permits.

@@ -15,6 +15,7 @@ from fhir_server.errors import (
     IntegrityError,
     KeyProviderUnavailableError,
     MethodNotAllowedError,
+    RangeError,
     WrongKeyError,
 )
 from fhir_server.forms import Asked, Pairs, Record, Recorded, Released
@@ -43,7 +44,8 @@ async def record(
     asked = released.in_scope.asked
     drafts = await events_of(released, writer, tools) if events is None else events
     numbers = await _append(drafts, writer, tools)
-    return Recorded(released.status, released.body, _traced(asked, released.headers), numbers)
+    headers = _traced(asked, released.headers)
+    return Recorded(released.status, released.body, headers, numbers, released.stream)
 
 
 async def record_refusal(asked: Asked, error: FhirError, writer: Writer, tools: Tools) -> Recorded:
@@ -67,6 +69,8 @@ async def record_refusal(asked: Asked, error: FhirError, writer: Writer, tools: 
 def _refusal_headers(error: FhirError) -> Pairs:
     if isinstance(error, MethodNotAllowedError) and error.allow:
         return (("Allow", ", ".join(error.allow)),)
+    if isinstance(error, RangeError):
+        return (("Content-Range", f"bytes */{error.size}"),)
     if error.status == 401:
         return (("WWW-Authenticate", 'Bearer realm="fhir", error="invalid_token"'),)
     return ()

@@ -9,9 +9,10 @@ from email.utils import formatdate
 from hashlib import sha256
 
 from fhir_server.errors import Issue
-from fhir_server.forms import Opened, Pairs, Record, Released
+from fhir_server.forms import Opened, Pairs, Record, Released, Stream
 from fhir_server.interactions.outcome import outcome
-from fhir_server.pipeline.view import View, content_of, parameters_of, view_of
+from fhir_server.pipeline.ranges import wanted
+from fhir_server.pipeline.view import Content, View, content_of, parameters_of, view_of
 from fhir_server.resource_text import instant
 
 _GRADE = "http://hl7.org/fhir/StructureDefinition/match-grade"
@@ -23,7 +24,7 @@ def redact(opened: Opened, base: str) -> Released:
     records = opened.records
     match opened.shape:
         case "resource":
-            body, headers = _resource(opened, base)
+            return _resource(opened, base)
         case "empty":
             return _empty(opened, base)
         case "document" if opened.in_scope.asked.interaction.code == "capabilities":
@@ -64,20 +65,44 @@ def _is_write(opened: Opened) -> bool:
     return opened.in_scope.asked.interaction.code in _WRITES
 
 
-def _resource(opened: Opened, base: str) -> tuple[bytes, Pairs]:
-    """A resource, or the content of a Binary: never shown in the caller's window as if it were a page of ours."""
-    record = opened.records[0]
+def _resource(opened: Opened, base: str) -> Released:
+    """A resource, or the content of a Binary."""
+    record, asked = opened.records[0], opened.in_scope.asked
+    content = content_of(asked.received, asked.interaction, record)
+    if content is not None:
+        return _content(opened, content, base)
     headers = _version_headers(record, base, located=_is_write(opened))
-    asked = opened.in_scope.asked
-    content = content_of(asked.received, asked.interaction, record.value)
-    if content is None:
-        return _single(opened), headers
-    own = (
-        ("Content-Type", content[1]),
+    return Released(opened.in_scope, opened.status, _single(opened), headers, opened.records)
+
+
+def _content(opened: Opened, content: Content, base: str) -> Released:
+    """All of it, or a part (RFC 9110, 14): never shown in the caller's window as if it were a page of ours.
+
+    Its bytes never change, so the tag of the version is a strong one here.
+    """
+    record = opened.records[0]
+    (_, weak), modified = _version_headers(record, base, located=False)
+    tag = weak.removeprefix("W/")
+    part = wanted(opened.in_scope.asked.received.headers, content.size, tag)
+    start, stop = part or (0, content.size)
+    headers: Pairs = (
+        ("ETag", tag),
+        modified,
+        ("Accept-Ranges", "bytes"),
+        ("Vary", "Accept"),
+        ("Content-Type", content.media_type),
         ("Content-Disposition", "attachment"),
         ("Content-Security-Policy", "sandbox; default-src 'none'"),
     )
-    return content[0], (*headers, *own)
+    if part:
+        headers = (*headers, ("Content-Range", f"bytes {start}-{stop - 1}/{content.size}"))
+    status = 206 if part else opened.status
+    in_scope, document = opened.in_scope, content.document
+    body = content.inline[start:stop]
+    if document is None or not content.size:
+        return Released(in_scope, status, body, headers, opened.records)
+    stream = Stream(in_scope, record.version.row, document, start, stop)
+    return Released(in_scope, status, b"", headers, opened.records, stream=stream)
 
 
 def _view(opened: Opened) -> View:

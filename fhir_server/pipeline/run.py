@@ -6,8 +6,8 @@ of work for condition, consent, data and audit.  A refusal at any stage gets an 
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field, replace
 
 from fhir_server.errors import (
     DatabaseLostError,
@@ -22,12 +22,13 @@ from fhir_server.errors import (
 )
 from fhir_server.forms import Asked, InScope, Opened, Received, Recorded, Requester
 from fhir_server.interactions import (
+    binary,
     capabilities,
     delete,
     history,
     patch,
-    read,
     search,
+    upload,
     write,
 )
 from fhir_server.interactions.desk import Desk, Tools
@@ -39,6 +40,7 @@ from fhir_server.pipeline.authorise import authorise
 from fhir_server.pipeline.bundles import Entry, entries_of, received_for, response
 from fhir_server.pipeline.gate import ConsentGate
 from fhir_server.pipeline.policies import Policies
+from fhir_server.pipeline.pour import pour
 from fhir_server.pipeline.record import events_of, record, record_refusal
 from fhir_server.pipeline.redact import redact
 from fhir_server.pipeline.transaction import run_transaction
@@ -47,17 +49,19 @@ from fhir_server.search.custom import SEARCH_PARAMETER
 from fhir_server.vault.vault import Reader, Vault, Writer
 from smart_auth.server import SmartServer
 
+_BROKEN = "a stored record is not what was sealed; the operator has been told"
 _LOG = logging.getLogger("consentry")
 _AT_ONCE = 32
 _OPEN_TARGETS = frozenset({"metadata"})
 
+Parts = AsyncIterator[tuple[bytes, int]]
 Perform = Callable[[InScope, Desk], Awaitable[Opened]]
 Write = Callable[
     [InScope, Desk, str], Awaitable[Opened]
 ]  # with the id that a transaction has found or given out
 _READS: dict[str, Perform] = {
-    "read": read.read,
-    "vread": read.vread,
+    "read": binary.read,
+    "vread": binary.vread,
     "history-instance": history.history,
     "history-type": history.history,
     "history-system": history.history,
@@ -84,11 +88,17 @@ class Pipeline:
     tools: Tools
     organizations: Organizations = field(default_factory=Organizations)
 
-    async def answer(self, received: Received, content: ResourceText | None = None) -> Recorded:
+    async def answer(
+        self,
+        received: Received,
+        content: ResourceText | None = None,
+        parts: Parts | None = None,
+    ) -> Recorded:
         """Answer one request; what comes back is on record.
 
         Args:
             content: Its body, where that was read before (an entry of a batch).
+            parts: A large document that is still to be received, each part with its time (ms since 1970 UTC).
 
         Raises:
             StoreFullError: Not even the refusal could be recorded: there is no answer but 507.
@@ -100,7 +110,8 @@ class Pipeline:
             if received.target not in _OPEN_TARGETS:
                 requester = await authenticate(received, self.smart)
             asked = ask(received, requester, self.tools.definitions.resource_types, content)
-            return await self._perform(authorise(asked, self.tools.custodian))
+            in_scope = authorise(asked, self.tools.custodian)
+            return await (self._receive(in_scope, parts) if parts else self._perform(in_scope))
         except FhirError as error:
             return await self.refuse(asked or unasked(received, requester), error)
         except StoreFullError:
@@ -121,8 +132,7 @@ class Pipeline:
             _LOG.error(
                 "integrity", extra={"request": received.request_id, "kind": type(error).__name__}
             )
-            broken = FhirError("a stored record is not what was sealed; the operator has been told")
-            return await self.refuse(asked or unasked(received, requester), broken)
+            return await self.refuse(asked or unasked(received, requester), FhirError(_BROKEN))
         except Exception:  # noqa: BLE001  whatever broke, there is no answer without an audit record
             _LOG.exception("failed", extra={"request": received.request_id})
             failed = FhirError("the server failed at this request; the operator has been told")
@@ -132,6 +142,22 @@ class Pipeline:
         """Record a refusal and answer it."""
         async with self.vault.writing() as writer:
             return await record_refusal(asked, error, writer, self.tools)
+
+    async def pour(self, recorded: Recorded) -> tuple[Recorded, AsyncIterator[bytes] | None]:
+        """An answer, and the bytes that go out instead of its body; a refusal, if they are damaged at their beginning."""
+        stream = recorded.stream
+        if stream is None:
+            return recorded, None
+
+        async def broken() -> Recorded:
+            request = stream.in_scope.asked.received.request_id
+            _LOG.error("integrity", extra={"request": request, "kind": "document"})
+            return await self.refuse(stream.in_scope.asked, FhirError(_BROKEN))
+
+        try:
+            return recorded, await pour(stream, self.tools.documents, broken)
+        except IntegrityError:
+            return await broken(), None
 
     async def refuse_unread(self, received: Received, error: FhirError) -> Recorded:
         """Refuse a request whose body was not read (it is too large)."""
@@ -157,6 +183,20 @@ class Pipeline:
             events = await events_of(released, reader, self.tools)
         async with self.vault.writing() as writer:
             return await record(released, writer, self.tools, events)
+
+    async def _receive(self, in_scope: InScope, parts: Parts) -> Recorded:
+        """Receive a large document, for whoever may write it now, and write it if that is so still."""
+        documents, interaction = self.tools.documents, in_scope.asked.interaction
+        async with self.vault.reading() as reader:
+            id_ = await upload.require_upload(in_scope, self._desk(in_scope, reader, None))
+        row = self.vault.blind.row(interaction.type_, id_)
+        document = await upload.receive(documents, row, parts)
+        try:
+            async with self.vault.writing() as writer:
+                desk = replace(self._desk(in_scope, writer, writer), document=document)
+                return await self._entry(in_scope, desk, id_)
+        finally:
+            await documents.drop(document)  # unless the unit has made it a record's
 
     async def _committed(self, writer: Writer, recorded: Recorded) -> Recorded:
         """What is to happen once a unit is durable and before its answer goes out."""

@@ -63,7 +63,7 @@ async def run_transaction(
     for entry in entries:
         await _for_entry(entry, run.identify(entry))
     answers: dict[int, Recorded] = {}
-    for entry in sorted(entries, key=lambda e: _ORDER[e.method]):
+    for entry in sorted(entries, key=_order):
         answers[entry.number] = await _for_entry(entry, run.entry(entry))
         await asyncio.sleep(0)  # let others in: reads go on while a large Bundle is written
     opened = response(
@@ -161,6 +161,12 @@ class _Transaction:
             for reference, content in waiting.items()
             if matcher.matches({**content.value, "id": reference.partition("/")[2]})
         ]
+
+
+def _order(entry: Entry) -> tuple[int, bool]:
+    """Binaries are written before what may name them by url, which is looked at then (``attachments.py``)."""
+    first = entry.type_ == "Binary" and entry.method in ("POST", "PUT")
+    return (_ORDER["POST"] if first else _ORDER[entry.method]), not first
 
 
 def _is_local(reference: str) -> bool:

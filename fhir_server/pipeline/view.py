@@ -7,11 +7,12 @@ Also which resource is wanted as what it holds: a Binary, if its own media type 
 import base64
 import binascii
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fhir_server.errors import InvalidParameterError
-from fhir_server.forms import Interaction, Json, Pairs, Received, Record
+from fhir_server.forms import Interaction, Pairs, Received, Record
 from fhir_server.media import form_of
+from fhir_server.vault.documents import Document
 from profiles.definitions import r4
 from profiles.subset import elements, summary
 
@@ -72,18 +73,38 @@ def parameters_of(received: Received, interaction: Interaction) -> Pairs:
     return interaction.query or received.query
 
 
-def content_of(
-    received: Received, interaction: Interaction, value: Json
-) -> tuple[bytes, str] | None:
-    """What a Binary holds, and its media type; None where the resource itself is wanted, or nothing is held."""
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a Binary holds.
+
+    Attributes:
+        inline: The bytes, if they stand in the resource; else they are in ``document``.
+    """
+
+    media_type: str
+    inline: bytes = field(repr=False)
+    document: Document | None
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return len(self.inline) if self.document is None else self.document.size
+
+
+def content_of(received: Received, interaction: Interaction, record: Record) -> Content | None:
+    """What a Binary holds; None where the resource itself is wanted, or nothing is held."""
     if interaction.type_ != "Binary" or interaction.code not in ("read", "vread"):
         return None
-    data, kind = value.get("data"), value.get("contentType")
-    if form_of(received.headers, received.query).is_fhir or not isinstance(data, str):
+    if not form_of(received.headers, received.query).is_content:
+        return None
+    data, kind = record.value.get("data"), record.value.get("contentType")
+    named = isinstance(kind, str) and _MEDIA_TYPE.fullmatch(kind)
+    media_type = str(kind) if named else "application/octet-stream"
+    if record.document is not None:
+        return Content(media_type, b"", record.document)
+    if not isinstance(data, str):
         return None
     try:
-        content = base64.b64decode(data)
+        return Content(media_type, base64.b64decode(data), None)
     except binascii.Error:
         return None
-    named = isinstance(kind, str) and _MEDIA_TYPE.fullmatch(kind)
-    return content, str(kind) if named else "application/octet-stream"

@@ -4,8 +4,14 @@ import zlib
 from collections.abc import AsyncIterator
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
-from fhir_server.errors import MalformedError, TooLargeError, UnsupportedMediaTypeError
+from fhir_server.errors import (
+    BadRequestError,
+    MalformedError,
+    TooLargeError,
+    UnsupportedMediaTypeError,
+)
 
 _GZIP = 16 + zlib.MAX_WBITS
 _WITHOUT = frozenset({"GET", "HEAD"})
@@ -21,6 +27,16 @@ async def read_body(request: Request, limit: int) -> bytes:
     """
     if request.method in _WITHOUT:
         return b""
+    return b"".join([part async for part in body_parts(request, limit)])
+
+
+async def body_parts(request: Request, limit: int) -> AsyncIterator[bytes]:
+    """The same, part by part.
+
+    Raises:
+        TooLargeError: As ``read_body``, and its other errors; the parts before it were given.
+        BadRequestError: The caller went away.
+    """
     declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
@@ -31,13 +47,15 @@ async def read_body(request: Request, limit: int) -> bytes:
         parts = _unpacked(request.stream(), limit)
     else:
         raise UnsupportedMediaTypeError("send the body as it is, or packed as gzip")
-    chunks, size = [], 0
-    async for chunk in parts:
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
-        chunks.append(chunk)
-    return b"".join(chunks)
+    size = 0
+    try:
+        async for part in parts:
+            size += len(part)
+            if size > limit:
+                raise _too_large(limit)
+            yield part
+    except ClientDisconnect as error:
+        raise BadRequestError("the body ended early") from error
 
 
 async def _unpacked(packed: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:

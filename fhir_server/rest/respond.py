@@ -1,8 +1,9 @@
 """The answer: what is on record goes out, and nothing else.  ``respond`` accepts only a ``Recorded``."""
 
+from collections.abc import AsyncIterator
 from functools import lru_cache
 
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from fhir_server.forms import Recorded
 from fhir_server.media import JSON, XML, Form
@@ -28,9 +29,20 @@ _LOST = (
 )
 
 
-def respond(recorded: Recorded, method: str, form: Form) -> Response:
-    """The HTTP answer to a recorded request, in the form that was asked for."""
+def respond(
+    recorded: Recorded, method: str, form: Form, parts: AsyncIterator[bytes] | None = None
+) -> Response:
+    """The HTTP answer to a recorded request, in the form that was asked for.
+
+    Args:
+        parts: The bytes of its stream; not needed for HEAD.
+    """
     headers = {**_HEADERS, **dict(recorded.headers)}
+    if recorded.stream is not None:
+        headers["Content-Length"] = str(recorded.stream.stop - recorded.stream.start)
+        if method == "HEAD" or parts is None:
+            return Response(b"", recorded.status, headers, headers["Content-Type"])
+        return StreamingResponse(parts, recorded.status, headers)
     if not recorded.body:
         return Response(b"", recorded.status, headers)
     if "Content-Type" in headers:  # the content of a Binary, as it is

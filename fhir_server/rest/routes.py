@@ -1,8 +1,9 @@
 """FHIR over HTTP: a request becomes a ``Received``, a ``Recorded`` becomes the answer.  Nothing is decided here."""
 
+import asyncio
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import datetime
 from urllib.parse import parse_qsl
@@ -11,14 +12,16 @@ from fastapi import Request, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fhir_server.errors import FhirError, StoreFullError, StoreLostError
+from fhir_server.errors import BadRequestError, FhirError, StoreFullError, StoreLostError
 from fhir_server.forms import Received, Recorded
-from fhir_server.media import form_of
+from fhir_server.media import FORM, JSON_TYPES, XML_TYPES, form_of, media_type
 from fhir_server.pipeline.run import Pipeline
-from fhir_server.rest.bodies import read_body
+from fhir_server.rest.bodies import body_parts, read_body
 from fhir_server.rest.respond import respond, without_record
 
 _TRACE_LENGTH = 64
+_AT_ONCE = 1024 * 1024  # bytes of a Binary that are kept inside the resource
+_SILENCE = 60.0  # seconds
 _FHIR = re.compile(r"/fhir(?:/(?!\.well-known/)|$)")
 
 
@@ -31,11 +34,13 @@ class FhirRoutes:
         clock: Callable[[], datetime],
         max_body_bytes: int,
         max_bundle_bytes: int,
+        max_binary_bytes: int,
     ) -> None:
         self._pipeline = pipeline
         self._clock = clock
         self._max_body_bytes = max_body_bytes
         self._max_bundle_bytes = max_bundle_bytes
+        self._max_binary_bytes = max_binary_bytes
         self.routes = [Route("/fhir", self), Route("/fhir/{target:path}", self)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,11 +71,16 @@ class FhirRoutes:
         pipeline = self._pipeline()
         form = form_of(received.headers, received.query)
         try:
-            return respond(await self._answered(request, received, pipeline), request.method, form)
+            recorded, parts = await self._answered(request, received, pipeline), None
+            if recorded.stream is not None and request.method != "HEAD":
+                recorded, parts = await pipeline.pour(recorded)
+            return respond(recorded, request.method, form, parts)
         except (StoreFullError, StoreLostError) as error:
             return without_record(full=isinstance(error, StoreFullError))
 
     async def _answered(self, request: Request, received: Received, pipeline: Pipeline) -> Recorded:
+        if _is_large(received):
+            return await pipeline.answer(received, parts=self._parts(request))
         limit = self._max_body_bytes if received.target else self._max_bundle_bytes
         try:
             body = await read_body(request, limit)
@@ -78,11 +88,26 @@ class FhirRoutes:
             return await pipeline.refuse_unread(received, error)
         return await pipeline.answer(replace(received, body=body) if body else received)
 
+    async def _parts(self, request: Request) -> AsyncIterator[tuple[bytes, int]]:
+        """A large document as it comes in; a caller that sends nothing for a minute has gone away."""
+        parts = body_parts(request, self._max_binary_bytes)
+        while True:
+            try:
+                async with asyncio.timeout(_SILENCE):
+                    part = await anext(parts, None)
+            except TimeoutError as error:
+                raise BadRequestError("nothing of the body came for a minute") from error
+            if part is None:
+                return
+            yield part, int(self._clock().timestamp() * 1000)
+
     def _received(self, request: Request, target: str) -> Received:
         now = self._clock()
         headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.raw
         }
+        if request.method == "HEAD":
+            headers.pop("range", None)  # of GET only (RFC 9110, 14.2)
         return Received(
             method="GET" if request.method == "HEAD" else request.method,
             target=target,
@@ -94,6 +119,19 @@ class FhirRoutes:
             request_id=_trace(headers.get("x-request-id", "")),
             address=request.client.host if request.client else "",
         )
+
+
+def _is_large(received: Received) -> bool:
+    """Whether the body is what a Binary is to hold, and so long (or of a length so unknown) that it is not read at once."""
+    type_, _, id_ = received.target.partition("/")
+    if type_ != "Binary" or received.method not in ("POST", "PUT") or "/" in id_:
+        return False
+    kind = media_type(received.headers.get("content-type", ""))
+    if kind in JSON_TYPES | XML_TYPES | {FORM} or id_.startswith(("_", "$")):
+        return False
+    length = received.headers.get("content-length", "")
+    packed = "content-encoding" in received.headers
+    return packed or not length.isdigit() or int(length) > _AT_ONCE
 
 
 def _trace(given: str) -> str:

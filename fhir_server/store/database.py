@@ -94,6 +94,54 @@ class ReindexJournal(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Extent:
+    """A document as the store has it.
+
+    Attributes:
+        rid: The record that it was attached to; None while it is staged.
+        chunks: How many there are.
+    """
+
+    document: bytes
+    rid: int | None
+    chunks: int
+
+
+class ChunkItems(Protocol):
+    """The sealed chunks of large documents (``vault/documents.py``).
+
+    A document is staged until the unit of work that writes its record attaches it (``Unit.attach``); it is nobody's then,
+    and forgotten when nothing came for some time.  What was attached is never changed.  ``document`` is 16 random bytes.
+    """
+
+    async def add(self, document: bytes, first: int, sealed: Sequence[bytes], touched: int) -> None:
+        """Stage chunks ``first``, ``first + 1`` ... (64 KiB each, or a little more), durable when it returns.
+
+        Writers beside it do not wait for longer than this call takes.  ``touched`` is now, milliseconds since 1970 UTC.
+
+        Raises:
+            StoreFullError: The disk is full; none of them was kept.
+        """
+        ...
+
+    async def read(self, document: bytes, first: int, count: int) -> Sequence[bytes]:
+        """Chunks ``first`` to ``first + count - 1``, fewer if there are fewer."""
+        ...
+
+    async def drop(self, document: bytes) -> None:
+        """Forget a document that is staged; nothing happens if it is attached, or not there."""
+        ...
+
+    async def sweep(self, before: int) -> int:
+        """Forget, in small units, all that is staged and was not touched since ``before``; give how many documents."""
+        ...
+
+    async def extents(self, after: bytes, limit: int) -> Sequence[Extent]:
+        """The documents behind ``after`` in the order of their names: for ``consentry check``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Database:
     """The parts of one database, open.
 
@@ -108,6 +156,7 @@ class Database:
     leaves: LeafSource
     anchors: Anchors
     reindex: ReindexJournal
+    chunks: ChunkItems
     fresh: bool
     indexed_events: int
 

@@ -3,6 +3,7 @@
 from fhir_server.errors import ConsentryError, SettingsError
 from fhir_server.store.database import Database
 from fhir_server.store.mongo import Mongo
+from fhir_server.store.mongo_chunks import CHUNK_INDEXES, MongoChunkItems
 from fhir_server.store.mongo_documents import INDEXES, META
 from fhir_server.store.mongo_items import (
     ITEM_INDEXES,
@@ -41,7 +42,7 @@ async def open_mongo(url: str, *, create: bool = True) -> Database:
 
 
 async def _opened(mongo: Mongo) -> Database:
-    for collection, indexes in {**INDEXES, **ITEM_INDEXES}.items():
+    for collection, indexes in {**INDEXES, **ITEM_INDEXES, **CHUNK_INDEXES}.items():
         await mongo.index(collection, indexes)
     turn = Turn(mongo)
     await turn.prepare()
@@ -53,6 +54,7 @@ async def _opened(mongo: Mongo) -> Database:
         leaves=MongoLeaves(mongo),
         anchors=MongoJournal(mongo),
         reindex=MongoReindexJournal(mongo),
+        chunks=MongoChunkItems(mongo),
         fresh=await mongo.one(SECRET, {}) is None,
         indexed_events=(await turn.numbers()).n,
     )

@@ -13,6 +13,7 @@ from fhir_server.store.mongo import (
     ReplaceOne,
     UpdateOne,
 )
+from fhir_server.store.mongo_chunks import ATTACHED, DOCUMENT
 from fhir_server.store.mongo_documents import (
     AUDIT,
     PART,
@@ -81,6 +82,10 @@ class MongoShelf:
         for each in await self._found(VERSION, where):
             row = numbered(rows[each["rid"]], each["version"])
             operations += _buried(VERSION, each, {"_id": row})
+        for each in await self._found(ATTACHED, where):
+            operations.append((ATTACHED, DeleteOne({"_id": each["_id"]})))
+            touched = {"$set": {"touched": 0}}
+            operations.append((DOCUMENT, UpdateOne({"_id": each["_id"]}, touched)))
         for rid in rids:
             operations.append((AUDIT, UpdateOne({"_id": rid}, {"$set": {"opening": b""}})))
         self._write(operations)

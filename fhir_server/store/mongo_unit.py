@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fhir_server.store.mongo import Document, DuplicateError, Query
+from fhir_server.store.mongo import Document, DuplicateError, InsertOne, Query
+from fhir_server.store.mongo_chunks import ATTACHED, require_staged
 from fhir_server.store.mongo_documents import KEY, RECORD
 from fhir_server.store.mongo_keys import MongoKeys, MongoNotes, wrapped_key
 from fhir_server.store.mongo_records import MongoSnapshot
@@ -85,6 +86,12 @@ class MongoUnit(MongoSnapshot):
     async def index(self, type_: str, rid: int, tokens: Sequence[bytes]) -> None:
         """See ``Unit.index``."""
         self._units.pending.index(type_, rid, tokens)
+
+    async def attach(self, document: bytes, rid: int, chunks: int) -> None:
+        """See ``Unit.attach``."""
+        await require_staged(self._units.mongo, document, chunks)
+        attached = InsertOne({"_id": document, "rid": rid})
+        self._units.pending.other([(ATTACHED, attached)])
 
     async def _current(self, row: bytes) -> Document | None:
         """The record as this batch has made it, or as it is in the database; that is asked once in a unit."""

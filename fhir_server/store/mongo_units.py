@@ -25,7 +25,7 @@ class MongoUnits:
     """The units of this process."""
 
     def __init__(self, mongo: Mongo, turn: Turn) -> None:
-        self._mongo = mongo
+        self.mongo = mongo
         self._turn = turn
         self._order = asyncio.Lock()  # first come, first served, also for commits
         self._queued = 0
@@ -96,7 +96,7 @@ class MongoUnits:
         if self._turn.held:
             return
         if self._session is None:
-            self._session = await self._mongo.session()
+            self._session = await self.mongo.session()
         taking = asyncio.ensure_future(self._turn.take(self._session))
         try:
             counters = await asyncio.shield(taking)

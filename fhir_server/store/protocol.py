@@ -142,6 +142,14 @@ class Unit(Snapshot, Protocol):
         """Add tokens of a record again, after a crash has lost those that waited."""
         ...
 
+    async def attach(self, document: bytes, rid: int, chunks: int) -> None:
+        """Make a staged document (``store.database.ChunkItems``) a record's.
+
+        Raises:
+            LostDocumentError: It was swept, or is not whole.
+        """
+        ...
+
 
 class Store(Protocol):
     """A sealed store."""

@@ -124,7 +124,10 @@ class Shelf(Protocol):
         ...
 
     async def bury(self, rids: Sequence[int]) -> None:
-        """Leave tombstones that no id leads to: no seal, no patients, no opening; type, times, key id and leaf stay."""
+        """Leave tombstones that no id leads to: no seal, no patients, no opening; type, times, key id and leaf stay.
+
+        Their large documents are staged again, untouched since 1970: the next sweep forgets them (``ChunkItems``).
+        """
         ...
 
     async def unindex(self, type_: str, postings: Mapping[bytes, Sequence[int]]) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from fhir_server.store.database import Database
 from fhir_server.store.sqlite import SqliteStore
+from fhir_server.store.sqlite_chunks import SqliteChunkItems
 from fhir_server.store.sqlite_grants import SqliteGrantItems
 from fhir_server.store.sqlite_log import SqliteJournal, SqliteLeaves
 from fhir_server.store.sqlite_reindex import SqliteReindexJournal
@@ -24,6 +25,7 @@ def open_sqlite(path: Path) -> Database:
         leaves=SqliteLeaves(store),
         anchors=SqliteJournal(store),
         reindex=SqliteReindexJournal(store),
+        chunks=SqliteChunkItems(store),
         fresh=store.fresh,
         indexed_events=store.indexed_events,
     )

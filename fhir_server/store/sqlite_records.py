@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fhir_server.errors import LostDocumentError
 from fhir_server.store.protocol import AuditRow, Changes, SealedVersion, Selection, WrappedKey
 from fhir_server.store.sqlite_keys import KEYS, SqliteKeys, SqliteNotes, wrapped_key
 from fhir_server.store.sqlite_shelf import COLUMNS, SqliteShelf, version_of
@@ -183,6 +184,14 @@ class SqliteUnit(SqliteSnapshot):
     async def index(self, type_: str, rid: int, tokens: Sequence[bytes]) -> None:
         """Add tokens of a record again, after a crash has lost those that waited."""
         self._tokens.extend(type_, rid, tokens)
+
+    async def attach(self, document: bytes, rid: int, chunks: int) -> None:
+        """See ``Unit.attach``."""
+        staged = "SELECT count(*) FROM chunk WHERE document = ?"
+        [(found,)] = self.execute(staged, (document,))
+        update = "UPDATE document SET rid = ? WHERE id = ? AND rid IS NULL RETURNING id"
+        if found != chunks or not self.execute(update, (rid, document)):
+            raise LostDocumentError("what was received is no longer there: send it again")
 
 
 @dataclass(frozen=True, slots=True)

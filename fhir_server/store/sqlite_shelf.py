@@ -68,6 +68,9 @@ class SqliteShelf:
             each,
         )
         self._connection.executemany("UPDATE audit SET opening = x'' WHERE rid = ?", each)
+        self._connection.executemany(
+            "UPDATE document SET rid = NULL, touched = 0 WHERE rid = ?", each
+        )
 
     async def unindex(self, type_: str, postings: Mapping[bytes, Sequence[int]]) -> None:
         """See ``Shelf.unindex``."""

@@ -15,6 +15,7 @@ import orjson
 
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.crypto.seal import DataKey, place
+from fhir_server.crypto.stream import chunks_of
 from fhir_server.errors import KeyDestroyedError, TamperedRecordError
 from fhir_server.store.protocol import (
     AuditRow,
@@ -25,6 +26,7 @@ from fhir_server.store.protocol import (
     Store,
     Unit,
 )
+from fhir_server.vault.documents import Document
 from fhir_server.vault.keyring import Fresh, KeyRing
 
 _TOKEN = 16
@@ -172,6 +174,14 @@ class Writer(Reader):
         version, key, where = await self._put(draft)
         opening = key.seal(k, b"opening|" + where)
         return version, await self._unit.append_audit(version.rid, commitment, opening)
+
+    async def attach(self, document: Document, version: SealedVersion) -> None:
+        """Make a document that was staged one of the record whose version was just written.
+
+        Raises:
+            LostDocumentError: It was swept: nothing of it had come for too long.
+        """
+        await self._unit.attach(document.id, version.rid, chunks_of(document.size))
 
     async def index_events(self, start: int, stop: int, tokens: MakeTokens) -> int:
         """Index AuditEvents ``start`` to ``stop - 1`` anew; return how many there are.  Erased ones stay out."""

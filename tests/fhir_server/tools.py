@@ -16,6 +16,7 @@ from fhir_server.search.tokens import Tokenizer
 from fhir_server.search.values import Searchable
 from fhir_server.settings import Settings
 from fhir_server.store.database import Database
+from fhir_server.vault.documents import Documents
 from fhir_server.vault.vault import Vault
 from profiles.definitions import r4
 
@@ -33,7 +34,8 @@ def development_tools() -> Tools:
     searchable = Searchable(r4())
     tokenizer = Tokenizer(searchable, BlindIndex(bytes(32), "default"))
     parameters = Parameters(None, None, searchable, tokenizer, r4())  # type: ignore[arg-type]
-    return app._tools(Settings(), _NeverAnchored(), parameters, b"c" * 32)  # type: ignore[arg-type]
+    documents = Documents(None, "default")  # type: ignore[arg-type]
+    return app._tools(Settings(), _NeverAnchored(), parameters, documents, b"c" * 32)  # type: ignore[arg-type]
 
 
 def tools_of(vault: Vault, database: Database, base: str, **changed: object) -> Tools:
@@ -46,6 +48,7 @@ def tools_of(vault: Vault, database: Database, base: str, **changed: object) -> 
         "searchable": searchable,
         "tokenizer": tokenizer,
         "parameters": Parameters(vault, database.reindex, searchable, tokenizer, r4()),
+        "documents": Documents(database.chunks, "default"),
         "capability": Statements(searchable, statement).current,
     }
     return replace(development_tools(), **{**own, **changed})  # type: ignore[arg-type]
