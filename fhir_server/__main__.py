@@ -17,7 +17,7 @@ class _Command:
 
 
 def _commands() -> dict[str, _Command]:
-    from fhir_server.commands import decide, demo, keys, load, serve, token, verify
+    from fhir_server.commands import backup, decide, demo, keys, load, restore, serve, token, verify
 
     return {
         "demo": _Command(
@@ -55,6 +55,18 @@ def _commands() -> dict[str, _Command]:
             "consentry decide case.json",
             decide.add_arguments,
             decide.run,
+        ),
+        "backup": _Command(
+            "make a backup of a data folder, beside a running server",
+            "consentry backup --data consentry-data monday.backup",
+            backup.add_arguments,
+            backup.run,
+        ),
+        "restore": _Command(
+            "restore a backup into an empty data folder",
+            "consentry restore --data restored monday.backup",
+            restore.add_arguments,
+            restore.run,
         ),
         "verify": _Command(
             "verify a receipt, or the whole audit log of a data folder",

@@ -4,6 +4,7 @@ ConsentryError
 ├── SettingsError                a setting that the server refuses to start with
 ├── StartError                   the server could not open its house
 ├── LoadError                    a load could not go on
+├── BackupError                  a backup that can not be made or restored
 ├── IntegrityError               stored bytes are not what was sealed: named, audited, never served
 │   ├── TamperedRecordError
 │   └── KeyDestroyedError        the data key is gone: the record is erased
@@ -70,6 +71,10 @@ class StartError(ConsentryError):
 
 class LoadError(ConsentryError):
     """A load could not go on; what was answered is stored, and loading again continues."""
+
+
+class BackupError(ConsentryError):
+    """A backup can not be made or restored; the message says why, and nothing was changed."""
 
 
 class IntegrityError(ConsentryError):

@@ -9,9 +9,11 @@ from urllib.parse import urlsplit
 
 from anchoring.anchorer import Anchorer, Cadence, open_anchorer
 from anchoring.audit import StoredEvent
-from anchoring.chain import Chain
-from anchoring.checkpoint import LogSeeds
-from anchoring.errors import AuditFailure, ChainUnavailableError
+from anchoring.chain import Chain, Head
+from anchoring.checkpoint import LogSeeds, log_id
+from anchoring.errors import AuditFailure, ChainUnavailableError, HistoryError
+from anchoring.journal import decode_anchor
+from anchoring.merkle import Tree, leaf_hash
 from fhir_server.crypto.keys import new_account_key, new_seed
 from fhir_server.errors import (
     KeyDestroyedError,
@@ -27,7 +29,9 @@ from fhir_server.store.protocol import AuditRow, Store
 from fhir_server.vault.vault import Reader
 
 CHAIN_FILE = "chain.sqlite"
+ORIGIN = "log-origin"
 _LOG = logging.getLogger("consentry")
+_LEAVES = 4096  # read at once
 _PAUSE = 1.0  # seconds between two looks at the log
 
 
@@ -53,12 +57,61 @@ async def open_evidence(settings: Settings, database: Database, secrets: Secrets
 async def log_seeds(settings: Settings, secrets: Secrets) -> LogSeeds:
     """The log's name and signing keys; the name is fixed at the first start, whatever the url becomes."""
     host = urlsplit(settings.public_url).hostname or "localhost"
-    origin = await secrets.get("log-origin", lambda: f"{host}/audit/{settings.tenant}".encode())
+    origin = await secrets.get(ORIGIN, lambda: f"{host}/audit/{settings.tenant}".encode())
     return LogSeeds(
         origin.decode(),
         await secrets.get("log-ed25519", new_seed),
         await secrets.get("log-mldsa44", new_seed),
     )
+
+
+async def chain_head(settings: Settings, secrets: Secrets) -> Head:
+    """What the chain holds of this server's log; of an embedded chain that is not there, nothing.
+
+    Raises:
+        ChainUnavailableError: The chain does not answer.
+    """
+    log = log_id((await log_seeds(settings, secrets)).origin)
+    if settings.chain_url:
+        key = await secrets.get("chain-account", new_account_key)
+        chain = await asyncio.to_thread(_open_chain, settings, key)
+        return await asyncio.to_thread(chain.head, log)
+    return await asyncio.to_thread(_embedded_head, settings.data / CHAIN_FILE, log)
+
+
+async def require_past(database: Database, head: Head) -> None:
+    """Refuse a log of which the chain, or its own journal, holds what is not its past.
+
+    Raises:
+        HistoryError: It is shorter than what was anchored, or another.
+    """
+    tree = Tree()
+    while True:
+        new = await database.leaves.commitments(tree.size, tree.size + _LEAVES)
+        tree.extend(map(leaf_hash, new))
+        if len(new) < _LEAVES:
+            break
+    record = await database.anchors.last_anchor()
+    last = decode_anchor(record).made if record else None
+    if last is not None and not head.size:
+        raise HistoryError(f"{last.size} events were anchored, of which the chain knows nothing")
+    for size, root in ((head.size, head.root), *([(last.size, last.root)] if last else [])):
+        if size > tree.size:
+            raise HistoryError(f"the log has {tree.size} events, but {size} were anchored")
+        if size and tree.root(size) != root:
+            raise HistoryError(f"the first {size} events are not those that were anchored")
+
+
+def _embedded_head(file: Path, log: bytes) -> Head:
+    from anchoring.embedded import EmbeddedChain
+
+    if not file.exists():
+        return Head(bytes(20), 0, bytes(32))
+    chain = EmbeddedChain(file, None)
+    try:
+        return chain.head(log)
+    finally:
+        chain.close()
 
 
 async def stored_events(store: Store, reader: Reader, start: int, stop: int) -> list[StoredEvent]:

@@ -10,13 +10,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from anchoring.audit import AuditFinding, StoredEvent, audit_log, read_anchor
-from anchoring.chain import Head
-from anchoring.checkpoint import LogSeeds, log_id
 from anchoring.errors import AuditFailure
 from anchoring.verify import main as verify_receipt
 from fhir_server.app import Archive, open_archive
 from fhir_server.errors import SettingsError
-from fhir_server.evidence import CHAIN_FILE, log_seeds, stored_events
+from fhir_server.evidence import CHAIN_FILE, chain_head, log_seeds, stored_events
 from fhir_server.settings import Settings, read_settings
 
 _CHUNK = 500
@@ -72,28 +70,16 @@ def _audit(settings: Settings, archive: Archive, runner: asyncio.Runner) -> Audi
         read_anchor(record, seeds.public_keys())
         for record in runner.run(archive.database.anchors.all_anchors())
     ]
+    embedded = not settings.chain_url and (settings.data / CHAIN_FILE).exists()
+    head = runner.run(chain_head(settings, archive.own)) if embedded else None
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("verifying", total=None)
         return audit_log(
             _events(archive, runner),
             anchors,
-            _head(settings, seeds),
+            head,
             lambda done: progress.update(task, completed=done),
         )
-
-
-def _head(settings: Settings, seeds: LogSeeds) -> Head | None:
-    """What the embedded chain holds of this log, if it is there."""
-    file = settings.data / CHAIN_FILE
-    if settings.chain_url or not file.exists():
-        return None
-    from anchoring.embedded import EmbeddedChain
-
-    chain = EmbeddedChain(file, None)
-    try:
-        return chain.head(log_id(seeds.origin))
-    finally:
-        chain.close()
 
 
 def _events(archive: Archive, runner: asyncio.Runner) -> Iterator[StoredEvent]:

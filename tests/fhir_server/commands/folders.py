@@ -1,0 +1,37 @@
+"""What the data folders of these tests hold, and short ways to work with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from fhir_server.app import clock, close_house, open_house
+from fhir_server.commands.restore import restore
+from fhir_server.settings import Settings
+from tests.fhir_server.large_documents import pattern
+
+NAME = "Gustafsson-Lindqvist"
+DOCUMENT = pattern(2_000_000)
+QUIET = Console(quiet=True)
+
+
+async def anchor(settings: Settings) -> None:
+    house = await open_house(settings)
+    assert await house.anchorer.run_once(clock()) is not None
+    await close_house(house)
+
+
+def refused(
+    settings: Settings, source: Path, error: type[Exception], match: str | None = None
+) -> None:
+    """Restoring is refused, and the folder is as it was."""
+    before = content(settings.data)
+    with pytest.raises(error, match=match):
+        restore(settings, source, QUIET)
+    assert content(settings.data) == before
+
+
+def content(data: Path) -> object:
+    return {f.name: f.read_bytes() for f in data.iterdir()} if data.exists() else None
