@@ -35,6 +35,7 @@ from fhir_server.interactions.reindex.anew import index_anew
 from fhir_server.interactions.reindex.parameters import Parameters
 from fhir_server.interactions.upload import keep_swept
 from fhir_server.ownership import administrative_types
+from fhir_server.pipeline.heeding import Heeding
 from fhir_server.pipeline.policies import Policies
 from fhir_server.pipeline.run import Pipeline
 from fhir_server.portal.authorization import AuthorizationRoutes
@@ -99,19 +100,21 @@ async def open_house(settings: Settings) -> House:
     )
     searchable = Searchable(r4())
     tokenizer = Tokenizer(searchable, vault.blind)
-    parameters = Parameters(vault, database.reindex, searchable, tokenizer, r4())
+    parameters = Parameters(
+        vault, database.reindex, searchable, tokenizer, r4(), database.news.tell
+    )
     documents = Documents(database.chunks, settings.tenant)
     cursor_key = await own.get("cursors", new_seed)
     tools = _tools(settings, anchorer, parameters, documents, cursor_key)
     await parameters.reload()
     await index_anew(vault, database.reindex, tokenizer, r4().resource_types)
-    await index_rest(vault, tokenizer, database.indexed_events)
+    await index_rest(vault, tokenizer, database.events)
     tools.capability(
         "CapabilityStatement", ""
     )  # compiles every search parameter before anybody asks
-    return House(
-        settings, database, vault, smart, anchorer, Pipeline(vault, smart, Policies(config), tools)
-    )
+    heeding = Heeding(database.news, vault, (smart.recheck, parameters.reload))
+    pipeline = Pipeline(vault, smart, Policies(config), tools, heeding)
+    return House(settings, database, vault, smart, anchorer, pipeline)
 
 
 async def close_house(house: House) -> None:
@@ -186,7 +189,9 @@ async def _open_smart(settings: Settings, archive: Archive) -> SmartServer:
     clients = ClientRegistry.from_mappings(_read_list(settings.clients_file))
     users = UserRegistry.from_mappings(_read_list(settings.users_file))
     grants = SealedGrants(archive.database.grants, await own.get("grants", new_seed), clock)
-    return SmartServer(smart_settings, keys, clients, users, grants, clock)
+    return SmartServer(
+        smart_settings, keys, clients, users, grants, clock, tell=archive.database.news.tell
+    )
 
 
 def _read_list(name: str) -> list[Mapping[str, object]]:

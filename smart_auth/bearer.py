@@ -27,6 +27,7 @@ from smart_auth.settings import SmartSettings
 from smart_auth.tokens import Claims, SigningKeys, numeric_date, verify_access_token
 
 _MOST_REMEMBERED = 10_000
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,11 @@ class BearerAuthenticator:
             self._remember(key, known)
             return caller
         return await self._again(known, now)
+
+    def recheck(self) -> None:
+        """Ask the store about every token again: another process has revoked some."""
+        for known in self._remembered.values():
+            known.rechecked = _LONG_AGO
 
     def person(self, subject: str) -> User | None:
         """Return the user of a ``sub`` claim."""

@@ -3,16 +3,16 @@
 Either one grant with all its tokens, or all that one subject gave to one client up to now: that is
 what a person means who takes an app's access away.
 
-Two places know: this process, asked every time, and the store, asked when a token is seen first
-and then every ``revocation_recheck``.  What this process revokes therefore holds for its very next
-request, what another process revokes within ``revocation_recheck``, and both survive a restart.
+Two places know: this process, asked every time, and the store, asked when a token is seen first,
+then every ``revocation_recheck``, and when another process tells that it has revoked something.
+What any process revokes therefore holds for the very next request, and survives a restart.
 This process forgets a revocation when all access tokens of then have expired; in the store it
 stays as long as a refresh token could live.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -48,8 +48,14 @@ class Revocations:
     """The revoked grants, and the moments up to which pairs of subject and client are revoked."""
 
     def __init__(
-        self, store: GrantStore, refresh_lifetime: timedelta, clock: Callable[[], datetime]
+        self,
+        store: GrantStore,
+        refresh_lifetime: timedelta,
+        clock: Callable[[], datetime],
+        tell: Callable[[], Awaitable[None]],
     ) -> None:
+        """``tell`` makes other processes ask the store again."""
+        self._tell = tell
         self._store = store
         self._keep = refresh_lifetime + _LONGEST_ACCESS
         self._clock = clock
@@ -62,6 +68,7 @@ class Revocations:
         self._grants = _swept(self._grants, now)
         self._grants[grant_id] = now
         await self._store.put(_GRANT, digest(grant_id), b"\x01", now + self._keep)
+        await self._tell()
 
     async def revoke_pair(self, subject: str, client_id: str) -> None:
         """Revoke all that ``subject`` gave to the client up to now; durable when it returns."""
@@ -71,6 +78,7 @@ class Revocations:
         self._pairs[pair] = now
         stored = str(now.timestamp()).encode()
         await self._store.put(_PAIR, digest(pair), stored, now + self._keep)
+        await self._tell()
 
     def require_not_revoked_here(self, standing: Standing) -> None:
         """Return when this process knows of no revocation.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 
 from smart_auth import discovery
@@ -28,6 +28,10 @@ from smart_auth.vault import Vault
 SYSTEM_CLIENT = "consentry-system"
 
 
+async def _nobody_else() -> None:
+    """There is no other server on the store."""
+
+
 class SmartServer:
     """SMART App Launch 2.2 authorization server; see each method for its endpoint."""
 
@@ -41,8 +45,12 @@ class SmartServer:
         clock: Callable[[], datetime],
         patients: PatientDirectory | None = None,
         random_bytes: RandomBytes = secrets.token_bytes,
+        tell: Callable[[], Awaitable[None]] = _nobody_else,
     ) -> None:
         """Put the room together; ``clock`` gives the time in UTC, zone-aware.
+
+        Args:
+            tell: Called when something was revoked: makes other servers on the same store call ``recheck``.
 
         Raises:
             ConfigurationError: A client is registered under the system's own name.
@@ -51,7 +59,7 @@ class SmartServer:
         self._keys = keys
         self._system = _system_client(settings)
         clients = clients.including(self._system)
-        revocations = Revocations(store, settings.refresh_lifetime, clock)
+        revocations = Revocations(store, settings.refresh_lifetime, clock, tell)
         vault = Vault(store, settings, revocations, random_bytes)
         self._issuer = Issuer(settings, keys, random_bytes)
         self._bearer = BearerAuthenticator(settings, keys, clients, users, revocations)
@@ -61,6 +69,10 @@ class SmartServer:
             settings, clients, users, vault, Entrance.of(users), patients or NoPatients(), clock
         )
         self._clients, self._users, self._vault, self._clock = clients, users, vault, clock
+
+    async def recheck(self) -> None:
+        """Ask the store again about tokens that are remembered as good: another server has revoked some."""
+        self._bearer.recheck()
 
     def smart_configuration(self) -> dict[str, object]:
         """Return ``[fhir_base]/.well-known/smart-configuration``."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from anchoring.commitment import commit
 from fhir_server.search.tokens import Tokenizer
+from fhir_server.store.database import EventIndex
 from fhir_server.store.protocol import SealedVersion
 from fhir_server.vault.vault import Draft, Vault, Writer
 
@@ -19,11 +20,13 @@ async def put_with_leaf(
     return await writer.put_audited(draft, k, commit(draft.text.encode(), k))
 
 
-async def index_rest(vault: Vault, tokenizer: Tokenizer, start: int) -> None:
-    """Index the AuditEvents from number ``start`` on: after a crash their tokens may not have reached the index."""
-    while True:
+async def index_rest(vault: Vault, tokenizer: Tokenizer, events: EventIndex) -> None:
+    """Index the AuditEvents whose tokens a process that died may not have brought into the index."""
+    start = await events.adopt()
+    while start is not None:
         async with vault.writing() as writer:
             found = await writer.index_events(start, start + _CHUNK, tokenizer.tokens)
         if found < _CHUNK:
+            await events.adopted()
             return
         start += _CHUNK

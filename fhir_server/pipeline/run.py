@@ -39,6 +39,7 @@ from fhir_server.pipeline.authenticate import authenticate
 from fhir_server.pipeline.authorise import authorise
 from fhir_server.pipeline.bundles import Entry, entries_of, received_for, response
 from fhir_server.pipeline.gate import ConsentGate
+from fhir_server.pipeline.heeding import Heeding
 from fhir_server.pipeline.policies import Policies
 from fhir_server.pipeline.pour import pour
 from fhir_server.pipeline.record import events_of, record, record_refusal
@@ -86,6 +87,7 @@ class Pipeline:
     smart: SmartServer
     policies: Policies
     tools: Tools
+    heeding: Heeding
     organizations: Organizations = field(default_factory=Organizations)
 
     async def answer(
@@ -106,6 +108,7 @@ class Pipeline:
         """
         requester = Requester(None)
         asked: Asked | None = None
+        await self.heeding.heed()
         try:
             if received.target not in _OPEN_TARGETS:
                 requester = await authenticate(received, self.smart)
@@ -140,7 +143,7 @@ class Pipeline:
 
     async def refuse(self, asked: Asked, error: FhirError) -> Recorded:
         """Record a refusal and answer it."""
-        async with self.vault.writing() as writer:
+        async with self.heeding.unit() as writer:
             return await record_refusal(asked, error, writer, self.tools)
 
     async def pour(self, recorded: Recorded) -> tuple[Recorded, AsyncIterator[bytes] | None]:
@@ -168,20 +171,23 @@ class Pipeline:
         if code == "batch":
             return await self._batch(in_scope)
         if code == "transaction":
-            async with self.vault.writing() as writer:
+            await self._complete_log(in_scope)
+            async with self.heeding.unit() as writer:
                 desk = self._desk(in_scope, writer, writer)
                 recorded = await run_transaction(in_scope, desk, self._entry, self._gate)
+                await self._announced(writer)
             return await self._committed(writer, recorded)
         if code in _WRITES or performing.writes(in_scope.asked.interaction):
-            async with self.vault.writing() as writer:
+            async with self.heeding.unit() as writer:
                 recorded = await self._entry(in_scope, self._desk(in_scope, writer, writer))
+                await self._announced(writer)
             return await self._committed(writer, recorded)
         complete = search.names_log(in_scope.asked.interaction)
         async with self.vault.reading(complete=complete) as reader:
             opened = await _READS[code](in_scope, self._desk(in_scope, reader, None))
             released = redact(opened, self.tools.base)
             events = await events_of(released, reader, self.tools)
-        async with self.vault.writing() as writer:
+        async with self.heeding.unit() as writer:
             return await record(released, writer, self.tools, events)
 
     async def _receive(self, in_scope: InScope, parts: Parts) -> Recorded:
@@ -192,17 +198,30 @@ class Pipeline:
         row = self.vault.blind.row(interaction.type_, id_)
         document = await upload.receive(documents, row, parts)
         try:
-            async with self.vault.writing() as writer:
+            async with self.heeding.unit() as writer:
                 desk = replace(self._desk(in_scope, writer, writer), document=document)
                 return await self._entry(in_scope, desk, id_)
         finally:
             await documents.drop(document)  # unless the unit has made it a record's
 
-    async def _committed(self, writer: Writer, recorded: Recorded) -> Recorded:
-        """What is to happen once a unit is durable and before its answer goes out."""
+    async def _announced(self, writer: Writer) -> None:
+        """Before a unit that concerns all processes ends: the next unit of any of them looks what it has changed."""
         if SEARCH_PARAMETER in writer.types:
-            await self.tools.parameters.reload()
+            await self.heeding.tell()
+
+    async def _committed(self, writer: Writer, recorded: Recorded) -> Recorded:
+        """Once such a unit is durable, and before its answer goes out: so does the next request."""
+        if SEARCH_PARAMETER in writer.types:
+            await self.heeding.tell()
+            await self.heeding.heed()
         return recorded
+
+    async def _complete_log(self, in_scope: InScope) -> None:
+        """Entries that search AuditEvents find those of other processes, which write nothing during our unit."""
+        content = in_scope.asked.interaction.content
+        if content is not None and "AuditEvent" in content.text:
+            async with self.vault.reading(complete=True):
+                pass
 
     async def _entry(self, in_scope: InScope, desk: Desk, id_: str = "") -> Recorded:
         """One interaction inside a unit of work: a write, or an entry of a transaction."""
@@ -226,7 +245,7 @@ class Pipeline:
         entries = entries_of(asked.interaction.content, self.tools.base)
         answers = await asyncio.gather(*(run(entry) for entry in entries))
         opened = response(in_scope, "batch-response", entries, answers)
-        async with self.vault.writing() as writer:
+        async with self.heeding.unit() as writer:
             return await record(redact(opened, self.tools.base), writer, self.tools)
 
     def _desk(self, in_scope: InScope, reader: Reader, writer: Writer | None) -> Desk:

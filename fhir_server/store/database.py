@@ -93,6 +93,33 @@ class ReindexJournal(Protocol):
         ...
 
 
+class EventIndex(Protocol):
+    """What a process that died has left undone in the index of AuditEvents."""
+
+    async def adopt(self) -> int | None:
+        """From which audit number on tokens may be missing, or None; this process now answers for them."""
+        ...
+
+    async def adopted(self) -> None:
+        """All of them were given to ``Unit.index`` again."""
+        ...
+
+
+class News(Protocol):
+    """What the processes that share a database tell each other: that there is something to look up again.
+
+    Told of: SearchParameters, revoked tokens, destroyed keys.  Not of records: those are read from the database every time.
+    """
+
+    async def count(self) -> int:
+        """How often something was told; cheap enough to be asked for every request."""
+        ...
+
+    async def tell(self) -> None:
+        """Count one more; whoever asks after this has returned, in whatever process, gets another number than before."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Extent:
     """A document as the store has it.
@@ -147,7 +174,6 @@ class Database:
 
     Attributes:
         fresh: Whether nothing was ever kept in it: only then may keys be made for it.
-        indexed_events: The audit number from which on, at the start, tokens of AuditEvents may be missing.
     """
 
     store: Store
@@ -157,8 +183,9 @@ class Database:
     anchors: Anchors
     reindex: ReindexJournal
     chunks: ChunkItems
+    events: EventIndex
+    news: News
     fresh: bool
-    indexed_events: int
 
     async def close(self) -> None:
         """Finish the open units and let go of the database."""

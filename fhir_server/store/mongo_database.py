@@ -8,9 +8,11 @@ from fhir_server.store.mongo_documents import INDEXES, META
 from fhir_server.store.mongo_items import (
     ITEM_INDEXES,
     SECRET,
+    MongoEventIndex,
     MongoGrantItems,
     MongoJournal,
     MongoLeaves,
+    MongoNews,
     MongoReindexJournal,
     MongoSecretItems,
 )
@@ -56,7 +58,8 @@ async def _opened(mongo: Mongo) -> Database:
         reindex=MongoReindexJournal(mongo),
         chunks=MongoChunkItems(mongo),
         fresh=await mongo.one(SECRET, {}) is None,
-        indexed_events=(await turn.numbers()).n,
+        events=MongoEventIndex(),
+        news=MongoNews(mongo),
     )
 
 

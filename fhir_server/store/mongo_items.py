@@ -25,6 +25,7 @@ GRANT, SECRET, ANCHOR = "grant", "secret", "anchor"
 ITEM_INDEXES = {GRANT: (IndexModel([("forget", ASCENDING)], expireAfterSeconds=0),)}
 _PENDING = "anchor-pending"
 _JOB = "reindex|"
+_NEWS = "news"
 
 
 class MongoGrantItems:
@@ -187,3 +188,30 @@ def _where(kind: str, key: str, now: int) -> Document:
 
 def _sealed(found: Document | None) -> bytes | None:
     return found["sealed"] if found else None
+
+
+class MongoNews:
+    """A ``store.database.News``: a count in ``meta``."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._mongo = mongo
+
+    async def count(self) -> int:
+        """See ``News.count``."""
+        found = await self._mongo.one(META, {"_id": _NEWS})
+        return int(found["count"]) if found else 0
+
+    async def tell(self) -> None:
+        """See ``News.tell``."""
+        await self._mongo.change(META, {"_id": _NEWS}, {"$inc": {"count": 1}}, upsert=True)
+
+
+class MongoEventIndex:
+    """A ``store.database.EventIndex``: tokens are written with their events, so none is ever missing."""
+
+    async def adopt(self) -> int | None:
+        """See ``EventIndex.adopt``."""
+        return None
+
+    async def adopted(self) -> None:
+        """See ``EventIndex.adopted``."""

@@ -11,39 +11,49 @@ import sqlite3
 from contextlib import suppress
 from pathlib import Path
 
-from fhir_server.errors import SettingsError, StoreFullError
+from fhir_server.errors import SettingsError, StoreFullError, TooManyError
+from fhir_server.store.sqlite_connecting import WriteTransaction, connect, is_full
+from fhir_server.store.sqlite_marks import Marks
 from fhir_server.store.sqlite_records import SqliteSnapshot, SqliteUnit
-from fhir_server.store.sqlite_schema import bring_up, require_known
-from fhir_server.store.sqlite_tokens import TokenQueue, indexed_events
+from fhir_server.store.sqlite_schema import bring_up
+from fhir_server.store.sqlite_tokens import TokenQueue
+from fhir_server.store.turns import SqliteNews, WriteTurn, lock_folder
 
 _READERS = 4  # a read holds its connection only while the event loop is with it
 _IDLE = 0.25  # seconds without a request, after which the index catches up
-_PAGE_SIZE = 8192
-_CACHE_KIB = 24 * 1024
+_LOOK = 0.02  # seconds between two looks whether another process waits for our part of the index
+_PATIENCE = 5.0  # seconds to wait for the others' parts
 _COMMITS_BETWEEN = 16  # checkpoints
 _MOST_PAGES = 4000  # of the log: then a commit carries over what is left, and the log begins anew
 
 
 class SqliteStore:
-    """A ``Store`` over one file.  Open it with ``SqliteStore.open``."""
+    """A ``Store`` over one file, which several processes on this machine may have open."""
 
     def __init__(self, path: Path) -> None:
-        self.connection = _connect(path, create=True)
+        self.connection = connect(path, create=True)
+        try:
+            folder = lock_folder(path)
+            self.news = SqliteNews(folder)
+            turn = WriteTurn(folder)
+        except OSError as error:
+            raise SettingsError(f"the database cannot be used: {error}") from error
         bring_up(self.connection)
         self.fresh = self.connection.execute("SELECT 1 FROM secret LIMIT 1").fetchone() is None
+        self._writing = WriteTransaction(self.connection, turn)
         self._turn = (
             asyncio.Lock()
         )  # first come, first served: a commit queues behind the units before it
         self._waiting: list[asyncio.Future[None]] = []
         self._dirty = asyncio.Event()
-        self.indexed_events = indexed_events(self.connection)
-        self._tokens = TokenQueue(self.indexed_events)
+        self._marks = Marks(folder)
+        self._tokens = TokenQueue(self._marks, _events(self.connection))
         self._readers: asyncio.LifoQueue[sqlite3.Connection] = asyncio.LifoQueue()
         for _ in range(_READERS):
-            self._readers.put_nowait(_connect(path, create=False))
+            self._readers.put_nowait(connect(path, create=False))
         self._committer: asyncio.Task[None] | None = None
         self.connection.execute(f"PRAGMA wal_autocheckpoint = {_MOST_PAGES}")
-        self._carrier = _connect(path, create=False)
+        self._carrier = connect(path, create=False)
         self._carrying: asyncio.Task[None] | None = None
         self._commits = 0
 
@@ -57,8 +67,8 @@ class SqliteStore:
 
     async def begin_reading(self, *, complete: bool) -> sqlite3.Connection:
         """A connection with a snapshot; give it back with ``end_reading``."""
-        if complete and self._tokens.behind:
-            await self._catch_up()
+        if complete:
+            await self._complete()
         connection = await self._readers.get()
         try:
             connection.execute("BEGIN")
@@ -79,8 +89,8 @@ class SqliteStore:
             self._committer = asyncio.create_task(self._commit_batches())
         await self._turn.acquire()
         try:
-            if not self.connection.in_transaction:
-                self.connection.execute("BEGIN IMMEDIATE")
+            if not self._writing.open:
+                await self._writing.begin()
             self.connection.execute("SAVEPOINT unit")
         except BaseException:
             self._turn.release()
@@ -112,12 +122,13 @@ class SqliteStore:
 
     def _undo(self, error: BaseException) -> None:
         """Take the unit back; if SQLite already rolled back everything, the whole batch has failed."""
-        if self.connection.in_transaction:
+        if self._writing.open:
             self.connection.execute("ROLLBACK TO unit")
             self.connection.execute("RELEASE unit")
             if not self._waiting:  # nothing to commit: do not keep others from writing
-                self.connection.execute("ROLLBACK")
+                self._writing.roll_back()
         else:
+            self._writing.roll_back()
             self._fail_batch(error)
         if is_full(error):
             raise StoreFullError("the disk is full") from error
@@ -133,22 +144,35 @@ class SqliteStore:
 
     async def _commit_batches(self) -> None:
         while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._dirty.wait(), _IDLE if self._tokens.behind else None)
-            if not self._dirty.is_set():
-                with suppress(sqlite3.Error):  # another process writes: later, then
+            if not await self._has_work():
+                with suppress(sqlite3.Error):  # the disk, or somebody else's program: later, then
                     await self._catch_up()
                 continue
             async with self._turn:
                 self._dirty.clear()
                 await self._commit()
+            if self._tokens.wanted:
+                with suppress(sqlite3.Error):
+                    await self._catch_up()
+
+    async def _has_work(self) -> bool:
+        """Wait for units; False when it is time to bring the index up to date instead."""
+        idle = 0.0
+        while idle < _IDLE:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._dirty.wait(), _LOOK if self._tokens.behind else None)
+            if self._dirty.is_set():
+                return True
+            if not self._turn.locked() and self._tokens.look(self.connection):
+                return False
+            idle += _LOOK
+        return False
 
     async def _commit(self) -> None:
         try:
             await asyncio.to_thread(self._write_batch)
         except sqlite3.Error as error:
-            if self.connection.in_transaction:
-                self.connection.execute("ROLLBACK")
+            self._writing.roll_back()
             self._fail_batch(error)
             return
         self._tokens.committed()
@@ -173,29 +197,60 @@ class SqliteStore:
     def _write_batch(self) -> None:
         self._tokens.write_now(self.connection)
         self._tokens.write_bucket(self.connection)
-        self.connection.execute("COMMIT")
+        self._writing.commit()
 
     async def _catch_up(self) -> None:
-        """Bring the index up to all durable AuditEvents."""
+        """Bring the index up to all durable AuditEvents of this process."""
         async with self._turn:
-            if self.connection.in_transaction:
+            if self._writing.open:
                 await self._commit()
-            if not self._tokens.behind:
+            if self._tokens.is_complete:
                 return
+            await self._writing.begin()
             try:
                 await asyncio.to_thread(self._write_all)
             except sqlite3.Error as error:
-                if self.connection.in_transaction:
-                    self.connection.execute("ROLLBACK")
+                self._writing.roll_back()
                 if not is_full(error):
                     raise
                 return
             self._tokens.committed_all()
 
     def _write_all(self) -> None:
-        self.connection.execute("BEGIN IMMEDIATE")
         self._tokens.write_all(self.connection)
-        self.connection.execute("COMMIT")
+        self._writing.commit()
+
+    async def _complete(self) -> None:
+        """Bring the index up to all AuditEvents that are durable now, those of other processes too."""
+        if self._tokens.behind:
+            await self._catch_up()
+        async with self.reading() as snapshot:
+            number = _events(snapshot.connection)
+            if not self._marks.others_behind(snapshot.connection, number):
+                return
+        async with self.writing() as unit:
+            self._marks.ask(unit.connection, number)
+        waited = 0.0
+        while waited < _PATIENCE:
+            async with self.reading() as snapshot:
+                if not self._marks.others_behind(snapshot.connection, number):
+                    return
+            await asyncio.sleep(_LOOK / 4)
+            waited += _LOOK / 4
+        raise TooManyError("the index of AuditEvents is being completed: try again in a moment")
+
+    async def adopt(self) -> int | None:
+        """See ``EventIndex.adopt``."""
+        async with self.writing() as unit:
+            number = self._marks.adopt(unit.connection)
+        if number is not None:
+            self._tokens.begin_again(number)
+        return number
+
+    async def adopted(self) -> None:
+        """See ``EventIndex.adopted``."""
+        self._tokens.begun_again()
+        await self._catch_up()
 
     async def close(self) -> None:
         """See ``Store.close``."""
@@ -205,10 +260,13 @@ class SqliteStore:
         if self._carrying is not None:
             await self._carrying
         self._carrier.close()
-        await self._catch_up()
+        if self._writing.open or self._tokens.behind:
+            await self._catch_up()
         while not self._readers.empty():
             self._readers.get_nowait().close()
-        self.connection.close()
+        self._writing.close()
+        self.news.close()
+        self._marks.close()
 
 
 class _Reading:
@@ -246,32 +304,5 @@ class _Writing:
             self._store.undo_unit(error)
 
 
-def is_full(error: BaseException) -> bool:
-    """Whether an error says that the disk is full."""
-    return isinstance(error, sqlite3.OperationalError) and "full" in str(error)
-
-
-def _connect(path: Path, *, create: bool) -> sqlite3.Connection:
-    mode = "rwc" if create else "rw"
-    try:
-        if create:
-            path.touch(mode=0o600)  # before SQLite does: its other files get the same mode
-            if not path.stat().st_size:
-                path.chmod(0o600)
-        connection = sqlite3.connect(
-            f"{path.resolve().as_uri()}?mode={mode}",
-            uri=True,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=512,
-        )
-        require_known(connection)
-        connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        connection.execute("PRAGMA temp_store = MEMORY")  # no plaintext-derived order in temp files
-        connection.execute("PRAGMA busy_timeout = 10000")
-    except (sqlite3.Error, OSError) as error:
-        raise SettingsError(f"the database file {path.name} cannot be opened: {error}") from error
-    return connection
+def _events(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT coalesce(max(n) + 1, 0) FROM audit").fetchone()[0])

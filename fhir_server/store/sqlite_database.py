@@ -26,6 +26,7 @@ def open_sqlite(path: Path) -> Database:
         anchors=SqliteJournal(store),
         reindex=SqliteReindexJournal(store),
         chunks=SqliteChunkItems(store),
+        events=store,
+        news=store.news,
         fresh=store.fresh,
-        indexed_events=store.indexed_events,
     )

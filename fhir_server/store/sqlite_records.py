@@ -19,45 +19,45 @@ class SqliteSnapshot:
     """See ``store.protocol.Snapshot``."""
 
     def __init__(self, connection: sqlite3.Connection, *, complete: bool) -> None:
-        self._connection = connection
+        self.connection = connection
         self._complete = complete
 
     @property
     def keys(self) -> SqliteKeys:
         """See ``Snapshot.keys``."""
-        return SqliteKeys(self._connection)
+        return SqliteKeys(self.connection)
 
     @property
     def notes(self) -> SqliteNotes:
         """See ``Snapshot.notes``."""
-        return SqliteNotes(self._connection)
+        return SqliteNotes(self.connection)
 
     @property
     def shelf(self) -> SqliteShelf:
         """See ``Snapshot.shelf``."""
-        return SqliteShelf(self._connection)
+        return SqliteShelf(self.connection)
 
     def execute(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         """Run one statement for the other tables of this database (``sqlite_grants.py``, ``sqlite_log.py``)."""
-        return self._connection.execute(query, tuple(values)).fetchall()
+        return self.connection.execute(query, tuple(values)).fetchall()
 
     async def find(self, row: bytes, version: int | None = None) -> SealedVersion | None:
         """See ``Snapshot.find``."""
         if version is None:
             query = f"SELECT {COLUMNS} FROM record r {_CURRENT} WHERE r.row = ?"  # noqa: S608
-            found = self._connection.execute(query, (row,)).fetchone()
+            found = self.connection.execute(query, (row,)).fetchone()
         else:
             query = (
                 f"SELECT {COLUMNS} FROM record r JOIN version v ON v.rid = r.rid "  # noqa: S608
                 "WHERE r.row = ? AND v.version = ?"
             )
-            found = self._connection.execute(query, (row, version)).fetchone()
+            found = self.connection.execute(query, (row, version)).fetchone()
         return version_of(found) if found else None
 
     async def history(self, changes: Changes) -> Sequence[SealedVersion]:
         """See ``Snapshot.history``."""
         query, values = _changes(changes)
-        return [version_of(found) for found in self._connection.execute(query, values)]
+        return [version_of(found) for found in self.connection.execute(query, values)]
 
     async def select(self, selection: Selection) -> Sequence[SealedVersion]:
         """See ``Snapshot.select``."""
@@ -67,7 +67,7 @@ class SqliteSnapshot:
         if selection.type_ == "AuditEvent" and selection.all_of:
             return [version_of(found) for found in self._select_events(selection)]
         query, values = _statement(selection, _RECORDS)
-        return [version_of(found) for found in self._connection.execute(query, values)]
+        return [version_of(found) for found in self.connection.execute(query, values)]
 
     def _select_events(self, selection: Selection) -> list[tuple[Any, ...]]:
         """Window after window of the index, so that the first page of a common token does not read all of its rows."""
@@ -79,7 +79,7 @@ class SqliteSnapshot:
             high = _FOREVER if whole else self._window(first, low)
             rest = replace(selection, limit=selection.limit - len(found))
             query, values = _statement(rest, _EVENTS, (low, high))
-            found += self._connection.execute(query, values).fetchall()
+            found += self.connection.execute(query, values).fetchall()
             if high == _FOREVER or len(found) == selection.limit:
                 return found
             low = high
@@ -87,7 +87,7 @@ class SqliteSnapshot:
     def _window(self, token: bytes, low: int) -> int:
         """Where the window ends that begins at ``low``: it begins some rows of the index later."""
         query = "SELECT first FROM event_token WHERE token = ? AND first > ? ORDER BY first LIMIT 1 OFFSET 3"
-        found = self._connection.execute(query, (token, low)).fetchone()
+        found = self.connection.execute(query, (token, low)).fetchone()
         return int(found[0]) if found else _FOREVER
 
     async def key(self, *, id_: bytes = b"", owner: bytes = b"") -> WrappedKey | None:
@@ -96,7 +96,7 @@ class SqliteSnapshot:
             query, value = f"{KEYS} WHERE id = ?", id_
         else:
             query, value = f"{KEYS} WHERE owner = ? ORDER BY rowid DESC LIMIT 1", owner
-        found = self._connection.execute(query, (value,)).fetchone()
+        found = self.connection.execute(query, (value,)).fetchone()
         return wrapped_key(found) if found else None
 
     async def audit(
@@ -111,7 +111,7 @@ class SqliteSnapshot:
                 "SELECT n, rid, commitment, opening FROM audit WHERE n >= ? AND n < ? ORDER BY n"
             )
             values = (start, stop)
-        return [AuditRow(*found) for found in self._connection.execute(query, values)]
+        return [AuditRow(*found) for found in self.connection.execute(query, values)]
 
 
 class SqliteUnit(SqliteSnapshot):
@@ -124,22 +124,22 @@ class SqliteUnit(SqliteSnapshot):
     @property
     def shelf(self) -> SqliteShelf:
         """See ``Snapshot.shelf``."""
-        return SqliteShelf(self._connection, self._tokens)
+        return SqliteShelf(self.connection, self._tokens)
 
     async def select(self, selection: Selection) -> Sequence[SealedVersion]:
         """See ``Snapshot.select``; sees what this batch has written."""
-        self._tokens.prepare(selection.type_, self._connection)
+        self._tokens.prepare(selection.type_, self.connection)
         return await super().select(selection)
 
     async def put(self, version: SealedVersion, add: Sequence[bytes], drop: Sequence[bytes]) -> int:
         """See ``Unit.put``."""
         rid = version.rid or self._create(version)
         if version.rid:
-            self._connection.execute(
+            self.connection.execute(
                 "UPDATE record SET version = ?, at = ?, deleted = ? WHERE rid = ?",
                 (version.version, version.at, version.deleted, rid),
             )
-        self._connection.execute(
+        self.connection.execute(
             "INSERT INTO version (rid, type, version, at, deleted, key_id, patients, wraps, sealed)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -148,15 +148,15 @@ class SqliteUnit(SqliteSnapshot):
             ),
         )
         if drop:
-            self._tokens.write_now(self._connection)
-            self._connection.executemany(
+            self._tokens.write_now(self.connection)
+            self.connection.executemany(
                 "DELETE FROM token WHERE token = ? AND rid = ?", [(t, rid) for t in drop]
             )
         self._tokens.extend(version.type_, rid, add)
         return rid
 
     def _create(self, version: SealedVersion) -> int:
-        cursor = self._connection.execute(
+        cursor = self.connection.execute(
             "INSERT INTO record (row, type, version, at, deleted) VALUES (?, ?, ?, ?, ?)",
             (version.row, version.type_, version.version, version.at, version.deleted),
         )
@@ -165,14 +165,14 @@ class SqliteUnit(SqliteSnapshot):
 
     async def add_key(self, key: WrappedKey) -> None:
         """See ``Unit.add_key``."""
-        self._connection.execute(
+        self.connection.execute(
             "INSERT INTO data_key (id, owner, wrapped, made) VALUES (?, ?, ?, ?)",
             (key.id, key.owner, key.wrapped, key.made),
         )
 
     async def append_audit(self, rid: int, commitment: bytes, opening: bytes) -> int:
         """See ``Unit.append_audit``."""
-        found = self._connection.execute(
+        found = self.connection.execute(
             "INSERT INTO audit (n, rid, commitment, opening)"
             " VALUES (coalesce((SELECT max(n) FROM audit) + 1, 0), ?, ?, ?) RETURNING n",
             (rid, commitment, opening),

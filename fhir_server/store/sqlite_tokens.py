@@ -7,19 +7,21 @@ an answer with an audit record costs.  Two queues make it cheap:
 - Tokens of AuditEvents wait in 256 buckets by their first byte.  Each commit writes one bucket, in turn, so that many
   tokens share a page; and all events of a lap that share a token share a row.  The AuditEvent itself and its leaf are
   durable at once; only its search tokens come later.  A search of AuditEvents writes all buckets first; an idle store does,
-  too; and a mark in the database says from which audit number on tokens may be missing, so that they are made again
-  after a crash.
+  too; and a mark in the database (``sqlite_marks.py``) says from which audit number on tokens may be missing, so that they
+  are made again after a crash.
 """
 
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 
+from fhir_server.store.sqlite_marks import Marks
+
 Pair = bytes  # token (12), record (8, big-endian): sorts as the index does, in a third of a tuple's memory
 _TOKEN = 12
 _BUCKETS = 256
-_MARK = "audit-indexed"
 DEFERRED = "AuditEvent"
+_NONE = 2**62  # more than any number
 _IN_ROW = 512  # events in a row of ``event_token``
 _INSERT_EVENTS = """INSERT INTO event_token (token, first, last, rids) VALUES (?, ?, ?, ?)
     ON CONFLICT (token, first) DO UPDATE SET last = max(last, excluded.last), rids = (
@@ -34,7 +36,11 @@ Event = tuple[int, Sequence[bytes]]  # record, tokens
 class TokenQueue:
     """The queues of one store.  Units run one after another, so there is one unit and one batch at a time."""
 
-    def __init__(self, events: int) -> None:
+    def __init__(self, marks: Marks, events: int) -> None:
+        self._marks = marks
+        self._marked: int | None = None  # what the database says; None if no tokens are missing
+        self._marking: int | None = None  # what it says once this batch is durable
+        self._again: int | None = None  # from which number on they are being made again
         self._now: list[Pair] = []
         self._types: set[str] = set()  # of the records whose tokens are in ``_now``, or were
         self._before_unit = 0
@@ -44,12 +50,32 @@ class TokenQueue:
         self._buckets: list[Postings] = [{} for _ in range(_BUCKETS)]
         self._next = 0
         self._waiting = 0
+        self.wanted = False
+        self._batch_first = _NONE
         self._events = self._batch_events = self._events_before_unit = self._lap_events = events
 
     @property
     def behind(self) -> bool:
         """Whether durable AuditEvents have tokens that are not in the index."""
         return self._waiting > 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is nothing to write, and no mark to take away."""
+        return not self._waiting and (self._marked is None or self._again is not None)
+
+    def begin_again(self, number: int) -> None:
+        """The mark is at ``number``, and stays there while tokens from there on are made again."""
+        self._marked = self._marking = self._again = number
+
+    def begun_again(self) -> None:
+        """They are made: the mark rises with the rest."""
+        self._again = None
+
+    def look(self, connection: sqlite3.Connection) -> bool:
+        """Whether another process waits for tokens that wait here; ``wanted`` says so after each batch."""
+        self.wanted = self.behind and self._marks.asked(connection) > (self._marked or 0)
+        return self.wanted
 
     def extend(self, type_: str, rid: int, tokens: Sequence[bytes]) -> None:
         """Add the tokens of a record of a unit."""
@@ -63,6 +89,7 @@ class TokenQueue:
     def event(self, number: int) -> None:
         """Note that the unit has appended this audit number."""
         self._batch_events = number + 1
+        self._batch_first = min(self._batch_first, number)
 
     def forget(self, events: set[int]) -> None:
         """These AuditEvents are erased: what waits of theirs is never written, even if this unit is taken back."""
@@ -111,17 +138,27 @@ class TokenQueue:
             self.write_now(connection)
 
     def write_bucket(self, connection: sqlite3.Connection) -> None:
-        """Put one bucket into the index; after each lap note how far the index is complete."""
+        """Put one bucket into the index; note from where on it may lack tokens, again after each lap."""
         bucket = self._buckets[self._next]
         if bucket:
             _insert_events(connection, bucket)
-        if self._next == _BUCKETS - 1:
-            _write_mark(connection, self._lap_events)
+        self._marking = self._marked
+        if self._marked is None and self._batch_later:
+            self._mark(connection, self._batch_first)
+        elif self._marked is not None and self._next == _BUCKETS - 1:
+            self._mark(connection, self._lap_events)
+        self.look(connection)
 
     def write_all(self, connection: sqlite3.Connection) -> None:
         """Put all buckets into the index."""
         self._show_waiting(connection)
-        _write_mark(connection, self._events)
+        if self._again is None:
+            self._marks.clear(connection)
+
+    def _mark(self, connection: sqlite3.Connection, number: int) -> None:
+        if self._again is None:
+            self._marks.write(connection, number)
+            self._marking = number
 
     def _show_waiting(self, connection: sqlite3.Connection) -> None:
         """Write what waits; if it is taken back nothing is lost, for it goes on waiting until it is committed."""
@@ -137,6 +174,8 @@ class TokenQueue:
     def committed(self) -> None:
         """The batch is durable, with the bucket that was written: the batch's own later tokens begin to wait."""
         self._types = set()
+        self._batch_first = _NONE
+        self._marked = self._marking
         self._waiting -= sum(map(len, self._buckets[self._next].values()))
         self._buckets[self._next] = {}
         self._next = (self._next + 1) % _BUCKETS
@@ -153,24 +192,13 @@ class TokenQueue:
         """All buckets are durable."""
         self._buckets = [{} for _ in range(_BUCKETS)]
         self._waiting = 0
+        self._marked = self._again
+        self.wanted = False
 
     def failed(self) -> None:
         """The batch was not written."""
         self._now, self._batch_later, self._unit_later = [], [], []
         self._batch_events = self._events
-
-
-def indexed_events(connection: sqlite3.Connection) -> int:
-    """The audit number from which on tokens may be missing."""
-    found = connection.execute("SELECT value FROM meta WHERE name = ?", (_MARK,)).fetchone()
-    return int.from_bytes(found[0], "big") if found else 0
-
-
-def _write_mark(connection: sqlite3.Connection, events: int) -> None:
-    connection.execute(
-        "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)",
-        (_MARK, events.to_bytes(8, "big")),
-    )
 
 
 def _insert(connection: sqlite3.Connection, pairs: list[Pair]) -> None:

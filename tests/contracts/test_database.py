@@ -128,3 +128,22 @@ async def test_jobs_are_kept_by_name_and_a_type_tells_how_far_it_reaches(
     async with database.store.writing() as unit:
         await unit.put(version("n2", 2, rids[2], deleted=True, sealed=b""), [], [])
     assert await journal.extent(TYPE) == (2, rids[1])
+
+
+async def test_news_are_counted(database: Database) -> None:
+    before = await database.news.count()
+    assert await database.news.count() == before
+    await asyncio.gather(*(database.news.tell() for _ in range(5)))
+    assert await database.news.count() == before + 5
+
+
+async def test_a_database_that_was_left_well_has_no_events_to_index_again(folder: Path) -> None:
+    for open_ in DATABASES.values():
+        one = await open_(folder)
+        async with one.store.writing() as unit:
+            rid = await unit.put(version("e", type_="AuditEvent"), [b"t" * 12], [])
+            await unit.append_audit(rid, b"c" * 32, b"opening")
+        await one.close()
+        again = await open_(folder)
+        assert await again.events.adopt() is None
+        await again.close()

@@ -215,7 +215,7 @@ def test_a_path_that_cannot_be_opened_is_refused_in_one_sentence(folder: Path) -
 async def test_the_file_is_closed_to_others(folder: Path) -> None:
     store = SqliteStore(folder / FILE)
     await write(store, "a")
-    for file in folder.iterdir():
+    for file in filter(Path.is_file, folder.rglob("*")):
         assert file.stat().st_mode & 0o077 == 0, file.name
     await store.close()
 

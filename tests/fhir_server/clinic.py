@@ -24,6 +24,7 @@ from fhir_server.crypto.keys import new_seed
 from fhir_server.crypto.provider import KeyProvider
 from fhir_server.crypto.providers.local import LocalKeyProvider, new_key_material
 from fhir_server.forms import Received, Recorded
+from fhir_server.pipeline.heeding import Heeding
 from fhir_server.pipeline.policies import Policies
 from fhir_server.pipeline.run import Pipeline
 from fhir_server.store.database import Database
@@ -206,7 +207,7 @@ class Clinic:
         """The AuditEvents of the log, from a number on, opened behind everybody's back."""
         found = []
         async with self.vault.reading() as reader:
-            connection = reader._snapshot._connection  # type: ignore[attr-defined]
+            connection = reader._snapshot.connection  # type: ignore[attr-defined]
             rows = connection.execute(
                 "SELECT r.row FROM audit a JOIN record r ON r.rid = a.rid WHERE a.n >= ? ORDER BY a.n",
                 (start,),
@@ -264,7 +265,8 @@ async def open_clinic(
     made = tools_of(vault, database, BASE, **tools)
     await made.parameters.reload()
     clinic = Clinic(database, vault, None, path)  # type: ignore[arg-type]
-    clinic.pipeline = Pipeline(vault, clinic, Policies(config), made)  # type: ignore[arg-type]
+    heeding = Heeding(database.news, vault, (made.parameters.reload,))
+    clinic.pipeline = Pipeline(vault, clinic, Policies(config), made, heeding)  # type: ignore[arg-type]
     clinic.caller(HOUSE)
     clinic.caller(OVERSEER, purposes=("HOPERAT",))
     clinic.caller(OTHER, organization="Organization/other")

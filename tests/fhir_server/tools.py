@@ -33,7 +33,7 @@ def development_tools() -> Tools:
     """The tools of a development server that has no store."""
     searchable = Searchable(r4())
     tokenizer = Tokenizer(searchable, BlindIndex(bytes(32), "default"))
-    parameters = Parameters(None, None, searchable, tokenizer, r4())  # type: ignore[arg-type]
+    parameters = Parameters(None, None, searchable, tokenizer, r4(), None)  # type: ignore[arg-type]
     documents = Documents(None, "default")  # type: ignore[arg-type]
     return app._tools(Settings(), _NeverAnchored(), parameters, documents, b"c" * 32)  # type: ignore[arg-type]
 
@@ -47,7 +47,9 @@ def tools_of(vault: Vault, database: Database, base: str, **changed: object) -> 
     own = {
         "searchable": searchable,
         "tokenizer": tokenizer,
-        "parameters": Parameters(vault, database.reindex, searchable, tokenizer, r4()),
+        "parameters": Parameters(
+            vault, database.reindex, searchable, tokenizer, r4(), database.news.tell
+        ),
         "documents": Documents(database.chunks, "default"),
         "capability": Statements(searchable, statement).current,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from unittest.mock import AsyncMock
 
 from smart_auth.revocation import Revocations
 from tests.smart_auth.conftest import House
@@ -42,6 +43,6 @@ async def test_all_tokens_of_a_backend_service_can_be_ended(house: House) -> Non
 async def test_a_revocation_survives_a_restart(house: House) -> None:
     body = (await house.redeem(await house.code())).body
     await house.server.revoke_access("anna", "phone")
-    fresh = Revocations(house.store, timedelta(days=100), house.clock)
+    fresh = Revocations(house.store, timedelta(days=100), house.clock, AsyncMock())
     house.server._bearer._revocations = fresh
     assert await house.refused(body["access_token"]) == "RevokedTokenError"

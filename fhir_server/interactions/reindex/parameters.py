@@ -7,7 +7,7 @@ by the parameter is not narrowed by the index, but decided on every record that 
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -63,7 +63,10 @@ class Parameters:
         searchable: Searchable,
         tokenizer: Tokenizer,
         definitions: Definitions,
+        tell: Callable[[], Awaitable[None]],
     ) -> None:
+        self._tell = tell
+        self._leads = False  # whether the jobs are done by this process
         self._vault = vault
         self._journal = journal
         self._definitions = definitions
@@ -80,7 +83,7 @@ class Parameters:
         return self._in_use
 
     async def reload(self) -> None:
-        """Use what the store says now: at the start, and after each commit that wrote a SearchParameter."""
+        """Use what the store says now: at the start, and after each commit of any process that wrote a SearchParameter."""
         async with self._lock:
             async with self._vault.reading() as reader:
                 stored = await active_parameters(reader)
@@ -100,7 +103,9 @@ class Parameters:
                 self._replace(row, Job(self._in_use[row].job.definition))
 
     async def run(self, pause: float) -> None:
-        """Do the jobs as they come, with ``pause`` seconds between two units, until cancelled."""
+        """Do the jobs as they come, with ``pause`` seconds between two units, until cancelled; in one process only."""
+        self._leads = True
+        await self.reload()
         while True:
             self._wanted.clear()
             more = True
@@ -176,6 +181,7 @@ class Parameters:
             if changed:
                 self._replace(row, job)
                 _LOG.info("reindexing", extra={"state": job.state, "records": job.done})
+                await self._tell()
             else:
                 self._in_use[row] = replace(found, job=job)
 
@@ -210,9 +216,11 @@ class Parameters:
         definition = definition_of(parameter, self._vault.blind)
         types = types_of(parameter, self._definitions)
         known = self._in_use.get(stored.row)
-        job = known.job if known else unpack_job(kept) if kept else None
+        job = unpack_job(kept) if kept else None
         if job is None or job.definition != definition:
             job = Job(definition)
+        elif self._leads and known and known.job.definition == definition:
+            job = known.job  # further than what is kept
         return InUse(stored.reference, parameter, types, job)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -270,7 +271,7 @@ async def test_no_file_of_the_store_holds_a_name_a_date_a_note_an_id_or_a_code(
     for moment in ("open", "closed"):
         if moment == "closed":
             await planted.close()
-        for file in planted.path.parent.iterdir():
+        for file in filter(Path.is_file, planted.path.parent.rglob("*")):
             assert _words(file.read_bytes()) == [], (moment, file.name)
 
 

@@ -81,7 +81,7 @@ async def before(folder: Path) -> list[list[str]]:
 async def anew(clinic: Clinic) -> int:
     tools, journal = clinic.pipeline.tools, clinic.database.reindex
     done = await index_anew(clinic.vault, journal, tools.tokenizer, r4().resource_types)
-    await index_rest(clinic.vault, tools.tokenizer, clinic.database.indexed_events)
+    await index_rest(clinic.vault, tools.tokenizer, clinic.database.events)
     return done
 
 
