@@ -17,7 +17,18 @@ class _Command:
 
 
 def _commands() -> dict[str, _Command]:
-    from fhir_server.commands import backup, decide, demo, keys, load, restore, serve, token, verify
+    from fhir_server.commands import (
+        backup,
+        check,
+        decide,
+        demo,
+        keys,
+        load,
+        restore,
+        serve,
+        token,
+        verify,
+    )
 
     return {
         "demo": _Command(
@@ -67,6 +78,12 @@ def _commands() -> dict[str, _Command]:
             "consentry restore --data restored monday.backup",
             restore.add_arguments,
             restore.run,
+        ),
+        "check": _Command(
+            "look at all that is stored: does it open, and does it fit together?",
+            "consentry check --data consentry-data",
+            check.add_arguments,
+            check.run,
         ),
         "verify": _Command(
             "verify a receipt, or the whole audit log of a data folder",

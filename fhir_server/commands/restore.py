@@ -74,8 +74,8 @@ def restore(
             raise BackupError("the backup names a file that it must not hold")
         described(folder / DATABASE_FILE)
         asyncio.run(_prove(_in(folder, settings), text, mac, new_log=new_log))
-        for path in sorted(folder.iterdir()):
-            path.rename(settings.data / path.name)
+        for name in sorted(f.name for f in manifest.files):
+            (folder / name).rename(settings.data / name)
     return manifest
 
 

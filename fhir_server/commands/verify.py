@@ -42,11 +42,11 @@ def run(arguments: argparse.Namespace) -> int:
         return verify_receipt([arguments.receipt, *options])
     if arguments.data is None:
         raise SettingsError("name a receipt file, or a data folder with --data")
-    return _verify_log(read_settings(data=arguments.data))
+    return verify_log(read_settings(data=arguments.data), Console())
 
 
-def _verify_log(settings: Settings) -> int:
-    console = Console()
+def verify_log(settings: Settings, console: Console) -> int:
+    """Recompute the whole audit log of a database; 0 with what is proved, or 1 with the first thing that is wrong."""
     with asyncio.Runner() as runner:
         opening = open_archive(settings)
         archive = runner.run(opening.__aenter__())

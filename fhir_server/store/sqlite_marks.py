@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fhir_server.store.turns import Slots
 
-_MARK = "audit-indexed:"
+MARK = "audit-indexed:"
 _WANTED = "index-wanted"
 
 
@@ -64,12 +64,12 @@ class Marks:
 def _all(connection: sqlite3.Connection) -> list[tuple[int, int]]:
     """Slots and their numbers."""
     query = "SELECT substr(name, ?2), value FROM meta WHERE substr(name, 1, ?2 - 1) = ?1"
-    found = connection.execute(query, (_MARK, len(_MARK) + 1)).fetchall()
+    found = connection.execute(query, (MARK, len(MARK) + 1)).fetchall()
     return [(int(slot), int.from_bytes(value, "big")) for slot, value in found]
 
 
 def _name(slot: int) -> str:
-    return f"{_MARK}{slot}"
+    return f"{MARK}{slot}"
 
 
 def _set(connection: sqlite3.Connection, name: str, number: int) -> None:

@@ -95,6 +95,13 @@ class Parameters:
                 await self._journal.drop(row)
             self._use(found)
 
+    async def look(self) -> None:
+        """Use those whose index is complete, as the store says now, and leave the jobs alone: for whoever only looks."""
+        async with self._vault.reading() as reader:
+            stored = await active_parameters(reader)
+        found = self._checked(stored, await self._journal.load())
+        self._use({row: each for row, each in found.items() if each.job.state == COMPLETE})
+
     async def restart(self, row: str) -> None:
         """Begin a parameter's job anew."""
         async with self._lock:

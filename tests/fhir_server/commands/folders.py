@@ -34,4 +34,6 @@ def refused(
 
 
 def content(data: Path) -> object:
-    return {f.name: f.read_bytes() for f in data.iterdir()} if data.exists() else None
+    return (
+        {f.name: f.read_bytes() for f in data.iterdir() if f.is_file()} if data.exists() else None
+    )

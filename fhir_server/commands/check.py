@@ -1,0 +1,92 @@
+"""``consentry check``: walks all that is stored, opens it, makes its tokens again, and compares; beside a server that runs.
+
+What is wrong is told by type and number of the record, so that its findings can be shown to anyone.
+"""
+
+import argparse
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from fhir_server.app import Archive, open_archive
+from fhir_server.commands.backup import bar
+from fhir_server.commands.verify import verify_log
+from fhir_server.inspection import Finding, Inspector
+from fhir_server.interactions.reindex.parameters import Parameters
+from fhir_server.search.custom import SEARCH_PARAMETER
+from fhir_server.search.tokens import Tokenizer
+from fhir_server.search.values import Searchable
+from fhir_server.settings import Settings, read_settings
+from fhir_server.store.opening import inspection
+from fhir_server.store.protocol import Changes
+from fhir_server.vault.documents import Documents
+from profiles.definitions import r4
+
+_STEP = 500  # records
+_MOST = 1000  # findings told
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command."""
+    parser.add_argument(
+        "--data", type=Path, help="folder of the database (default: consentry-data)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Exit 0 if all is well, 1 with what is wrong."""
+    settings, console = read_settings(data=arguments.data), Console()
+    with bar(Console(stderr=True)) as progress:
+        findings, inspector = asyncio.run(_look(settings, progress("records")))
+    for finding in findings[:_MOST]:
+        console.print(f"FAILED  {finding}", markup=False, highlight=False)
+    seen = inspector.seen
+    console.print(
+        f"looked at {seen.records} records, {seen.versions} versions ({seen.erased} of them erased), "
+        f"{seen.documents} large documents: {len(findings)} findings",
+        markup=False,
+    )
+    log = verify_log(settings, console)
+    return 1 if findings or log else 0
+
+
+async def _look(
+    settings: Settings, tell: Callable[[int, int], None]
+) -> tuple[list[Finding], Inspector]:
+    async with (
+        open_archive(settings) as archive,
+        archive.database.store.reading(complete=True) as snapshot,
+    ):
+        searchable = Searchable(r4())
+        tokenizer = Tokenizer(searchable, archive.vault.blind)
+        database = archive.database
+        parameters = Parameters(
+            archive.vault, database.reindex, searchable, tokenizer, r4(), database.news.tell
+        )
+        await parameters.look()
+        documents = Documents(archive.database.chunks, settings.tenant)
+        ever = await snapshot.history(Changes(type_=SEARCH_PARAMETER, limit=1))
+        inspector = Inspector(
+            await archive.vault.reader(snapshot),
+            inspection(snapshot),
+            documents,
+            tokenizer,
+            exact=not ever,
+        )
+        findings = [finding async for finding in inspector.look(_STEP, tell)]
+        return findings + await _documents(archive, inspector), inspector
+
+
+async def _documents(archive: Archive, inspector: Inspector) -> list[Finding]:
+    """Documents that are a record's, but that no version of it names."""
+    found, after = [], b""
+    while extents := await archive.database.chunks.extents(after, _STEP):
+        after = extents[-1].document
+        found += [
+            Finding("document", each.rid, "no version of this record names it")
+            for each in extents
+            if each.rid is not None and inspector.named.get(each.document) != each.rid
+        ]
+    return found

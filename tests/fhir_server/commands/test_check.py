@@ -1,0 +1,154 @@
+"""``consentry check`` finds what somebody with the disk has changed, and nothing where nothing is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fhir_server.__main__ import main
+from fhir_server.crypto.providers.local import LocalKeyProvider
+from fhir_server.settings import Settings
+from tests.fhir_server.clinic import ETH, HOUSE, observation, open_clinic
+from tests.fhir_server.commands.folders import NAME
+
+Check = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def copied(original: Settings, tmp_path: Path) -> Settings:
+    data = tmp_path / "data"
+    shutil.copytree(original.data, data)
+    return replace(original, data=data)
+
+
+@pytest.fixture
+def check(
+    copied: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Check:
+    """Change the database by SQL, then check it: the exit code and what was said."""
+    monkeypatch.setenv("CONSENTRY_KEY", copied.key)
+    monkeypatch.setenv("COLUMNS", "300")
+
+    def changed(*statements: str) -> tuple[int, str]:
+        connection = sqlite3.connect(copied.data / "consentry.sqlite")
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+        connection.close()
+        code = main(["check", "--data", str(copied.data)])
+        return code, capsys.readouterr().out
+
+    return changed
+
+
+def test_nothing_is_found_where_nothing_is_wrong(check: Check) -> None:
+    code, said = check()
+    assert code == 0, said
+    assert "0 findings" in said
+    assert "1 large documents" in said
+    assert "proved" in said
+
+
+async def _live(data: Path, material: bytes) -> None:
+    """A life with updates, deletions, labels, shared records and a search parameter of one's own."""
+    clinic = await open_clinic(data, keys=LocalKeyProvider(material))
+    for number in range(6):
+        await clinic.put(observation("changing", "p", code=f"{number}-{number}"))
+    await clinic.put(observation("o3", "p", meta=ETH))
+    await clinic.ask(HOUSE, "DELETE", "Observation/o4")
+    await clinic.ask(HOUSE, "DELETE", "Binary/d")
+    await clinic.put(observation("shared", "p", performer=[{"reference": "Patient/q"}]))
+    for _ in range(700):  # more than a lap of the queue of the events' tokens
+        await clinic.get(HOUSE, "Observation/o1")
+    await clinic.close()
+
+
+def test_nothing_is_found_after_a_life_of_changes(
+    check: Check, copied: Settings, material: bytes
+) -> None:
+    asyncio.run(_live(copied.data, material))
+    code, said = check()
+    assert code == 0, said
+
+
+NEWEST = "(SELECT max(rid) FROM record WHERE type = 'Observation')"
+EVENT = "(SELECT rid FROM audit WHERE n = 3)"
+HALF = "substr(sealed, 1, 40) || zeroblob(1) || substr(sealed, 42)"
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        (
+            f"UPDATE version SET sealed = CAST({HALF} AS BLOB) WHERE rid = {NEWEST}",
+            "version 1: auth",
+        ),
+        (f"UPDATE version SET at = at + 1 WHERE rid = {NEWEST}", "time or deletion"),
+        (f"UPDATE version SET patients = zeroblob(16) WHERE rid = {NEWEST}", "version 1"),
+        (f"UPDATE version SET key_id = zeroblob(16), version = 2 WHERE rid = {NEWEST}", "gap"),
+        (f"UPDATE record SET version = 2 WHERE rid = {NEWEST}", "calls version 2 the current one"),
+        (f"UPDATE record SET at = 5 WHERE rid = {NEWEST}", "time or deletion"),
+        (f"UPDATE record SET deleted = 1 WHERE rid = {NEWEST}", "time or deletion"),
+        (f"UPDATE record SET type = 'Flag' WHERE rid = {NEWEST}", "another type"),
+        (f"UPDATE record SET row = zeroblob(16) WHERE rid = {NEWEST}", "version 1"),
+        (f"DELETE FROM version WHERE rid = {NEWEST}", "no version"),
+        (f"DELETE FROM token WHERE rid = {NEWEST}", "tokens are not in the index"),
+        (
+            f"DELETE FROM token WHERE rid = {NEWEST} AND token = "
+            f"(SELECT max(token) FROM token WHERE rid = {NEWEST})",
+            None,  # it may be padding
+        ),
+        (
+            f"INSERT OR IGNORE INTO token SELECT token, {NEWEST} FROM token WHERE rid = "
+            "(SELECT rid FROM record WHERE type = 'Patient')",
+            "are not its own",
+        ),
+        ("INSERT INTO token VALUES (zeroblob(12), 99999)", "not there"),
+        ("UPDATE event_token SET rids = '[]'", "tokens are not in the index"),
+        (f"DELETE FROM audit WHERE rid = {EVENT}", "without a leaf"),
+        ("UPDATE audit SET commitment = zeroblob(32) WHERE n = 5", "event 5"),
+        (
+            "UPDATE chunk SET sealed = CAST(x'01' || zeroblob(99) AS BLOB) WHERE n = 7",
+            "chunk is not what was sealed",
+        ),
+        ("DELETE FROM chunk WHERE n = 7", "missing"),
+        ("UPDATE document SET rid = 1", "no version of this record names it"),
+    ],
+)
+def test_what_was_changed_is_found(check: Check, statement: str, words: str | None) -> None:
+    code, said = check(statement)
+    if words is not None:
+        assert code == 1
+        assert words in said
+    assert NAME not in said
+    assert "Patient/p" not in said
+
+
+def test_a_broken_second_wrap_is_found_while_the_first_opens(
+    check: Check, copied: Settings, material: bytes
+) -> None:
+    asyncio.run(_live(copied.data, material))
+    half = "length(wraps) - 20"
+    code, said = check(
+        f"UPDATE version SET wraps = CAST(substr(wraps, 1, {half}) || zeroblob(20) AS BLOB) WHERE length(wraps) > 0"
+    )
+    assert code == 1
+    assert "version 1: auth" in said
+
+
+def test_what_is_staged_is_no_finding(check: Check) -> None:
+    code, said = check("INSERT INTO document (id, touched) VALUES (zeroblob(16), 1)")
+    assert code == 0, said
+
+
+def test_the_wrong_key_is_told_in_a_sentence(
+    copied: Settings, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["check", "--data", str(copied.data)]) == 2
+    assert "key" in capsys.readouterr().err
