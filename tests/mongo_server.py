@@ -22,6 +22,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
+from pymongo import MongoClient
 
 GIVEN = os.environ.get("MONGODB_URI", "")
 AVAILABLE = bool(GIVEN) or importlib.util.find_spec("secantus") is not None
@@ -36,6 +37,13 @@ def url(name: str | Path) -> str:
     database = f"t{hashlib.sha256(str(name).encode()).hexdigest()[:24]}"
     parts = urlsplit(GIVEN or _shared().url)
     return urlunsplit(parts._replace(path=f"/{database}"))
+
+
+def count(name: str | Path, collection: str) -> int:
+    """How many documents a collection of a database has."""
+    address = url(name)
+    with MongoClient(address) as client:  # type: MongoClient[dict[str, object]]
+        return client[urlsplit(address).path[1:]][collection].count_documents({})
 
 
 class Server:

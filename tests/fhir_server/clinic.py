@@ -5,6 +5,7 @@ Only the authorization server is stood in for: a bearer token is the name of a c
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import uuid
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
 
 import orjson
+import pytest
 
 from consent_engine import Config, load_template
 from fhir_server.crypto.blind import BlindIndex
@@ -28,6 +30,7 @@ from fhir_server.pipeline.heeding import Heeding
 from fhir_server.pipeline.policies import Policies
 from fhir_server.pipeline.run import Pipeline
 from fhir_server.store.database import Database
+from fhir_server.store.mongo_database import open_mongo
 from fhir_server.store.own_secrets import Secrets
 from fhir_server.store.sqlite_database import open_sqlite
 from fhir_server.vault.keyring import KeyRing
@@ -35,6 +38,7 @@ from fhir_server.vault.vault import Vault
 from smart_auth.bearer import Caller
 from smart_auth.errors import ExpiredTokenError
 from smart_auth.scopes import parse_scopes
+from tests import mongo_server
 from tests.fhir_server.tools import tools_of
 
 BASE = "http://localhost:8080/fhir"
@@ -45,6 +49,7 @@ ETH = {"security": [{"system": SECURITY, "code": "ETH"}]}  # substance use: what
 HOUSE = "house"
 OTHER = "other"
 OVERSEER = "overseer"
+ON_MONGO = os.environ.get("CONSENTRY_TEST_STORE") == "mongo"
 
 Json = dict[str, Any]
 
@@ -207,18 +212,14 @@ class Clinic:
         """The AuditEvents of the log, from a number on, opened behind everybody's back."""
         found = []
         async with self.vault.reading() as reader:
-            connection = reader._snapshot.connection  # type: ignore[attr-defined]
-            rows = connection.execute(
-                "SELECT r.row FROM audit a JOIN record r ON r.rid = a.rid WHERE a.n >= ? ORDER BY a.n",
-                (start,),
-            ).fetchall()
-            for (row,) in rows:
-                version = await reader._snapshot.find(row)
-                assert version is not None
+            for row in await reader._snapshot.audit(start=start, stop=2**40):
+                (version,) = await reader.history(row.rid)
                 found.append(orjson.loads(await reader.open(version)))
         return found
 
     def log_size(self) -> int:
+        if ON_MONGO:
+            return mongo_server.count(self.path.parent, "audit")
         connection = sqlite3.connect(self.path)
         try:
             return int(connection.execute("SELECT count(*) FROM audit").fetchone()[0])
@@ -227,6 +228,8 @@ class Clinic:
 
     def sql(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         """What somebody with the disk, but without the key, can do."""
+        if ON_MONGO:
+            pytest.skip("it looks into SQLite's file")
         connection = sqlite3.connect(self.path)
         try:
             found = connection.execute(statement, values).fetchall()
@@ -252,7 +255,7 @@ async def open_clinic(
 ) -> Clinic:
     """Open a clinic on a folder; ``HOUSE`` treats, ``OVERSEER`` oversees, ``OTHER`` is another hospital."""
     path = folder / "consentry.sqlite"
-    database = open_sqlite(path)
+    database = await _database(folder)
     provider = keys or key_provider()
     own = Secrets(database.secrets, provider, tenant)
     blind = BlindIndex(await own.get("blind-index", new_seed), tenant)
@@ -271,6 +274,13 @@ async def open_clinic(
     clinic.caller(OVERSEER, purposes=("HOPERAT",))
     clinic.caller(OTHER, organization="Organization/other")
     return clinic
+
+
+async def _database(folder: Path) -> Database:
+    """SQLite; or MongoDB, if ``CONSENTRY_TEST_STORE`` says so: then all that asks no SQL runs on that."""
+    if ON_MONGO:
+        return await open_mongo(mongo_server.url(folder))
+    return open_sqlite(folder / "consentry.sqlite")
 
 
 def _dump(body: object) -> bytes:
