@@ -138,6 +138,21 @@ class Anchorer:
                 return settled
             return await self._anchor(now) or settled
 
+    async def follow(self) -> None:
+        """Look at the log and at what was anchored, without anchoring: another process does that at the moment.
+
+        Raises:
+            WrongChainError: The last anchor is on another chain or contract.
+            HistoryError: The log differs from what was anchored.
+        """
+        async with self._one_run:
+            record = await self._journal.last_anchor()
+            size = decode_anchor(record).made.size if record else 0
+            if size > self._anchored_size:
+                await self.resume()
+            else:
+                await self._grow()
+
     async def prove(self, index: int, event: bytes, k: bytes) -> bytes:
         """Make the receipt for one event; JSON.
 
@@ -154,6 +169,8 @@ class Anchorer:
         if record is None:
             raise NotYetAnchoredError(f"no anchor covers event {index} yet")
         anchored = decode_anchor(record)
+        if self._tree.size < anchored.made.size:  # another process anchored it
+            await self.follow()
         if self._tree.leaf(index) != leaf_hash(commit(event, k)):
             raise CommitmentError(f"event {index} is not what the log committed to")
         path = self._tree.inclusion_path(index, anchored.made.size)

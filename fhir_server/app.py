@@ -280,7 +280,7 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
         )
         parameters = house.pipeline.tools.parameters
         beside = (
-            asyncio.create_task(keep_anchoring(house.anchorer, clock)),
+            asyncio.create_task(keep_anchoring(house.anchorer, house.database.leases, clock)),
             asyncio.create_task(parameters.run(settings.reindex_pause.total_seconds())),
             asyncio.create_task(keep_swept(house.pipeline.tools.documents, clock)),
         )

@@ -12,7 +12,7 @@ from anchoring.audit import StoredEvent
 from anchoring.chain import Chain, Head
 from anchoring.checkpoint import LogSeeds, log_id
 from anchoring.errors import AuditFailure, ChainUnavailableError, HistoryError
-from anchoring.journal import decode_anchor
+from anchoring.journal import Anchored, decode_anchor
 from anchoring.merkle import Tree, leaf_hash
 from fhir_server.crypto.keys import new_account_key, new_seed
 from fhir_server.errors import (
@@ -23,13 +23,15 @@ from fhir_server.errors import (
     TamperedRecordError,
 )
 from fhir_server.settings import Settings
-from fhir_server.store.database import Database
+from fhir_server.store.database import Database, Leases
 from fhir_server.store.own_secrets import Secrets
 from fhir_server.store.protocol import AuditRow, Store
 from fhir_server.vault.vault import Reader
 
 CHAIN_FILE = "chain.sqlite"
 ORIGIN = "log-origin"
+CHAIN_MARK = "chain.mark"  # a random number beside it, by which its folder is known
+_TASK = "anchoring"
 _LOG = logging.getLogger("consentry")
 _LEAVES = 4096  # read at once
 _PAUSE = 1.0  # seconds between two looks at the log
@@ -44,6 +46,7 @@ async def open_evidence(settings: Settings, database: Database, secrets: Secrets
         HistoryError: The stored log is not what was anchored.
         ChainUnavailableError: The chain does not answer.
     """
+    await _require_same_chain(settings, secrets)
     seeds = await log_seeds(settings, secrets)
     key = await secrets.get("chain-account", new_account_key)
     chain = await asyncio.to_thread(_open_chain, settings, key)
@@ -52,6 +55,24 @@ async def open_evidence(settings: Settings, database: Database, secrets: Secrets
         raise SettingsError(f"the chain has id {found.chain_id}, chain_id says {settings.chain_id}")
     cadence = Cadence(settings.anchor_events, settings.anchor_interval)
     return await open_anchorer(database.leaves, database.anchors, chain, seeds, cadence)
+
+
+async def _require_same_chain(settings: Settings, secrets: Secrets) -> None:
+    """The embedded chain is a file: servers on one database must have the same one, so they run on one machine.
+
+    Raises:
+        SettingsError: This database is anchored on an embedded chain in another data folder.
+    """
+    if settings.chain_url or not settings.store:
+        return
+    mark = settings.data / CHAIN_MARK
+    if not mark.exists():
+        mark.write_text(new_seed().hex())
+    if await secrets.get("embedded-chain", mark.read_bytes) != mark.read_bytes():
+        raise SettingsError(
+            "this database is anchored on an embedded chain in another data folder: share that folder, or name a chain"
+            " that all servers reach (chain_url)"
+        )
 
 
 async def log_seeds(settings: Settings, secrets: Secrets) -> LogSeeds:
@@ -153,13 +174,22 @@ def _open_chain(settings: Settings, key: bytes) -> Chain:
     return EmbeddedChain(Path(settings.data) / CHAIN_FILE, key)
 
 
-async def keep_anchoring(anchorer: Anchorer, clock: Callable[[], datetime]) -> None:
-    """Anchor what is due, until cancelled.  A chain that is down only makes the log wait."""
+async def keep_anchoring(anchorer: Anchorer, leases: Leases, clock: Callable[[], datetime]) -> None:
+    """Anchor what is due, until cancelled.  A chain that is down only makes the log wait.
+
+    Of the processes that share a database one anchors; the others follow, so that they can prove, and one of them takes
+    over when it dies.
+    """
+    leads = True  # what there was to resume was resumed when it was opened
     while True:
         try:
-            anchored = await anchorer.run_once(clock())
-            if anchored is not None:
-                _LOG.info("anchored", extra={"size": anchored.made.size, "block": anchored.block})
+            led, leads = leads, await leases.holds(_TASK)
+            if leads and not led:
+                await anchorer.resume()
+            if leads:
+                _tell(await anchorer.run_once(clock()))
+            else:
+                await anchorer.follow()
         except (
             ChainUnavailableError,
             StoreFullError,
@@ -167,3 +197,8 @@ async def keep_anchoring(anchorer: Anchorer, clock: Callable[[], datetime]) -> N
         ) as error:  # the log waits until they are back
             _LOG.warning("not anchored", extra={"kind": type(error).__name__, "lag": anchorer.lag})
         await asyncio.sleep(_PAUSE)
+
+
+def _tell(anchored: Anchored | None) -> None:
+    if anchored is not None:
+        _LOG.info("anchored", extra={"size": anchored.made.size, "block": anchored.block})

@@ -168,6 +168,22 @@ class ChunkItems(Protocol):
         ...
 
 
+class Leases(Protocol):
+    """Tasks that one process at a time may do for all that share the database."""
+
+    async def holds(self, task: str) -> bool:
+        """Whether this process has the task now.
+
+        Whoever has it asks again every second or two.  When it has died, or has not asked for longer, another process that
+        asks has it within 10 seconds.  For a moment two may have it, if one was stopped and goes on: the task bears that.
+        """
+        ...
+
+    async def leave(self, task: str) -> None:
+        """Let another have it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Database:
     """The parts of one database, open.
@@ -185,6 +201,7 @@ class Database:
     chunks: ChunkItems
     events: EventIndex
     news: News
+    leases: Leases
     fresh: bool
 
     async def close(self) -> None:

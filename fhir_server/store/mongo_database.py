@@ -16,6 +16,7 @@ from fhir_server.store.mongo_items import (
     MongoReindexJournal,
     MongoSecretItems,
 )
+from fhir_server.store.mongo_leases import MongoLeases
 from fhir_server.store.mongo_store import MongoStore
 from fhir_server.store.mongo_turn import Turn
 
@@ -57,6 +58,7 @@ async def _opened(mongo: Mongo) -> Database:
         anchors=MongoJournal(mongo),
         reindex=MongoReindexJournal(mongo),
         chunks=MongoChunkItems(mongo),
+        leases=MongoLeases(mongo),
         fresh=await mongo.one(SECRET, {}) is None,
         events=MongoEventIndex(),
         news=MongoNews(mongo),

@@ -6,6 +6,7 @@ from fhir_server.store.database import Database
 from fhir_server.store.sqlite import SqliteStore
 from fhir_server.store.sqlite_chunks import SqliteChunkItems
 from fhir_server.store.sqlite_grants import SqliteGrantItems
+from fhir_server.store.sqlite_leases import SqliteLeases
 from fhir_server.store.sqlite_log import SqliteJournal, SqliteLeaves
 from fhir_server.store.sqlite_reindex import SqliteReindexJournal
 from fhir_server.store.sqlite_secrets import SqliteSecretItems
@@ -28,5 +29,6 @@ def open_sqlite(path: Path) -> Database:
         chunks=SqliteChunkItems(store),
         events=store,
         news=store.news,
+        leases=SqliteLeases(path),
         fresh=store.fresh,
     )

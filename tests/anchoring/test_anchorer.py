@@ -348,3 +348,21 @@ async def test_a_log_longer_than_one_reading_is_anchored_whole(
     world = make_world(chain=EmbeddedChain(tmp_path / "chain.db", bytes(31) + b"\x01"))
     world.log.append(10_000)
     assert (await (await world.start()).run_once(now)).made.size == 10_000
+
+
+async def test_who_follows_can_prove_what_another_has_anchored_and_go_on_behind_it(
+    world: Any, now: datetime
+) -> None:
+    leader, follower = await world.start(), await world.start()
+    world.log.append(5)
+    assert await leader.run_once(now)
+    assert receipt.parse(await follower.prove(3, *world.log.events[3])).index == 3
+    world.log.append(4)
+    assert await leader.run_once(now)
+    world.log.append(2)
+    await follower.follow()
+    assert follower.lag == 2
+    await follower.resume()  # the leader has died
+    assert await follower.run_once(now)
+    assert follower.lag == 0
+    assert [m.size for m in world.chain.accepted] == [5, 9, 11]

@@ -1,12 +1,19 @@
 """What the parts of every ``Database`` promise beside its Store (``fhir_server/store/database.py``)."""
 
+# ruff: noqa: ASYNC220, ASYNC240  (child processes are the point here)
+
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from fhir_server.store import mongo_leases
 from fhir_server.store.database import Database
 from smart_auth.errors import AlreadyThereError
 
@@ -137,13 +144,67 @@ async def test_news_are_counted(database: Database) -> None:
     assert await database.news.count() == before + 5
 
 
-async def test_a_database_that_was_left_well_has_no_events_to_index_again(folder: Path) -> None:
-    for open_ in DATABASES.values():
-        one = await open_(folder)
-        async with one.store.writing() as unit:
-            rid = await unit.put(version("e", type_="AuditEvent"), [b"t" * 12], [])
-            await unit.append_audit(rid, b"c" * 32, b"opening")
-        await one.close()
-        again = await open_(folder)
-        assert await again.events.adopt() is None
-        await again.close()
+@pytest.mark.parametrize("adapter", ADAPTERS)
+async def test_a_database_that_was_left_well_has_no_events_to_index_again(
+    folder: Path, adapter: str
+) -> None:
+    one = await DATABASES[adapter](folder)
+    async with one.store.writing() as unit:
+        rid = await unit.put(version("e", type_="AuditEvent"), [b"t" * 12], [])
+        await unit.append_audit(rid, b"c" * 32, b"opening")
+    await one.close()
+    again = await DATABASES[adapter](folder)
+    assert await again.events.adopt() is None
+    await again.close()
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+async def test_one_of_several_has_a_task_until_it_leaves_it(folder: Path, adapter: str) -> None:
+    one, two = await DATABASES[adapter](folder), await DATABASES[adapter](folder)
+    asked = await asyncio.gather(*(d.leases.holds("anchoring") for d in (one, two)))
+    assert sorted(asked) == [False, True]
+    holder, other = (one, two) if asked[0] else (two, one)
+    assert await holder.leases.holds("anchoring")
+    assert not await other.leases.holds("anchoring")
+    assert await other.leases.holds("another task")
+    await holder.leases.leave("anchoring")
+    assert await other.leases.holds("anchoring")
+    assert not await holder.leases.holds("anchoring")
+    await one.close()
+    await two.close()
+
+
+HOLDER = """
+import asyncio, sys
+from pathlib import Path
+from tests.contracts.stores import DATABASES
+
+async def main(folder, adapter):
+    database = await DATABASES[adapter](Path(folder))
+    print(await database.leases.holds("anchoring"), flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+async def test_a_task_of_a_process_that_died_passes_to_another(
+    folder: Path, adapter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mongo_leases, "_PATIENCE", 0.5)
+    database = await DATABASES[adapter](folder)
+    root = Path(__file__).resolve().parents[2]
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(folder), adapter],
+        stdout=subprocess.PIPE, cwd=root, env={**os.environ, "PYTHONPATH": str(root)},
+    ) as child:  # fmt: skip
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"True\n"
+        assert not await database.leases.holds("anchoring")
+        child.kill()
+    until = time.monotonic() + 10
+    while not await database.leases.holds("anchoring"):
+        assert time.monotonic() < until
+        await asyncio.sleep(0.1)
+    await database.close()

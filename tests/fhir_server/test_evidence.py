@@ -29,12 +29,58 @@ class Faltering:
             raise StoreFullError("the disk is full")
 
 
+class Lease:
+    """Held while ``held`` says so; ``asked`` counts."""
+
+    def __init__(self, held: bool = True) -> None:
+        self.held = held
+
+    async def holds(self, _: str) -> bool:
+        return self.held
+
+
+class Noting:
+    """An anchorer that notes what it is asked to do."""
+
+    lag = 0
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    async def run_once(self, _: object) -> None:
+        self.done.append("run")
+
+    async def resume(self) -> None:
+        self.done.append("resume")
+
+    async def follow(self) -> None:
+        self.done.append("follow")
+
+
+async def test_who_has_not_the_lease_follows_and_resumes_before_it_anchors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(evidence, "_PAUSE", 0.001)
+    anchorer, lease = Noting(), Lease(held=False)
+    task = asyncio.create_task(evidence.keep_anchoring(anchorer, lease, lambda: START))  # type: ignore[arg-type]
+    await asyncio.sleep(0.05)
+    assert set(anchorer.done) == {"follow"}
+    lease.held = True
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    after = anchorer.done[anchorer.done.index("resume") :]
+    assert after[0] == "resume"
+    assert set(after[1:]) == {"run"}
+
+
 async def test_neither_a_chain_that_is_down_nor_a_full_disk_stops_anchoring(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(evidence, "_PAUSE", 0.001)
     anchorer = Faltering()
-    task = asyncio.create_task(evidence.keep_anchoring(anchorer, lambda: START))  # type: ignore[arg-type]
+    task = asyncio.create_task(evidence.keep_anchoring(anchorer, Lease(), lambda: START))  # type: ignore[arg-type]
     await asyncio.sleep(0.1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
