@@ -365,4 +365,4 @@ async def test_who_follows_can_prove_what_another_has_anchored_and_go_on_behind_
     await follower.resume()  # the leader has died
     assert await follower.run_once(now)
     assert follower.lag == 0
-    assert [m.size for m in world.chain.accepted] == [5, 9, 11]
+    assert [m.size for m in world.chain.accepted()] == [5, 9, 11]
