@@ -30,20 +30,24 @@ REASON = "no MongoDB: set MONGODB_URI, or install the test dependencies (secantu
 needs_mongo = pytest.mark.skipif(not AVAILABLE, reason=REASON)
 _MEMORY = Path("/dev/shm")
 _PATIENCE = 30  # seconds
+_KNOWN: set[Path] = set()
 
 
-def url(name: str | Path) -> str:
-    """The url of a database of this name, or for this folder, on the server of this test run."""
-    database = f"t{hashlib.sha256(str(name).encode()).hexdigest()[:24]}"
-    parts = urlsplit(GIVEN or _shared().url)
-    return urlunsplit(parts._replace(path=f"/{database}"))
+def url(folder: Path) -> str:
+    """The url of the database for a folder, on the server of this test run; what folders that are gone had is dropped."""
+    address = GIVEN or _shared().url
+    for gone in [known for known in _KNOWN if not known.exists()]:
+        _KNOWN.remove(gone)
+        with MongoClient(address) as client:  # type: MongoClient[dict[str, object]]
+            client.drop_database(_name(gone))
+    _KNOWN.add(folder)
+    return urlunsplit(urlsplit(address)._replace(path=f"/{_name(folder)}"))
 
 
-def count(name: str | Path, collection: str) -> int:
-    """How many documents a collection of a database has."""
-    address = url(name)
-    with MongoClient(address) as client:  # type: MongoClient[dict[str, object]]
-        return client[urlsplit(address).path[1:]][collection].count_documents({})
+def count(folder: Path, collection: str) -> int:
+    """How many documents a collection of a folder's database has."""
+    with MongoClient(url(folder)) as client:  # type: MongoClient[dict[str, object]]
+        return client[_name(folder)][collection].count_documents({})
 
 
 class Server:
@@ -88,6 +92,10 @@ class Server:
         """End it and remove its files."""
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _name(folder: Path) -> str:
+    return f"t{hashlib.sha256(str(folder).encode()).hexdigest()[:24]}"
 
 
 @cache
