@@ -9,7 +9,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -182,8 +182,6 @@ async def _open_smart(settings: Settings, archive: Archive) -> SmartServer:
         issuer=f"{settings.public_url}/auth",
         fhir_base=settings.fhir_base,
         custodian=settings.custodian,
-        # what another server on the same database revokes holds for the next request here
-        revocation_recheck=timedelta(seconds=0 if settings.store else 5),
     )
     keys = load_keys(await own.get("token-keys", generate_keys))
     clients = ClientRegistry.from_mappings(_read_list(settings.clients_file))
