@@ -22,6 +22,7 @@ def _commands() -> dict[str, _Command]:
         check,
         decide,
         demo,
+        erase,
         keys,
         load,
         restore,
@@ -60,6 +61,12 @@ def _commands() -> dict[str, _Command]:
             "consentry keys list --data consentry-data",
             keys.add_arguments,
             keys.run,
+        ),
+        "erase": _Command(
+            "erase a patient for good: keys destroyed, index purged, proved by a receipt",
+            "consentry erase Patient/123 --data consentry-data --receipt erased.json",
+            erase.add_arguments,
+            erase.run,
         ),
         "decide": _Command(
             "decide one consent case, as the server would",

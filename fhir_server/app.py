@@ -21,15 +21,16 @@ from starlette.types import ASGIApp
 from anchoring.anchorer import Anchorer
 from consent_engine import Config, load_template
 from fhir_server.crypto.blind import BlindIndex
-from fhir_server.crypto.choosing import key_provider
+from fhir_server.crypto.choosing import erasures_file, key_provider
 from fhir_server.crypto.keychain import Keychain
 from fhir_server.crypto.keys import new_seed
 from fhir_server.errors import SettingsError
-from fhir_server.evidence import keep_anchoring, open_evidence
+from fhir_server.evidence import hurry, keep_anchoring, open_evidence
 from fhir_server.interactions.capabilities import Statements
 from fhir_server.interactions.capability_statement import capability_statement
 from fhir_server.interactions.cursors import Cursors
 from fhir_server.interactions.desk import Tools
+from fhir_server.interactions.erasing.erasures import Erasures, Maker
 from fhir_server.interactions.leaf import index_rest
 from fhir_server.interactions.reindex.anew import index_anew
 from fhir_server.interactions.reindex.parameters import Parameters
@@ -50,6 +51,7 @@ from fhir_server.store.opening import open_database
 from fhir_server.store.own_secrets import Secrets
 from fhir_server.vault.documents import Documents
 from fhir_server.vault.keyring import KeyRing
+from fhir_server.vault.ledger import Ledger
 from fhir_server.vault.rotation import Rotation, keks_of
 from fhir_server.vault.vault import Vault
 from profiles.definitions import r4
@@ -79,6 +81,10 @@ def clock() -> datetime:
     return datetime.now(UTC)
 
 
+def _now() -> int:
+    return int(clock().timestamp() * 1000)
+
+
 async def open_house(settings: Settings) -> House:
     """Open everything that a server needs.
 
@@ -90,7 +96,7 @@ async def open_house(settings: Settings) -> House:
     archive = await _open_vault(settings)
     database, own, vault = archive.database, archive.own, archive.vault
     await archive.rotation.begin()
-    await vault.prepare()
+    await vault.prepare(_now())
     smart = await _open_smart(settings, archive)
     anchorer = await open_evidence(settings, database, own)
     config = Config(
@@ -104,17 +110,32 @@ async def open_house(settings: Settings) -> House:
         vault, database.reindex, searchable, tokenizer, r4(), database.news.tell
     )
     documents = Documents(database.chunks, settings.tenant)
+    erasures = open_erasures(settings, vault, tokenizer)
     cursor_key = await own.get("cursors", new_seed)
-    tools = _tools(settings, anchorer, parameters, documents, cursor_key)
+    tools = _tools(settings, anchorer, parameters, documents, erasures, cursor_key)
     await parameters.reload()
     await index_anew(vault, database.reindex, tokenizer, r4().resource_types)
     await index_rest(vault, tokenizer, database.events)
+    await erasures.resume(_now())
     tools.capability(
         "CapabilityStatement", ""
     )  # compiles every search parameter before anybody asks
+    policies = Policies(config)
+    vault.on_forget(policies.forget)
     heeding = Heeding(database.news, vault, (smart.recheck, parameters.reload))
-    pipeline = Pipeline(vault, smart, Policies(config), tools, heeding)
+    pipeline = Pipeline(vault, smart, policies, tools, heeding)
     return House(settings, database, vault, smart, anchorer, pipeline)
+
+
+def open_erasures(settings: Settings, vault: Vault, tokenizer: Tokenizer) -> Erasures:
+    """What erases patients; whoever keeps in memory what came out of records forgets it with the keys."""
+    maker = Maker(
+        lambda: str(uuid.uuid4()), secrets.token_bytes, settings.fhir_base, settings.custodian
+    )
+    vault.on_forget(tokenizer.forget)
+    vault.on_forget(vault.blind.forget)
+    ledger = Ledger(erasures_file(settings))
+    return Erasures(vault, ledger, tokenizer, r4().resource_types, maker)
 
 
 async def close_house(house: House) -> None:
@@ -209,6 +230,7 @@ def _tools(
     anchorer: Anchorer,
     parameters: Parameters,
     documents: Documents,
+    erasures: Erasures,
     cursor_key: bytes,
 ) -> Tools:
     definitions = r4()
@@ -241,6 +263,8 @@ def _tools(
         new_id=lambda: str(uuid.uuid4()),
         new_secret=secrets.token_bytes,
         prove=anchorer.prove,
+        hurry=lambda: hurry(anchorer),
+        erasures=erasures,
         capability=Statements(searchable, statement).current,
         parameters=parameters,
         documents=documents,

@@ -43,6 +43,7 @@ class Settings:
         key_former: Providers of former keys, still needed until ``consentry keys rotate`` is through.
         key_secret: PIN of the HSM, or token of the vault.
         key_secret_file: File with it.
+        erasures: The list of erasures, which must not lie with the database or its backups; empty: beside the key file.
         clients_file: JSON list of registered clients; empty for none.
         users_file: JSON list of users; empty for none.
         max_body_bytes: Largest body of one resource.
@@ -80,6 +81,7 @@ class Settings:
     key_former: tuple[str, ...] = ()
     key_secret: str = field(default="", repr=False)
     key_secret_file: str = ""
+    erasures: str = ""
     clients_file: str = ""
     users_file: str = ""
     max_body_bytes: int = 16 * 1024 * 1024
@@ -178,6 +180,10 @@ class Settings:
         if not self.key and not self.key_file and not self.key_provider:
             raise SettingsError(
                 "key, key_file or key_provider must be set in production, away from the data folder"
+            )
+        if not self.erasures and not self.key_file and not self.key_provider.startswith("file:"):
+            raise SettingsError(
+                "erasures must be set in production where the key is not in a file: a path away from the data folder"
             )
         if not self.chain_url:
             raise SettingsError(

@@ -17,6 +17,7 @@ class BlindIndex:
     def __init__(self, key: bytes, tenant: str) -> None:
         self._row_key = hmac.digest(key, b"row|" + tenant.encode(), "sha256")
         self._patient_key = hmac.digest(key, b"patient|" + tenant.encode(), "sha256")
+        self._erased_key = hmac.digest(key, b"erased|" + tenant.encode(), "sha256")
         self._token_key = hmac.digest(key, b"token|" + tenant.encode(), "sha256")
         self.token = lru_cache(_CACHED)(self._token)
         self.patient = lru_cache(_CACHED)(self._patient)
@@ -24,6 +25,15 @@ class BlindIndex:
     def row(self, type_: str, id_: str) -> bytes:
         """The 16-byte row key of ``type_/id_``: a client may choose a record number as id."""
         return hmac.digest(self._row_key, f"{type_}/{id_}".encode(), "sha256")[:16]
+
+    def erased(self, key_id: bytes) -> str:
+        """What stands for a destroyed data key in the list of erasures: 32 hexadecimal digits."""
+        return hmac.digest(self._erased_key, key_id, "sha256")[:16].hex()
+
+    def forget(self) -> None:
+        """Keep no value in memory of which a token was made."""
+        self.token.cache_clear()
+        self.patient.cache_clear()
 
     def _patient(self, reference: str) -> bytes:
         """The 16-byte token of a patient, by its reference (``Patient/1``)."""

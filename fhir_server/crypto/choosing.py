@@ -44,6 +44,14 @@ def key_file(settings: Settings) -> Path | None:
     return Path(settings.key_file) if settings.key_file else settings.data / KEY_FILE
 
 
+def erasures_file(settings: Settings) -> Path:
+    """The list of erasures: beside the key file, unless the settings name it."""
+    if settings.erasures:
+        return Path(settings.erasures)
+    path = key_file(settings) or settings.data / KEY_FILE
+    return path.with_name(f"{path.name}.erased")
+
+
 def _current(
     settings: Settings, made: dict[str, KeyProvider], *, may_create: bool
 ) -> Sequence[KeyProvider]:

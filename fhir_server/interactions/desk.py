@@ -8,6 +8,7 @@ from consent_engine import review
 from fhir_server.errors import InvalidResourceError, Issue
 from fhir_server.forms import Gate, Json
 from fhir_server.interactions.cursors import Cursors
+from fhir_server.interactions.erasing.erasures import Erasures
 from fhir_server.interactions.reindex.parameters import Parameters
 from fhir_server.ownership import patients_of
 from fhir_server.resource_text import ResourceText
@@ -36,6 +37,8 @@ class Tools:
         new_id: Makes a random logical id.
         new_secret: Makes n random bytes.
         prove: Makes the receipt of an AuditEvent from its number, bytes and opening (``Anchorer.prove``).
+        hurry: Has the log anchored soon; gives the seconds that are worth waiting for it.
+        erasures: Erases patients.
         capability: Gives the CapabilityStatement or TerminologyCapabilities, whole or a summary of it.
         parameters: The custom search parameters.
         documents: What Binaries hold that is too large to stand in them.
@@ -58,6 +61,8 @@ class Tools:
     new_id: Callable[[], str]
     new_secret: Callable[[int], bytes]
     prove: Callable[[int, bytes, bytes], Awaitable[bytes]]
+    hurry: Callable[[], float]
+    erasures: Erasures
     capability: Callable[[str, str], bytes]
     parameters: Parameters
     documents: Documents

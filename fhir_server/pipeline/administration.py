@@ -1,7 +1,8 @@
-"""Who may change what holds for everybody: the search parameters of the server.
+"""Who may do what the custodian answers for: change the search parameters of the server, erase a patient.
 
-A SearchParameter shapes the index of all patients' records, so a scope alone does not let an app define one: it must be the
-custodian's own system, or a backend service of the custodian, in which no person is signed in.
+A SearchParameter shapes the index of all patients' records, and an erasure can not be undone, so a scope alone does not
+let an app do it: it must be the custodian's own system, or a backend service of the custodian, in which no person is signed
+in.
 """
 
 from fhir_server.errors import ScopeError
@@ -9,17 +10,20 @@ from fhir_server.forms import Asked
 from fhir_server.search.custom import SEARCH_PARAMETER
 from smart_auth.bearer import Caller
 
+_ERASE = "erase"
 _CHANGES = frozenset({"create", "update", "patch", "delete"})
 _OPERATIONS = frozenset({"reindex", "reindex-status", "meta-add", "meta-delete"})
 
 
 def require_administrator(asked: Asked, custodian: str) -> None:
-    """Refuse whoever may not do this to a SearchParameter; other requests pass.
+    """Refuse whoever may not do this to a SearchParameter, or erase; other requests pass.
 
     Raises:
-        ScopeError: It changes one, or asks for its job, and the caller is no system of the custodian.
+        ScopeError: It is for systems of the custodian, and the caller is none.
     """
     interaction, caller = asked.interaction, asked.requester.caller
+    if interaction.operation == _ERASE and (caller is None or not _administers(caller, custodian)):
+        raise ScopeError("patients are for systems of the custodian to erase")
     if interaction.type_ not in ("", SEARCH_PARAMETER):
         return
     if interaction.code not in _CHANGES and interaction.operation not in _OPERATIONS:

@@ -225,6 +225,8 @@ def _query(happening: Happening) -> str:
     target = _own_target(
         received.target, happening.asked.interaction.compartment, happening.patient
     )
+    if happening.asked.interaction.operation == "erase":  # whose id it was is not to be kept
+        target = "Patient/-/$erase"
     text = f"{received.method} {target}{query}"
     return base64.b64encode(text.encode("utf-8", "replace")).decode()
 

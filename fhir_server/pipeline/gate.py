@@ -135,7 +135,10 @@ class ConsentGate:
         return self._requests[action]
 
     async def _open(self, version: SealedVersion, verdicts: tuple[Verdict, ...]) -> Record | None:
-        text, document = await self._reader.open(version), None
+        try:
+            text, document = await self._reader.open(version), None
+        except KeyDestroyedError:  # erased: as if it had never been
+            return None
         if version.type_ == "Binary":
             text, document = split(text)
         value = orjson.loads(text) if text else {}
@@ -178,7 +181,10 @@ class ConsentGate:
         version = await self._reader.find(type_, id_) if id_ else None
         if version is None or version.deleted:
             return ()
-        return tuple(references(orjson.loads(await self._reader.open(version))))
+        try:
+            return tuple(references(orjson.loads(await self._reader.open(version))))
+        except KeyDestroyedError:
+            return ()
 
     def _in_reach(self, record: Record, covering: tuple[Scope, ...]) -> bool:
         return any(

@@ -29,6 +29,10 @@ class Policies:
         self._kept: OrderedDict[bytes, tuple[_Key, Policy]] = OrderedDict()
         self._nobody = compile_policy((), config, subject=None)
 
+    def forget(self) -> None:
+        """Keep nothing in memory that came out of a Consent."""
+        self._kept.clear()
+
     def of_nobody(self) -> Policy:
         """What holds for records that belong to no patient."""
         return self._nobody

@@ -13,8 +13,10 @@ from fhir_server.errors import (
     DatabaseLostError,
     FhirError,
     IntegrityError,
+    KeyDestroyedError,
     KeyProviderUnavailableError,
     KeysUnavailableError,
+    NotFoundError,
     StorageUnavailableError,
     StoreFullError,
     StoreLostError,
@@ -33,6 +35,7 @@ from fhir_server.interactions import (
 )
 from fhir_server.interactions.desk import Desk, Tools
 from fhir_server.interactions.operations import performing
+from fhir_server.interactions.read import MISSING
 from fhir_server.pipeline.actors import Organizations
 from fhir_server.pipeline.ask import ask, unasked
 from fhir_server.pipeline.authenticate import authenticate
@@ -122,6 +125,9 @@ class Pipeline:
                 "the server's disk is full; nothing of this request was kept"
             )
             return await self.refuse(asked or unasked(received, requester), full)
+        except KeyDestroyedError:  # erased since the request came in
+            gone = NotFoundError(MISSING)
+            return await self.refuse(asked or unasked(received, requester), gone)
         except KeyProviderUnavailableError:
             _LOG.error("key provider", extra={"request": received.request_id})
             closed = KeysUnavailableError(
@@ -182,6 +188,8 @@ class Pipeline:
                 recorded = await self._entry(in_scope, self._desk(in_scope, writer, writer))
                 await self._announced(writer)
             return await self._committed(writer, recorded)
+        if in_scope.asked.interaction.operation in performing.ON_THEIR_OWN:
+            return await self._on_its_own(in_scope)
         complete = search.names_log(in_scope.asked.interaction)
         async with self.vault.reading(complete=complete) as reader:
             opened = await _READS[code](in_scope, self._desk(in_scope, reader, None))
@@ -203,6 +211,12 @@ class Pipeline:
                 return await self._entry(in_scope, desk, id_)
         finally:
             await documents.drop(document)  # unless the unit has made it a record's
+
+    async def _on_its_own(self, in_scope: InScope) -> Recorded:
+        """An operation with units of work of its own; who is named in its record is decided as things are afterwards."""
+        opened = await performing.perform_on_its_own(in_scope, self.tools)
+        async with self.vault.writing() as writer:
+            return await record(redact(opened, self.tools.base), writer, self.tools)
 
     async def _announced(self, writer: Writer) -> None:
         """Before a unit that concerns all processes ends: the next unit of any of them looks what it has changed."""

@@ -40,6 +40,10 @@ class Tokenizer:
         self._blind = blind
         self._begin()
 
+    def forget(self) -> None:
+        """Keep nothing in memory that came out of a record."""
+        self._begin()
+
     def _begin(self) -> None:
         """Remember nothing of what was made before the parameters changed."""
         self._edition = self._searchable.edition

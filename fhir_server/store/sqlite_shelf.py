@@ -76,7 +76,7 @@ class SqliteShelf:
         """See ``Shelf.unindex``."""
         assert self._tokens is not None, "a snapshot changes nothing"
         if type_ == DEFERRED:
-            self._tokens.forget({rid for rids in postings.values() for rid in rids})
+            self._tokens.forget(postings)
             self._unindex_events(postings)
             return
         self._tokens.write_now(self._connection)

@@ -91,19 +91,25 @@ class TokenQueue:
         self._batch_events = number + 1
         self._batch_first = min(self._batch_first, number)
 
-    def forget(self, events: set[int]) -> None:
-        """These AuditEvents are erased: what waits of theirs is never written, even if this unit is taken back."""
-        self._unit_later = [(rid, tokens) for rid, tokens in self._unit_later if rid not in events]
-        self._batch_later = [
-            (rid, tokens) for rid, tokens in self._batch_later if rid not in events
-        ]
-        for bucket in self._buckets:
-            for token, rids in list(bucket.items()):
-                kept = [rid for rid in rids if rid not in events]
-                self._waiting -= len(rids) - len(kept)
+    def forget(self, postings: Mapping[bytes, Sequence[int]]) -> None:
+        """These tokens of AuditEvents are erased: they are never written, even if this unit is taken back."""
+        gone: dict[int, set[bytes]] = {}
+        for token, rids in postings.items():
+            for rid in rids:
+                gone.setdefault(rid, set()).add(token)
+            bucket = self._buckets[token[0]]
+            waiting = bucket.get(token, [])
+            kept = [rid for rid in waiting if rid not in set(rids)]
+            self._waiting -= len(waiting) - len(kept)
+            if kept:
                 bucket[token] = kept
-                if not kept:
-                    del bucket[token]
+            else:
+                bucket.pop(token, None)
+        for later in (self._unit_later, self._batch_later):
+            later[:] = [
+                (rid, [token for token in tokens if token not in gone.get(rid, ())])
+                for rid, tokens in later
+            ]
 
     def begin_unit(self) -> None:
         """A unit begins: remember what waits from those before."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from fhir_server.crypto.provider import KeyProvider
 from fhir_server.crypto.seal import DataKey
-from fhir_server.errors import KeyDestroyedError
+from fhir_server.errors import KeyDestroyedError, TamperedRecordError
 from fhir_server.store.protocol import Snapshot, Unit, WrappedKey
 from fhir_server.vault.rotation import current_kek
 
@@ -60,14 +60,17 @@ class KeyRing:
         """The key of this id, as of a snapshot of an epoch.
 
         Raises:
-            KeyDestroyedError: It was destroyed, or never was.
+            KeyDestroyedError: It was destroyed.
+            TamperedRecordError: There never was such a key: the id was altered.
             KeyProviderUnavailableError: It must be unwrapped, and the key provider does not answer.
         """
         known = self._by_id.get(id_)
         if known is not None:
             return known
         wrapped = await snapshot.key(id_=id_)
-        if wrapped is None or not wrapped.wrapped:
+        if wrapped is None:
+            raise TamperedRecordError("a record names a data key that never was")
+        if not wrapped.wrapped:
             raise KeyDestroyedError("the data key of this record was destroyed")
         return self._remember(self._by_id, id_, await self._unwrap(wrapped), epoch)
 

@@ -8,31 +8,30 @@ patients is sealed under a key of its own (32 random bytes), which is sealed for
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 import orjson
 
 from fhir_server.crypto.blind import BlindIndex
-from fhir_server.crypto.seal import DataKey, place
+from fhir_server.crypto.seal import DataKey
 from fhir_server.crypto.stream import chunks_of
 from fhir_server.errors import KeyDestroyedError, TamperedRecordError
 from fhir_server.store.protocol import (
-    AuditRow,
-    Changes,
     SealedVersion,
     Selection,
     Snapshot,
     Store,
     Unit,
 )
+from fhir_server.store.shelf import Shelf
 from fhir_server.vault.documents import Document
 from fhir_server.vault.keyring import Fresh, KeyRing
+from fhir_server.vault.reader import Reader, patient_tokens
 
-_TOKEN = 16
+__all__ = ["Draft", "Reader", "Vault", "Writer", "patient_tokens"]
+
 _PAD = 8
-_SEALED_KEY = 1 + 12 + 256 + 16  # version, nonce, padded key, tag
-_WRAP = _TOKEN + 16 + _SEALED_KEY
 
 
 _Kind = type[BaseException] | None
@@ -65,88 +64,6 @@ class Draft:
     dropped: frozenset[bytes] = frozenset()
 
 
-class Reader:
-    """A snapshot, with the keys to open what it holds."""
-
-    def __init__(
-        self, snapshot: Snapshot, epoch: int, ring: KeyRing, blind: BlindIndex, tenant: str
-    ) -> None:
-        self._snapshot = snapshot
-        self.epoch = epoch
-        self._ring = ring
-        self._tenant = tenant.encode()
-        self._names: dict[bytes, tuple[str, ...]] = {}
-        self.blind = blind
-
-    async def find(self, type_: str, id_: str, version: int | None = None) -> SealedVersion | None:
-        """The current version of a resource (a tombstone too), or the named one; sealed."""
-        return await self._snapshot.find(self.blind.row(type_, id_), version)
-
-    async def history(self, rid: int) -> Sequence[SealedVersion]:
-        """All versions of a record, newest first; sealed."""
-        return await self._snapshot.history(Changes(rid=rid))
-
-    async def changes(self, changes: Changes) -> Sequence[SealedVersion]:
-        """Versions of a record or type, newest first; sealed."""
-        return await self._snapshot.history(changes)
-
-    async def select(self, selection: Selection) -> Sequence[SealedVersion]:
-        """The records that match a selection; sealed."""
-        return await self._snapshot.select(selection)
-
-    async def open(self, version: SealedVersion) -> bytes:
-        """Open one version.  Only ``pipeline/gate.py`` calls this for a caller, after consent.
-
-        Raises:
-            TamperedRecordError: It is not what was sealed for its place.
-            KeyDestroyedError: All of its patients were erased.
-        """
-        key = await self._key(version)
-        return key.open(version.sealed, self._place(version))
-
-    async def open_commitment(self, version: SealedVersion, row: AuditRow) -> bytes:
-        """The 32 bytes that open an audit row's commitment to the AuditEvent ``version``."""
-        key = await self._key(version)
-        return key.open(row.opening, b"opening|" + self._place(version))
-
-    async def audit_row(self, rid: int) -> AuditRow | None:
-        """The audit row of an AuditEvent, or None if it is not in the log."""
-        return next(iter(await self._snapshot.audit(rid=rid)), None)
-
-    async def patients(self, version: SealedVersion) -> tuple[str, ...]:
-        """The references of the patients a record belongs to, told by their keys: the record stays closed."""
-        if version.patients not in self._names:
-            names = [await self.name(token) for token in patient_tokens(version)]
-            self._names[version.patients] = tuple(names)
-        return self._names[version.patients]
-
-    async def name(self, patient: bytes) -> str:
-        """The reference of a patient by its token; empty if it was erased."""
-        return await self._ring.name(patient, self._snapshot, self.epoch)
-
-    async def _key(self, version: SealedVersion) -> DataKey:
-        if not version.wraps:
-            return await self._ring.by_id(version.key_id, self._snapshot, self.epoch)
-        for at in range(0, len(version.wraps), _WRAP):
-            wrap = version.wraps[at : at + _WRAP]
-            try:
-                key_id = wrap[_TOKEN : 2 * _TOKEN]
-                outer = await self._ring.by_id(key_id, self._snapshot, self.epoch)
-            except KeyDestroyedError:
-                continue
-            return DataKey(
-                version.key_id, outer.open(wrap[2 * _TOKEN :], version.key_id + version.row)
-            )
-        raise KeyDestroyedError("the data keys of all patients of this record were destroyed")
-
-    def _place(self, version: SealedVersion) -> bytes:
-        """Tenant, type, row, version with time and deleted flag, patients, key: each with its length before it."""
-        state = b"%d|%d|%d" % (version.version, version.at, version.deleted)
-        type_ = version.type_.encode()
-        parts = (self._tenant, type_, version.row, state, version.patients, version.key_id)
-        return place(parts)
-
-
 class Writer(Reader):
     """A unit of work, with the keys to seal."""
 
@@ -161,6 +78,30 @@ class Writer(Reader):
     async def prepare(self, type_: str) -> None:
         """Have the key at hand of what belongs to no patient."""
         await self._seal_key(type_, b"", {})
+
+    @property
+    def shelf(self) -> Shelf:
+        """Records where they lie, to be changed in this unit."""
+        return self._unit.shelf
+
+    async def reseal(self, version: SealedVersion, owners: Sequence[bytes]) -> None:
+        """Seal a version that is there anew, for these patients (tokens) only, under their newest keys.
+
+        Raises:
+            TamperedRecordError: It is not what was sealed for its place.
+            KeyDestroyedError: It does not open, or one of the patients was erased.
+        """
+        content = await self.open(version)
+        row = await self.audit_row(version.rid) if version.type_ == "AuditEvent" else None
+        k = await self.open_commitment(version, row) if row else b""
+        names = {token: await self.name(token) for token in sorted(owners)}
+        if not all(names.values()):
+            raise KeyDestroyedError("a patient of this record was erased")
+        key, wraps = await self._seal_key(version.type_, version.row, names)
+        anew = replace(version, key_id=key.id, patients=b"".join(names), wraps=wraps)
+        where = self.place_of(anew)
+        opening = key.seal(k, b"opening|" + where) if row else b""
+        await self._unit.shelf.replace(replace(anew, sealed=key.seal(content, where)), opening)
 
     async def put(self, draft: Draft) -> SealedVersion:
         """Seal and write one version; the caller has decided that it follows ``previous``."""
@@ -220,7 +161,7 @@ class Writer(Reader):
                 except TamperedRecordError:
                     broken += 1
                     continue
-                await self._index(version, made | self._padding_of(version, len(made)))
+                await self._index(version, made | self.padding_of(version, len(made)))
         return [version.rid for version in versions], broken
 
     async def _made(self, version: SealedVersion, tokens: MakeTokens) -> frozenset[bytes]:
@@ -231,7 +172,7 @@ class Writer(Reader):
     async def _index(self, version: SealedVersion, tokens: frozenset[bytes]) -> None:
         await self._unit.index(version.type_, version.rid, sorted(tokens))
 
-    def _padding_of(self, version: SealedVersion, count: int) -> frozenset[bytes]:
+    def padding_of(self, version: SealedVersion, count: int) -> frozenset[bytes]:
         """The same for the same record, so that doing it twice adds nothing; without the key it looks like chance."""
         row = version.row.hex()
         return frozenset(
@@ -244,12 +185,13 @@ class Writer(Reader):
         self.fresh.at = draft.at
         row = self.blind.row(draft.type_, draft.id_)
         owners = dict(sorted((self.blind.patient(p), p) for p in draft.patients))
-        key, wraps = await self._seal_key(draft.type_, row, owners)
+        revive = draft.type_ != "AuditEvent"  # nobody comes back because somebody asked for them
+        key, wraps = await self._seal_key(draft.type_, row, owners, revive=revive)
         previous = draft.previous
         rid = previous.rid if previous else 0
         head = (row, draft.type_, draft.version, draft.at, not draft.text)
         tail = (key.id, b"".join(owners), wraps)
-        where = self._place(SealedVersion(rid, *head, *tail, b""))
+        where = self.place_of(SealedVersion(rid, *head, *tail, b""))
         sealed = key.seal(draft.text.encode(), where)
         add = list(draft.tokens - draft.dropped)
         if not previous:
@@ -259,19 +201,32 @@ class Writer(Reader):
         return SealedVersion(rid, *head, *tail, sealed), key, where
 
     async def _seal_key(
-        self, type_: str, row: bytes, owners: Mapping[bytes, str]
+        self, type_: str, row: bytes, owners: Mapping[bytes, str], *, revive: bool = True
     ) -> tuple[DataKey, bytes]:
         if not owners:
             owners = {self.blind.patient(f"type:{type_}"): f"type:{type_}"}
         keys = {
             token: await self._ring.for_owner(token, name, self._unit, self.epoch, self.fresh)
             for token, name in owners.items()
+            if revive or await self._is_alive(token)
         }
         if len(keys) == 1:
             return next(iter(keys.values())), b""
         id_, secret = secrets.token_bytes(16), secrets.token_bytes(32)
         wraps = [token + outer.id + outer.seal(secret, id_ + row) for token, outer in keys.items()]
         return DataKey(id_, secret), b"".join(wraps)
+
+    async def _is_alive(self, owner: bytes) -> bool:
+        """Whether an owner was not erased; for one that never was there is no key to have been destroyed.
+
+        Raises:
+            KeyDestroyedError: It was.
+        """
+        if owner in self.fresh.keys or await self.name(owner):
+            return True
+        if await self._unit.key(owner=owner) is not None:
+            raise KeyDestroyedError("the patient was erased")
+        return True
 
     async def _key(self, version: SealedVersion) -> DataKey:
         fresh = next((k for k in self.fresh.keys.values() if k.id == version.key_id), None)
@@ -300,9 +255,10 @@ class Vault:
         """
         return _Writing(self, self._store.writing())
 
-    async def prepare(self) -> None:
+    async def prepare(self, at: int = 0) -> None:
         """Have the key at hand by which a refusal is recorded, should the key provider not answer later."""
         async with self.writing() as writer:
+            writer.fresh.at = at
             await writer.prepare("AuditEvent")
 
     async def reader(self, snapshot: Snapshot) -> Reader:
@@ -376,11 +332,6 @@ class _Writing:
         if error is None:
             self._vault.publish(self._writer)
         return handled
-
-
-def patient_tokens(version: SealedVersion) -> list[bytes]:
-    """The tokens of the patients a record belongs to."""
-    return [version.patients[at : at + _TOKEN] for at in range(0, len(version.patients), _TOKEN)]
 
 
 def _padding(count: int) -> list[bytes]:

@@ -88,6 +88,7 @@ def test_only_the_gate_opens_records_for_a_caller() -> None:
         "fhir_server/pipeline/policies.py",  # Consents, to decide
         "fhir_server/pipeline/actors.py",  # organizations' parents, to decide
         "fhir_server/interactions/reindex/stored.py",  # SearchParameters, to know what can be searched
+        "fhir_server/interactions/erasing/erasures.py",  # its own AuditEvents, to prove an erasure
         "fhir_server/evidence.py",  # the operator's audit of the log
         "fhir_server/inspection.py",  # the operator's check of the store
         "fhir_server/vault/vault.py",

@@ -9,6 +9,7 @@ import os
 import sqlite3
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -25,7 +26,9 @@ from fhir_server.crypto.blind import BlindIndex
 from fhir_server.crypto.keys import new_seed
 from fhir_server.crypto.provider import KeyProvider
 from fhir_server.crypto.providers.local import LocalKeyProvider, new_key_material
-from fhir_server.forms import Received, Recorded
+from fhir_server.errors import KeyDestroyedError
+from fhir_server.forms import Received
+from fhir_server.interactions.leaf import index_rest
 from fhir_server.pipeline.heeding import Heeding
 from fhir_server.pipeline.policies import Policies
 from fhir_server.pipeline.run import Pipeline
@@ -39,9 +42,9 @@ from smart_auth.bearer import Caller
 from smart_auth.errors import ExpiredTokenError
 from smart_auth.scopes import parse_scopes
 from tests import mongo_server
+from tests.fhir_server.answers import BASE, Answer, Json
 from tests.fhir_server.tools import tools_of
 
-BASE = "http://localhost:8080/fhir"
 CUSTODIAN = "Organization/custodian"
 START = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 SECURITY = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
@@ -51,57 +54,11 @@ OTHER = "other"
 OVERSEER = "overseer"
 ON_MONGO = os.environ.get("CONSENTRY_TEST_STORE") == "mongo"
 
-Json = dict[str, Any]
-
 
 @cache
 def key_provider() -> LocalKeyProvider:
     """One key-encryption key for all tests that do not test keys."""
     return LocalKeyProvider(new_key_material())
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came back."""
-
-    recorded: Recorded
-
-    @property
-    def status(self) -> int:
-        return self.recorded.status
-
-    @property
-    def body(self) -> bytes:
-        return self.recorded.body
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return dict(self.recorded.headers)
-
-    @property
-    def json(self) -> Json:
-        value: Json = orjson.loads(self.recorded.body)
-        return value
-
-    @property
-    def id_(self) -> str:
-        return str(self.json["id"])
-
-    @property
-    def resources(self) -> list[Json]:
-        """The resources of a Bundle's entries, outcomes left out."""
-        found = [e["resource"] for e in self.json.get("entry", ()) if "resource" in e]
-        return [r for r in found if r["resourceType"] != "OperationOutcome"]
-
-    @property
-    def references(self) -> list[str]:
-        return [f"{r['resourceType']}/{r['id']}" for r in self.resources]
-
-    @property
-    def next(self) -> str:
-        """Target and query of the next page, or empty."""
-        links = {link["relation"]: link["url"] for link in self.json.get("link", ())}
-        return str(links.get("next", "")).removeprefix(BASE).removeprefix("/")
 
 
 @dataclass(repr=False, eq=False)
@@ -209,12 +166,13 @@ class Clinic:
         return found
 
     async def audits(self, start: int = 0) -> list[Json]:
-        """The AuditEvents of the log, from a number on, opened behind everybody's back."""
+        """The AuditEvents of the log that were not erased, from a number on, opened behind everybody's back."""
         found = []
         async with self.vault.reading() as reader:
             for row in await reader._snapshot.audit(start=start, stop=2**40):
                 (version,) = await reader.history(row.rid)
-                found.append(orjson.loads(await reader.open(version)))
+                with suppress(KeyDestroyedError):
+                    found.append(orjson.loads(await reader.open(version)))
         return found
 
     def log_size(self) -> int:
@@ -265,11 +223,15 @@ async def open_clinic(
         admin_policies=load_template(policy, CUSTODIAN),
         break_glass=frozenset(break_glass),
     )
-    made = tools_of(vault, database, BASE, **tools)
+    made = tools_of(vault, database, BASE, folder / "consentry.key.erased", **tools)
     await made.parameters.reload()
+    await index_rest(vault, made.tokenizer, database.events)
+    await made.erasures.resume(int(START.timestamp() * 1000))
+    policies = Policies(config)
+    vault.on_forget(policies.forget)
     clinic = Clinic(database, vault, None, path)  # type: ignore[arg-type]
     heeding = Heeding(database.news, vault, (made.parameters.reload,))
-    clinic.pipeline = Pipeline(vault, clinic, Policies(config), made, heeding)  # type: ignore[arg-type]
+    clinic.pipeline = Pipeline(vault, clinic, policies, made, heeding)  # type: ignore[arg-type]
     clinic.caller(HOUSE)
     clinic.caller(OVERSEER, purposes=("HOPERAT",))
     clinic.caller(OTHER, organization="Organization/other")

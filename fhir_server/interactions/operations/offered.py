@@ -71,6 +71,13 @@ OPERATIONS = (
         ("POST",),
     ),
     Operation(
+        "erase",
+        f"{_OWN}/Patient-erase",
+        ((_INSTANCE, "d"),),
+        frozenset({"Patient"}),
+        ("POST",),
+    ),
+    Operation(
         "reindex",
         f"{_OWN}/SearchParameter-reindex",
         ((_INSTANCE, "u"),),

@@ -2,10 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 
+from fhir_server.errors import BadRequestError
 from fhir_server.forms import InScope, Interaction, Opened
-from fhir_server.interactions.desk import Desk
+from fhir_server.interactions.desk import Desk, Tools
 from fhir_server.interactions.operations.docref import docref
 from fhir_server.interactions.operations.document import document, persists
+from fhir_server.interactions.operations.erase import erase
 from fhir_server.interactions.operations.everything import everything
 from fhir_server.interactions.operations.lastn import lastn
 from fhir_server.interactions.operations.match import match
@@ -30,6 +32,7 @@ PERFORMED: dict[str, Callable[[InScope, Desk], Awaitable[Opened]]] = {
     "summary": summary,
     "validate": validate,
 }
+ON_THEIR_OWN: dict[str, Callable[[InScope, Tools], Awaitable[Opened]]] = {"erase": erase}
 _CHANGES = frozenset({"meta-add", "meta-delete"})
 
 
@@ -39,7 +42,19 @@ async def perform(in_scope: InScope, desk: Desk) -> Opened:
     Raises:
         FhirError: As each of them says.
     """
-    return await PERFORMED[in_scope.asked.interaction.operation](in_scope, desk)
+    operation = in_scope.asked.interaction.operation
+    if operation in ON_THEIR_OWN:
+        raise BadRequestError(f"${operation} can not be part of a transaction")
+    return await PERFORMED[operation](in_scope, desk)
+
+
+async def perform_on_its_own(in_scope: InScope, tools: Tools) -> Opened:
+    """Perform an operation of ``ON_THEIR_OWN``, which has snapshots and units of work of its own.
+
+    Raises:
+        FhirError: As each of them says.
+    """
+    return await ON_THEIR_OWN[in_scope.asked.interaction.operation](in_scope, tools)
 
 
 def writes(interaction: Interaction) -> bool:

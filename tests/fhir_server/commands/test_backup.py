@@ -18,6 +18,7 @@ import pytest
 from fhir_server.__main__ import main
 from fhir_server.commands.backup import back_up
 from fhir_server.commands.restore import restore
+from fhir_server.crypto.choosing import erasures_file
 from fhir_server.crypto.providers.local import LocalKeyProvider
 from fhir_server.errors import BackupError
 from fhir_server.settings import Settings
@@ -33,6 +34,8 @@ def test_what_was_backed_up_comes_back(
     assert manifest.tenant == "default"
     assert sorted(f.name for f in empty.data.iterdir()) == ["chain.sqlite", "consentry.sqlite"]
     assert all(f.stat().st_mode & 0o077 == 0 for f in empty.data.iterdir())
+
+    shutil.copy(erasures_file(original), erasures_file(empty))  # no part of a backup
 
     async def look() -> None:
         clinic = await open_clinic(empty.data, keys=LocalKeyProvider(material))

@@ -3,14 +3,14 @@
 import pytest
 
 from fhir_server.interactions.operations.offered import OPERATIONS, Operation, find_operation
-from fhir_server.interactions.operations.performing import PERFORMED
+from fhir_server.interactions.operations.performing import ON_THEIR_OWN, PERFORMED
 from fhir_server.interactions.registered import operations_of
 
 from ...clinic import HOUSE, Clinic, patient
 
 
 def test_every_operation_is_performed_and_no_other() -> None:
-    assert {o.name for o in OPERATIONS} == set(PERFORMED)
+    assert {o.name for o in OPERATIONS} == PERFORMED.keys() | ON_THEIR_OWN.keys()
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda o: o.definition.rpartition("/")[2])
@@ -31,7 +31,7 @@ async def test_the_capability_statement_names_them(clinic: Clinic) -> None:
     assert "meta" in [o["name"] for o in rest["operation"]]
     named = {r["type"]: {o["name"] for o in r.get("operation", ())} for r in rest["resource"]}
     labels = {"meta", "meta-add", "meta-delete", "validate"}
-    assert named["Patient"] == labels | {"everything", "match", "summary"}
+    assert named["Patient"] == labels | {"erase", "everything", "match", "summary"}
     assert named["Encounter"] == labels | {"everything"}
     assert named["Observation"] == labels | {"lastn"}
     assert named["DocumentReference"] == labels | {"docref"}
@@ -45,7 +45,7 @@ async def test_the_capability_statement_names_them(clinic: Clinic) -> None:
     [
         ("$everything", ["meta"]),
         ("Patient/$lastn", ["everything", "match", "meta", "summary"]),
-        ("Patient/a/$match", ["everything", "meta", "meta-add", "meta-delete", "summary"]),
+        ("Patient/a/$match", ["erase", "everything", "meta", "meta-add", "meta-delete", "summary"]),
         ("Observation/$nothing", ["lastn", "meta"]),
         ("AuditEvent/1/$meta-add", ["meta", "receipt"]),
     ],

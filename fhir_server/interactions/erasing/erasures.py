@@ -1,0 +1,200 @@
+"""Erasing a patient, and doing so again to a database that was put back from before.
+
+The order makes a crash harmless wherever it comes:
+
+1. a note that she is being erased, durable;
+2. the purge, in small units of work;
+3. her keys into the list of erasures, which lies outside of the database, durable;
+4. in one unit of work what was written since is purged, the keys are destroyed, the AuditEvent gets its leaf, and the note
+   becomes one of an erasure that is done.
+
+A server finishes what is noted before it serves anybody, and compares the database with the list: keys that should be
+destroyed and are not (the database was put back) are erased in the same way.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from fhir_server.errors import SettingsError
+from fhir_server.interactions.erasing.purging import Purge
+from fhir_server.interactions.erasing.statement import Erased, statement, unpack
+from fhir_server.interactions.leaf import put_with_leaf
+from fhir_server.search.tokens import Tokenizer
+from fhir_server.store.protocol import WrappedKey
+from fhir_server.vault.ledger import Ledger
+from fhir_server.vault.vault import Vault
+
+_BEGUN = "erasing|"
+_DONE = "erased|"
+_STATE = "erasures"  # of the list of erasures, as this database knows it
+_PAGE = 500
+_AGAIN = "consentry: the list of erasures"
+_LOG = logging.getLogger("consentry")
+
+
+class UnknownPatientError(LookupError):
+    """The server has never kept anything of this patient."""
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """What the AuditEvent of an erasure is made with: ids, random bytes, and who we are."""
+
+    new_id: Callable[[], str]
+    new_secret: Callable[[int], bytes]
+    base: str
+    custodian: str
+
+
+class Erasures:
+    """The erasures of one database; one at a time in a process."""
+
+    def __init__(
+        self, vault: Vault, ledger: Ledger, tokenizer: Tokenizer, types: Iterable[str], maker: Maker
+    ) -> None:
+        self._vault = vault
+        self._ledger = ledger
+        self._tokenizer = tokenizer
+        self._types = tuple(types)
+        self._maker = maker
+        self._turn = asyncio.Lock()
+
+    async def erase(self, patient: str, by: str, now: int) -> Erased:
+        """Erase a patient (``Patient/1``); of one who is erased already, and has not come back, give what was done then.
+
+        Raises:
+            UnknownPatientError: Nothing was ever kept of her.
+            SettingsError: The list of erasures can not be written; she is erased when it can.
+        """
+        owner = self._vault.blind.patient(patient)
+        async with self._turn:
+            return await self._erase(owner, by, now)
+
+    async def resume(self, now: int) -> int:
+        """Before anybody is served: finish what was begun, and erase again what was put back; return how many these are.
+
+        Raises:
+            SettingsError: The list of erasures is missing, or can not be used.
+        """
+        async with self._turn:
+            owners = {*await self._begun(), *await self._put_back()}
+            for owner in sorted(owners):
+                await self._erase(owner, _AGAIN, now)
+            if owners:
+                _LOG.warning("erased again", extra={"patients": len(owners)})
+            await self._know_list()
+            return len(owners)
+
+    async def evidence(self, erased: Erased) -> tuple[int, bytes, bytes]:
+        """Of an erasure's AuditEvent its number in the log, its bytes, and what opens its commitment."""
+        async with self._vault.reading() as reader:
+            version = await reader.find("AuditEvent", erased.event)
+            row = await reader.audit_row(version.rid) if version else None
+            assert version is not None, "it was written with the note of the erasure"
+            assert row is not None, "it was written with its leaf"
+            return row.n, await reader.open(version), await reader.open_commitment(version, row)
+
+    async def done(self) -> Sequence[Erased]:
+        """All erasures that this database knows of."""
+        async with self._vault.reading() as reader:
+            found = await reader.notes.load(_DONE)
+        return [unpack(bytes.fromhex(owner), content) for owner, content in found.items()]
+
+    async def _erase(self, owner: bytes, by: str, now: int) -> Erased:
+        known, before = await self._known(owner)
+        if before is not None and not any(key.wrapped for key in known):
+            return before
+        if not known:
+            raise UnknownPatientError
+        async with self._vault.writing() as writer:
+            await writer.notes.save(_BEGUN + owner.hex(), b"")
+        purge = Purge(owner, [key.id for key in known], self._tokenizer, self._types)
+        await purge.run(self._vault)
+        known, _ = await self._known(owner)
+        entries = tuple(self._vault.blind.erased(key.id) for key in known)
+        listed = await asyncio.to_thread(self._ledger.add, entries)
+        return await self._destroy(owner, by, now, purge, listed)
+
+    async def _destroy(
+        self, owner: bytes, by: str, now: int, purge: Purge, listed: frozenset[str]
+    ) -> Erased:
+        """The unit of work after which nothing of her opens."""
+        async with self._vault.writing() as writer:
+            await purge.rest(writer)
+            keys = await writer.keys.of(owner)
+            entries = tuple(self._vault.blind.erased(key.id) for key in keys)
+            listed = listed if listed.issuperset(entries) else self._ledger.add(entries)
+            for key in keys:
+                await writer.keys.replace(WrappedKey(key.id, owner, b"", key.made))
+            await writer.keys.advance()
+            event = self._maker.new_id()
+            erased = Erased(owner, now, by, entries, purge.buried, purge.shared, event)
+            draft = statement(erased, self._maker.base, self._maker.custodian, self._tokenizer)
+            await put_with_leaf(writer, draft, self._maker.new_secret)
+            await writer.notes.save(_DONE + owner.hex(), erased.pack())
+            await writer.notes.drop(_BEGUN + owner.hex())
+            await writer.notes.save(_STATE, _state(listed))
+        _LOG.info("erased", extra={"records": purge.buried, "shared": purge.shared})
+        return erased
+
+    async def _known(self, owner: bytes) -> tuple[Sequence[WrappedKey], Erased | None]:
+        async with self._vault.reading() as reader:
+            keys = await reader.keys.of(owner)
+            done = (await reader.notes.load(_DONE + owner.hex())).get("")
+        return keys, unpack(owner, done) if done else None
+
+    async def _begun(self) -> set[bytes]:
+        async with self._vault.reading() as reader:
+            return {bytes.fromhex(owner) for owner in await reader.notes.load(_BEGUN)}
+
+    async def _put_back(self) -> set[bytes]:
+        """The patients of whom a key is there that the list says is destroyed."""
+        async with self._vault.reading() as reader:
+            state = (await reader.notes.load(_STATE)).get("")
+        if state is None:
+            self._ledger.begin()
+        elif not self._ledger.exists():
+            raise SettingsError(
+                f"the list of erasures {self._ledger.name} is missing: put it back;"
+                " without it erased patients might come back with a backup"
+            )
+        listed = self._ledger.read()
+        if state == _state(listed):
+            return set()
+        return await self._alive_in(listed)
+
+    async def _alive_in(self, listed: frozenset[str]) -> set[bytes]:
+        found: set[bytes] = set()
+        last = b""
+        while True:
+            async with self._vault.reading() as reader:
+                page = await reader.keys.after(last, _PAGE)
+            if not page:
+                return found
+            erased = self._vault.blind.erased
+            found.update(key.owner for key in page if key.wrapped and erased(key.id) in listed)
+            last = page[-1].id
+            await asyncio.sleep(0)
+
+    async def _know_list(self) -> None:
+        """Put into the list what this database knows and the list has lost, and remember its state."""
+        known = {entry for each in await self.done() for entry in each.entries}
+        listed = self._ledger.read()
+        if not known <= listed:
+            _LOG.warning(
+                "the list of erasures had lost entries", extra={"count": len(known - listed)}
+            )
+            listed = self._ledger.add(known)
+        async with self._vault.reading() as reader:
+            same = (await reader.notes.load(_STATE)).get("") == _state(listed)
+        if not same:
+            async with self._vault.writing() as writer:
+                await writer.notes.save(_STATE, _state(listed))
+
+
+def _state(listed: frozenset[str]) -> bytes:
+    """A digest of the list: equal for equal lists."""
+    return sha256("\n".join(sorted(listed)).encode()).digest()

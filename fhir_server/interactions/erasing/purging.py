@@ -1,0 +1,134 @@
+"""Purging: what belongs to one patient goes out of the index and is buried, in small units of work.
+
+A record of hers alone becomes a tombstone without seal, patients or id.  A record of several patients stays for the others:
+all its versions are sealed anew without her, and the index keeps what it says of the others.  Her Consents go last, so
+that they decide until nothing is left to decide.  All this is found by the index, by the list of what is shared, and
+among what is deleted; an older version of hers in a record that is now somebody else's stays where it is and does not
+open, because its key is destroyed.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import orjson
+
+from fhir_server.crypto.blind import BlindIndex
+from fhir_server.errors import IntegrityError
+from fhir_server.search.plan import compartment
+from fhir_server.search.tokens import Tokenizer
+from fhir_server.store.protocol import SealedVersion, Selection
+from fhir_server.store.shelf import Stretch
+from fhir_server.vault.vault import Vault, Writer, patient_tokens
+
+_UNIT = 32  # records in one unit of work
+_STRETCH = 20_000  # records of the list that one unit looks through
+
+
+class Purge:
+    """The purge of one patient, by token; it may be stopped anywhere, and run again.
+
+    Attributes:
+        buried: Records that have become tombstones.
+        shared: Versions that were sealed anew without her.
+    """
+
+    def __init__(
+        self, owner: bytes, keys: Sequence[bytes], tokenizer: Tokenizer, types: Iterable[str]
+    ) -> None:
+        self._owner = owner
+        self._keys = tuple(keys)
+        self._tokenizer = tokenizer
+        self._types = sorted(types, key=lambda type_: (type_ == "Consent", type_))
+        self.buried = 0
+        self.shared = 0
+
+    async def run(self, vault: Vault) -> None:
+        """Purge in units of work; others read and write meanwhile."""
+        async with vault.reading(complete=True) as reader:
+            held = [
+                type_
+                for type_ in self._types
+                if await reader.select(self._selection(type_, reader.blind, 1))
+            ]
+        for type_ in held:
+            if type_ == "Consent":
+                await self._unlisted(vault)
+            while await self._unit(vault, type_):
+                pass
+        await self._unlisted(vault)
+
+    async def rest(self, writer: Writer) -> None:
+        """Purge what was written since, in the unit of work that destroys the keys."""
+        for type_ in self._types:
+            while await self._indexed(writer, type_):
+                pass
+
+    async def _unit(self, vault: Vault, type_: str) -> int:
+        async with vault.writing() as writer:
+            return await self._indexed(writer, type_)
+
+    async def _unlisted(self, vault: Vault) -> None:
+        """What the index does not lead to: older versions that are shared, and what is deleted."""
+        low, last = 0, 1
+        while low < last:
+            async with vault.writing() as writer:
+                last = await writer.shelf.last()
+                high = low + _STRETCH
+                for version in await writer.shelf.walk(Stretch(low, high, shared=True)):
+                    await self._leave(writer, version)
+                deleted = Stretch(low, high, self._keys, deleted=True)
+                gone = {v.rid: v for v in await writer.shelf.walk(deleted)}
+                await self._bury(writer, [v.rid for v in gone.values() if self._is_hers(v)])
+            low = high
+
+    async def _indexed(self, writer: Writer, type_: str) -> int:
+        """One unit of records of a type; return how many there were."""
+        found = await writer.select(self._selection(type_, writer.blind, _UNIT))
+        postings: dict[bytes, list[int]] = defaultdict(list)
+        for version in found:
+            for token in await self._dropped(writer, version):
+                postings[token].append(version.rid)
+        await writer.shelf.unindex(type_, postings)
+        await self._bury(writer, [v.rid for v in found if self._is_hers(v)])
+        for version in found:
+            if not self._is_hers(version):
+                for each in await writer.history(version.rid):
+                    await self._leave(writer, each)
+        return len(found)
+
+    async def _dropped(self, writer: Writer, version: SealedVersion) -> frozenset[bytes]:
+        """The tokens that go: all of a record of hers, and those of her share in one of several."""
+        own = frozenset(compartment(version.type_, self._owner, writer.blind))
+        try:
+            value = orjson.loads(await writer.open(version))
+            patients = await writer.patients(version)
+        except IntegrityError:  # it is not what was sealed: its tokens can not be told, but it goes
+            return own
+        tokens = self._tokenizer.tokens
+        of_all = tokens(version.type_, value, [p for p in patients if p])
+        if self._is_hers(version):
+            return of_all | own | writer.padding_of(version, 1)
+        others = [p for p in patients if p and writer.blind.patient(p) != self._owner]
+        return (of_all - tokens(version.type_, value, others)) | own
+
+    async def _leave(self, writer: Writer, version: SealedVersion) -> None:
+        """Seal one version of several patients anew, without her."""
+        tokens = patient_tokens(version)
+        if self._owner not in tokens or not version.wraps:
+            return
+        others = [token for token in tokens if token != self._owner]
+        try:
+            await writer.reseal(version, others)
+        except IntegrityError:  # left as it is: the check of the store tells of it
+            return
+        self.shared += 1
+
+    async def _bury(self, writer: Writer, rids: Sequence[int]) -> None:
+        await writer.shelf.bury(rids)
+        self.buried += len(rids)
+
+    def _is_hers(self, version: SealedVersion) -> bool:
+        return version.patients == self._owner
+
+    def _selection(self, type_: str, blind: BlindIndex, limit: int) -> Selection:
+        return Selection(type_, (compartment(type_, self._owner, blind),), limit=limit)

@@ -1,0 +1,128 @@
+"""Reading sealed records: a snapshot, with the keys to open what it holds."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from fhir_server.crypto.blind import BlindIndex
+from fhir_server.crypto.seal import DataKey, place
+from fhir_server.errors import KeyDestroyedError, TamperedRecordError
+from fhir_server.store.protocol import AuditRow, Changes, SealedVersion, Selection, Snapshot
+from fhir_server.store.shelf import KeyTable, Notes
+from fhir_server.vault.keyring import KeyRing
+
+TOKEN = 16
+WRAP = (
+    TOKEN + 16 + 1 + 12 + 256 + 16
+)  # patient, key id; of the sealed key version, nonce, padded key, tag
+
+
+class Reader:
+    """A snapshot, with the keys to open what it holds."""
+
+    def __init__(
+        self, snapshot: Snapshot, epoch: int, ring: KeyRing, blind: BlindIndex, tenant: str
+    ) -> None:
+        self._snapshot = snapshot
+        self.epoch = epoch
+        self._ring = ring
+        self._tenant = tenant.encode()
+        self._names: dict[bytes, tuple[str, ...]] = {}
+        self.blind = blind
+
+    @property
+    def keys(self) -> KeyTable:
+        """The data keys; changed in a unit of work only."""
+        return self._snapshot.keys
+
+    @property
+    def notes(self) -> Notes:
+        """What jobs keep; changed in a unit of work only."""
+        return self._snapshot.notes
+
+    async def find(self, type_: str, id_: str, version: int | None = None) -> SealedVersion | None:
+        """The current version of a resource (a tombstone too), or the named one; sealed."""
+        return await self._snapshot.find(self.blind.row(type_, id_), version)
+
+    async def history(self, rid: int) -> Sequence[SealedVersion]:
+        """All versions of a record, newest first; sealed."""
+        return await self._snapshot.history(Changes(rid=rid))
+
+    async def changes(self, changes: Changes) -> Sequence[SealedVersion]:
+        """Versions of a record or type, newest first; sealed."""
+        return await self._snapshot.history(changes)
+
+    async def select(self, selection: Selection) -> Sequence[SealedVersion]:
+        """The records that match a selection; sealed."""
+        return await self._snapshot.select(selection)
+
+    async def open(self, version: SealedVersion) -> bytes:
+        """Open one version.  Only ``pipeline/gate.py`` calls this for a caller, after consent.
+
+        Raises:
+            TamperedRecordError: It is not what was sealed for its place.
+            KeyDestroyedError: All of its patients were erased.
+        """
+        key = await self._key(version)
+        return key.open(version.sealed, self.place_of(version))
+
+    async def open_commitment(self, version: SealedVersion, row: AuditRow) -> bytes:
+        """The 32 bytes that open an audit row's commitment to the AuditEvent ``version``."""
+        key = await self._key(version)
+        return key.open(row.opening, b"opening|" + self.place_of(version))
+
+    async def audit_row(self, rid: int) -> AuditRow | None:
+        """The audit row of an AuditEvent, or None if it is not in the log."""
+        return next(iter(await self._snapshot.audit(rid=rid)), None)
+
+    async def patients(self, version: SealedVersion) -> tuple[str, ...]:
+        """The references of the patients a record belongs to, told by their keys: the record stays closed."""
+        if version.patients not in self._names:
+            names = [await self.name(token) for token in patient_tokens(version)]
+            self._names[version.patients] = tuple(names)
+        return self._names[version.patients]
+
+    async def name(self, patient: bytes) -> str:
+        """The reference of a patient by its token; empty if it was erased."""
+        return await self._ring.name(patient, self._snapshot, self.epoch)
+
+    async def require_wraps(self, version: SealedVersion) -> None:
+        """Prove that a record of several patients opens for each of them who was not erased: reading looks at one wrap.
+
+        Raises:
+            TamperedRecordError: A wrap is missing, is for somebody else, or does not give the record's key.
+        """
+        wraps = [version.wraps[at : at + WRAP] for at in range(0, len(version.wraps), WRAP)]
+        if wraps and [wrap[:TOKEN] for wrap in wraps] != patient_tokens(version):
+            raise TamperedRecordError("the wraps of a record are not those of its patients")
+        for wrap in wraps:
+            with suppress(KeyDestroyedError):
+                key = await self._key(replace(version, wraps=wrap))
+                key.open(version.sealed, self.place_of(version))
+
+    async def _key(self, version: SealedVersion) -> DataKey:
+        if not version.wraps:
+            return await self._ring.by_id(version.key_id, self._snapshot, self.epoch)
+        for at in range(0, len(version.wraps), WRAP):
+            wrap = version.wraps[at : at + WRAP]
+            try:
+                key_id = wrap[TOKEN : 2 * TOKEN]
+                outer = await self._ring.by_id(key_id, self._snapshot, self.epoch)
+            except KeyDestroyedError:
+                continue
+            return DataKey(
+                version.key_id, outer.open(wrap[2 * TOKEN :], version.key_id + version.row)
+            )
+        raise KeyDestroyedError("the data keys of all patients of this record were destroyed")
+
+    def place_of(self, version: SealedVersion) -> bytes:
+        """Tenant, type, row, version with time and deleted flag, patients, key: each with its length before it."""
+        state = b"%d|%d|%d" % (version.version, version.at, version.deleted)
+        type_ = version.type_.encode()
+        parts = (self._tenant, type_, version.row, state, version.patients, version.key_id)
+        return place(parts)
+
+
+def patient_tokens(version: SealedVersion) -> list[bytes]:
+    """The tokens of the patients a record belongs to."""
+    return [version.patients[at : at + TOKEN] for at in range(0, len(version.patients), TOKEN)]
