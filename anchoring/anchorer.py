@@ -97,6 +97,11 @@ class Anchorer:
         """How many events are in the log that no anchor covers yet, as far as was seen."""
         return self._tree.size - self._anchored_size
 
+    @property
+    def size(self) -> int:
+        """How many events are in the log, as far as was seen."""
+        return self._tree.size
+
     async def resume(self) -> None:
         """Build the tree, check it and the chain against the last anchor, find work under way.
 

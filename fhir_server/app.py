@@ -4,9 +4,10 @@ import asyncio
 import gc
 import json
 import logging
+import os
 import secrets
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
@@ -35,12 +36,15 @@ from fhir_server.interactions.leaf import index_rest
 from fhir_server.interactions.reindex.anew import index_anew
 from fhir_server.interactions.reindex.parameters import Parameters
 from fhir_server.interactions.upload import keep_swept
+from fhir_server.measures import Measures
 from fhir_server.ownership import administrative_types
 from fhir_server.pipeline.heeding import Heeding
 from fhir_server.pipeline.policies import Policies
 from fhir_server.pipeline.run import Pipeline
 from fhir_server.portal.authorization import AuthorizationRoutes
 from fhir_server.portal.documentation import DocumentationRoutes
+from fhir_server.portal.health import HealthRoutes, Probes
+from fhir_server.portal.metrics import Gauges, MetricsRoutes
 from fhir_server.rest.routes import FhirRoutes
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.search.values import Searchable
@@ -49,6 +53,7 @@ from fhir_server.store.database import Database
 from fhir_server.store.grants import SealedGrants
 from fhir_server.store.opening import open_database
 from fhir_server.store.own_secrets import Secrets
+from fhir_server.tracing import open_tracing
 from fhir_server.vault.documents import Documents
 from fhir_server.vault.keyring import KeyRing
 from fhir_server.vault.ledger import Ledger
@@ -70,6 +75,7 @@ class House:
 
     settings: Settings
     database: Database
+    keys: Keychain
     vault: Vault
     smart: SmartServer
     anchorer: Anchorer
@@ -123,8 +129,9 @@ async def open_house(settings: Settings) -> House:
     policies = Policies(config)
     vault.on_forget(policies.forget)
     heeding = Heeding(database.news, vault, (smart.recheck, parameters.reload))
-    pipeline = Pipeline(vault, smart, policies, tools, heeding)
-    return House(settings, database, vault, smart, anchorer, pipeline)
+    tracing = open_tracing(os.environ)
+    pipeline = Pipeline(vault, smart, policies, tools, heeding, tracing=tracing)
+    return House(settings, database, archive.keys, vault, smart, anchorer, pipeline)
 
 
 def open_erasures(settings: Settings, vault: Vault, tokenizer: Tokenizer) -> Erasures:
@@ -141,6 +148,7 @@ def open_erasures(settings: Settings, vault: Vault, tokenizer: Tokenizer) -> Era
 async def close_house(house: House) -> None:
     """Let go of the database."""
     await house.database.close()
+    house.pipeline.tracing.close()
 
 
 @asynccontextmanager
@@ -279,6 +287,29 @@ def _settle_memory() -> None:
     gc.set_threshold(10_000, 20, 50)
 
 
+def _probes(house: Callable[[], House]) -> Probes:
+    async def write() -> None:
+        async with house().database.store.writing() as unit:
+            await unit.notes.save("health", b"")
+
+    async def wrap() -> None:
+        keys, purpose = house().keys, b"health"
+        wrapped = await asyncio.to_thread(keys.wrap, bytes(32), purpose)
+        await asyncio.to_thread(keys.unwrap, wrapped, purpose)
+
+    return Probes(write, wrap, lambda: house().anchorer.lag)
+
+
+def _gauges(house: Callable[[], House]) -> Gauges:
+    return Gauges(
+        events=lambda: house().anchorer.size,
+        lag=lambda: house().anchorer.lag,
+        batches=lambda: house().database.batches,
+        waiting=lambda: house().database.waiting(),
+        reindexing=lambda: house().pipeline.tools.parameters.left,
+    )
+
+
 def create_app(settings: Settings, failures: list[Exception] | None = None) -> ASGIApp:
     """The ASGI application; the house opens when it starts and closes when it stops.
 
@@ -326,24 +357,20 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
             *("Accept-Ranges", "Content-Range"),
         ],
     )
+    measures = Measures()
     fhir = FhirRoutes(
         lambda: opened[0].pipeline,
         clock,
         settings.max_body_bytes,
         settings.max_bundle_bytes,
         settings.max_binary_bytes,
+        measures,
     )
     authorization = AuthorizationRoutes(lambda: opened[0].smart, clock, settings.custodian)
     app.include_router(authorization.router)
     app.include_router(DocumentationRoutes(lambda: opened[0].pipeline.tools).router)
     app.router.routes.extend(fhir.routes)
-
-    @app.get("/health", include_in_schema=False)
-    async def health(_: Request) -> Response:
-        """Whether the server answers, and how far the chain is behind."""
-        lag = opened[0].anchorer.lag
-        return Response(
-            json.dumps({"status": "up", "anchorLag": lag}), media_type="application/json"
-        )
-
+    app.include_router(HealthRoutes(_probes(lambda: opened[0])).router)
+    gauges = _gauges(lambda: opened[0])
+    app.include_router(MetricsRoutes(measures, gauges, settings.metrics_token).router)
     return fhir.in_front_of(app)

@@ -294,6 +294,7 @@ class Recorded:
     Attributes:
         log_numbers: Numbers of its AuditEvents in the audit log.
         stream: What goes out instead of ``body``.
+        code: The interaction that was asked for.
     """
 
     status: int
@@ -301,6 +302,7 @@ class Recorded:
     headers: Pairs
     log_numbers: tuple[int, ...]
     stream: Stream | None = None
+    code: str = ""
 
 
 class Gate(Protocol):

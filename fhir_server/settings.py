@@ -61,6 +61,7 @@ class Settings:
         chain_id: Chain id that must be found there.
         chain_contract: Address of the AuditAnchor contract there; needed with ``chain_url``.
         chain_confirmations: Blocks above an anchor before it counts as final.
+        metrics_token: Bearer token of ``/metrics``; empty answers this machine only.
         log_level: debug, info, warning or error.
     """
 
@@ -100,6 +101,7 @@ class Settings:
     chain_id: int = 0
     chain_contract: str = ""
     chain_confirmations: int = 1
+    metrics_token: str = field(default="", repr=False)
     log_level: str = "info"
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from anchoring.errors import AnchoringError
 from fhir_server.app import Archive, clock, open_archive
 from fhir_server.commands.backup import bar
 from fhir_server.commands.backup_file import SECRET, Manifest, require_mac, unpack
-from fhir_server.crypto.choosing import key_file
+from fhir_server.crypto.choosing import erasures_file, key_file
 from fhir_server.crypto.keys import new_seed
 from fhir_server.errors import BackupError, SettingsError
 from fhir_server.evidence import CHAIN_FILE, ORIGIN, chain_head, require_past
@@ -114,13 +114,14 @@ def _in(folder: Path, settings: Settings) -> Settings:
 
 
 def _require_empty(settings: Settings) -> None:
-    """Nothing but the key file may lie in the folder."""
+    """Nothing but the key file and the list of erasures may lie in the folder."""
     path, data = key_file(settings), settings.data
     found = {each.name for each in data.iterdir()} if data.is_dir() else set()
-    kept = {name for name in found if path is not None and name.startswith(path.name)}
+    kept = {erasures_file(settings).name}
+    kept |= {name for name in found if path is not None and name.startswith(path.name)}
     if found - kept:
         raise SettingsError(
-            f"the folder {data} is not empty: restore into a new one, with the key file alone in it"
+            f"the folder {data} is not empty: restore into a new one, with the key and the list of erasures at most"
         )
 
 

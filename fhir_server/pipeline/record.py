@@ -45,7 +45,8 @@ async def record(
     drafts = await events_of(released, writer, tools) if events is None else events
     numbers = await _append(drafts, writer, tools)
     headers = _traced(asked, released.headers)
-    return Recorded(released.status, released.body, headers, numbers, released.stream)
+    code = asked.interaction.code
+    return Recorded(released.status, released.body, headers, numbers, released.stream, code)
 
 
 async def record_refusal(asked: Asked, error: FhirError, writer: Writer, tools: Tools) -> Recorded:
@@ -61,9 +62,8 @@ async def record_refusal(asked: Asked, error: FhirError, writer: Writer, tools: 
     except KeyProviderUnavailableError:  # the patient's key can not be had: recorded for nobody
         drafts = [_draft(Happening(asked, error.status, str(error), "", (), ()), tools)]
     numbers = await _append(drafts, writer, tools)
-    return Recorded(
-        error.status, outcome(error.issues), _traced(asked, _refusal_headers(error)), numbers
-    )
+    headers = _traced(asked, _refusal_headers(error))
+    return Recorded(error.status, outcome(error.issues), headers, numbers, code=interaction.code)
 
 
 def _refusal_headers(error: FhirError) -> Pairs:

@@ -50,6 +50,7 @@ from fhir_server.pipeline.redact import redact
 from fhir_server.pipeline.transaction import run_transaction
 from fhir_server.resource_text import ResourceText
 from fhir_server.search.custom import SEARCH_PARAMETER
+from fhir_server.tracing import Tracing
 from fhir_server.vault.vault import Reader, Vault, Writer
 from smart_auth.server import SmartServer
 
@@ -92,6 +93,7 @@ class Pipeline:
     tools: Tools
     heeding: Heeding
     organizations: Organizations = field(default_factory=Organizations)
+    tracing: Tracing = field(default_factory=Tracing)
 
     async def answer(
         self,
@@ -114,9 +116,11 @@ class Pipeline:
         await self.heeding.heed()
         try:
             if received.target not in _OPEN_TARGETS:
-                requester = await authenticate(received, self.smart)
-            asked = ask(received, requester, self.tools.definitions.resource_types, content)
-            in_scope = authorise(asked, self.tools.custodian)
+                with self.tracing.stage("authenticate"):
+                    requester = await authenticate(received, self.smart)
+            with self.tracing.stage("authorise"):
+                asked = ask(received, requester, self.tools.definitions.resource_types, content)
+                in_scope = authorise(asked, self.tools.custodian)
             return await (self._receive(in_scope, parts) if parts else self._perform(in_scope))
         except FhirError as error:
             return await self.refuse(asked or unasked(received, requester), error)
@@ -184,19 +188,23 @@ class Pipeline:
                 await self._announced(writer)
             return await self._committed(writer, recorded)
         if code in _WRITES or performing.writes(in_scope.asked.interaction):
-            async with self.heeding.unit() as writer:
-                recorded = await self._entry(in_scope, self._desk(in_scope, writer, writer))
-                await self._announced(writer)
+            with self.tracing.stage("perform and record"):
+                async with self.heeding.unit() as writer:
+                    recorded = await self._entry(in_scope, self._desk(in_scope, writer, writer))
+                    await self._announced(writer)
             return await self._committed(writer, recorded)
         if in_scope.asked.interaction.operation in performing.ON_THEIR_OWN:
             return await self._on_its_own(in_scope)
         complete = search.names_log(in_scope.asked.interaction)
         async with self.vault.reading(complete=complete) as reader:
-            opened = await _READS[code](in_scope, self._desk(in_scope, reader, None))
-            released = redact(opened, self.tools.base)
-            events = await events_of(released, reader, self.tools)
-        async with self.heeding.unit() as writer:
-            return await record(released, writer, self.tools, events)
+            with self.tracing.stage("perform"):  # locate, consent, open
+                opened = await _READS[code](in_scope, self._desk(in_scope, reader, None))
+            with self.tracing.stage("redact"):
+                released = redact(opened, self.tools.base)
+                events = await events_of(released, reader, self.tools)
+        with self.tracing.stage("record"):
+            async with self.heeding.unit() as writer:
+                return await record(released, writer, self.tools, events)
 
     async def _receive(self, in_scope: InScope, parts: Parts) -> Recorded:
         """Receive a large document, for whoever may write it now, and write it if that is so still."""

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import datetime
+from time import perf_counter
 from urllib.parse import parse_qsl
 
 from fastapi import Request, Response
@@ -14,10 +15,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhir_server.errors import BadRequestError, FhirError, StoreFullError, StoreLostError
 from fhir_server.forms import Received, Recorded
+from fhir_server.measures import Measures
 from fhir_server.media import FORM, JSON_TYPES, XML_TYPES, form_of, media_type
 from fhir_server.pipeline.run import Pipeline
 from fhir_server.rest.bodies import body_parts, read_body
 from fhir_server.rest.respond import respond, without_record
+from fhir_server.tracing import tell
 
 _TRACE_LENGTH = 64
 _AT_ONCE = 1024 * 1024  # bytes of a Binary that are kept inside the resource
@@ -35,12 +38,14 @@ class FhirRoutes:
         max_body_bytes: int,
         max_bundle_bytes: int,
         max_binary_bytes: int,
+        measures: Measures,
     ) -> None:
         self._pipeline = pipeline
         self._clock = clock
         self._max_body_bytes = max_body_bytes
         self._max_bundle_bytes = max_bundle_bytes
         self._max_binary_bytes = max_binary_bytes
+        self._measures = measures
         self.routes = [Route("/fhir", self), Route("/fhir/{target:path}", self)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,15 +73,19 @@ class FhirRoutes:
         """Answer any FHIR request."""
         target = request.scope["path"].removeprefix("/fhir").strip("/")
         received = self._received(request, target)
-        pipeline = self._pipeline()
+        started, pipeline = perf_counter(), self._pipeline()
         form = form_of(received.headers, received.query)
-        try:
-            recorded, parts = await self._answered(request, received, pipeline), None
-            if recorded.stream is not None and request.method != "HEAD":
-                recorded, parts = await pipeline.pour(recorded)
-            return respond(recorded, request.method, form, parts)
-        except (StoreFullError, StoreLostError) as error:
-            return without_record(full=isinstance(error, StoreFullError))
+        with pipeline.tracing.request(received.headers) as span:
+            try:
+                recorded, parts = await self._answered(request, received, pipeline), None
+                if recorded.stream is not None and request.method != "HEAD":
+                    recorded, parts = await pipeline.pour(recorded)
+                response, code = respond(recorded, request.method, form, parts), recorded.code
+            except (StoreFullError, StoreLostError) as error:
+                response, code = without_record(full=isinstance(error, StoreFullError)), ""
+            tell(span, code, response.status_code)
+        self._measures.answered(code, response.status_code, perf_counter() - started)
+        return response
 
     async def _answered(self, request: Request, received: Received, pipeline: Pipeline) -> Recorded:
         if _is_large(received):

@@ -4,12 +4,13 @@ Whatever lies behind them (``opening.py`` decides by the setting ``store``), the
 what one of them has made durable, the others find after the same crash.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from anchoring.anchorer import LeafSource
 from anchoring.journal import AnchorJournal
+from fhir_server.measures import UNITS, Histogram
 from fhir_server.store.protocol import Store
 
 
@@ -189,6 +190,8 @@ class Database:
     """The parts of one database, open.
 
     Attributes:
+        batches: How many units of work came into a commit.
+        waiting: How many tokens wait for the index.
         fresh: Whether nothing was ever kept in it: only then may keys be made for it.
     """
 
@@ -203,6 +206,8 @@ class Database:
     news: News
     leases: Leases
     fresh: bool
+    batches: Histogram = field(default_factory=lambda: Histogram(UNITS))
+    waiting: Callable[[], int] = lambda: 0
 
     async def close(self) -> None:
         """Finish the open units and let go of the database."""

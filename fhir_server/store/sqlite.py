@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fhir_server.errors import SettingsError, StoreFullError, TooManyError
+from fhir_server.measures import UNITS, Histogram
 from fhir_server.store.sqlite_connecting import WriteTransaction, connect, is_full
 from fhir_server.store.sqlite_marks import Marks
 from fhir_server.store.sqlite_records import SqliteSnapshot, SqliteUnit
@@ -45,6 +46,7 @@ class SqliteStore:
             asyncio.Lock()
         )  # first come, first served: a commit queues behind the units before it
         self._waiting: list[asyncio.Future[None]] = []
+        self.batches = Histogram(UNITS)
         self._dirty = asyncio.Event()
         self._marks = Marks(folder)
         self._tokens = TokenQueue(self._marks, _events(self.connection))
@@ -56,6 +58,11 @@ class SqliteStore:
         self._carrier = connect(path, create=False)
         self._carrying: asyncio.Task[None] | None = None
         self._commits = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many tokens wait for the index."""
+        return self._tokens.waiting
 
     def reading(self, *, complete: bool = False) -> "_Reading":
         """See ``Store.reading``."""
@@ -176,6 +183,7 @@ class SqliteStore:
             self._fail_batch(error)
             return
         self._tokens.committed()
+        self.batches.add(len(self._waiting))
         waiting, self._waiting = self._waiting, []
         for durable in waiting:
             if not durable.done():

@@ -31,4 +31,6 @@ def open_sqlite(path: Path) -> Database:
         news=store.news,
         leases=SqliteLeases(path),
         fresh=store.fresh,
+        batches=store.batches,
+        waiting=lambda: store.waiting,
     )

@@ -55,6 +55,11 @@ class TokenQueue:
         self._events = self._batch_events = self._events_before_unit = self._lap_events = events
 
     @property
+    def waiting(self) -> int:
+        """How many tokens of durable AuditEvents are not in the index."""
+        return self._waiting
+
+    @property
     def behind(self) -> bool:
         """Whether durable AuditEvents have tokens that are not in the index."""
         return self._waiting > 0

@@ -44,6 +44,8 @@ DOORS = {
     "eth": ("anchoring/embedded.py",),
     "jsonschema_rs": ("profiles/validation.py",),
     "fhir": ("profiles/resource.py",),
+    "prometheus_client": ("fhir_server/portal/metrics.py",),
+    "opentelemetry": ("fhir_server/tracing.py",),
     "rich": ("fhir_server/commands/",),
     "httpx": ("fhir_server/commands/",),
 }

@@ -82,6 +82,12 @@ class Parameters:
         """The custom parameters by the row key of their SearchParameter, hexadecimal."""
         return self._in_use
 
+    @property
+    def left(self) -> int:
+        """How many records the jobs have not looked at yet."""
+        jobs = (each.job for each in self._in_use.values() if each.job.state == IN_PROGRESS)
+        return sum(max(0, job.total - job.done) for job in jobs)
+
     async def reload(self) -> None:
         """Use what the store says now: at the start, and after each commit of any process that wrote a SearchParameter."""
         async with self._lock:

@@ -156,6 +156,7 @@ def test_the_key_file_may_lie_in_the_folder(made: Path, empty: Settings, materia
     key = empty.data / "consentry.key"
     key.touch(0o600)
     key.write_bytes(b64encode(material))
+    (empty.data / "consentry.key.erased").write_text("")
     restore(replace(empty, key=""), made, QUIET)
     assert (empty.data / "consentry.sqlite").exists()
     assert key.read_bytes() == b64encode(material)

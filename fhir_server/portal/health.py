@@ -1,0 +1,84 @@
+"""``/health``: whether the server lives, and whether it can do its work.  Nobody needs a token; nothing is told of data.
+
+``/health/live`` says that the process answers: restart it if not.  ``/health/ready`` says that the store writes and the key
+provider answers: send requests elsewhere if not.  While a server starts it does not answer at all.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import orjson
+from fastapi import APIRouter, Response
+
+_GOOD_FOR = 5.0  # seconds: whoever asks more often makes no more work
+_PATIENCE = 5.0  # seconds for each answer
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """What is asked.
+
+    Attributes:
+        write: Makes something durable in the store.
+        wrap: Lets the key provider wrap and unwrap a key.
+        lag: How many events no anchor covers yet.
+    """
+
+    write: Callable[[], Awaitable[None]]
+    wrap: Callable[[], Awaitable[None]]
+    lag: Callable[[], int]
+
+
+class HealthRoutes:
+    """``/health`` and its parts."""
+
+    def __init__(self, probes: Probes) -> None:
+        self._probes = probes
+        self._turn = asyncio.Lock()
+        self._found: dict[str, bool] = {}
+        self._at = float("-inf")
+        self.router = APIRouter(include_in_schema=False)
+        for path, answer in (("", self.health), ("/live", self.live), ("/ready", self.ready)):
+            self.router.add_api_route(
+                f"/health{path}", answer, methods=["GET"], response_model=None
+            )
+
+    async def live(self) -> Response:
+        """200, always."""
+        return _json({"status": "up"}, 200)
+
+    async def ready(self) -> Response:
+        """200 if all that it needs answers, else 503."""
+        found = await self._probed()
+        ready = all(found.values())
+        return _json({"status": "ready" if ready else "not ready", **found}, 200 if ready else 503)
+
+    async def health(self) -> Response:
+        """All of it; 200, for whoever asks whether the server answers."""
+        found = await self._probed()
+        lag = self._probes.lag()
+        return _json({"status": "up", "ready": all(found.values()), **found, "anchorLag": lag}, 200)
+
+    async def _probed(self) -> dict[str, bool]:
+        async with self._turn:
+            if time.monotonic() - self._at > _GOOD_FOR:
+                probes = (("store", self._probes.write), ("keys", self._probes.wrap))
+                self._found = {name: await _answers(probe) for name, probe in probes}
+                self._at = time.monotonic()
+            return self._found
+
+
+async def _answers(probe: Callable[[], Awaitable[None]]) -> bool:
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await probe()
+    except Exception:  # noqa: BLE001  whatever it is: the answer is no
+        return False
+    return True
+
+
+def _json(value: dict[str, object], status: int) -> Response:
+    headers = {"Cache-Control": "no-store"}
+    return Response(orjson.dumps(value), status, headers, media_type="application/json")

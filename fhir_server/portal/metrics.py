@@ -1,0 +1,113 @@
+"""``/metrics``: what this process counts, in Prometheus' text format.
+
+No label names a patient, a record, a caller or a search: they are interactions and HTTP statuses, of which there are few.
+How busy a clinic is and what it asks for is nobody's business all the same: without a token only this machine is
+answered, and not what a proxy on it passes on.
+"""
+
+import hmac
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from fhir_server.measures import Histogram, Measures
+
+_OWN = frozenset({"127.0.0.1", "::1"})
+_PASSED_ON = frozenset({"forwarded", "x-forwarded-for", "x-real-ip", "via"})
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """What is asked for at the moment of a scrape.
+
+    Attributes:
+        events: Size of the audit log.
+        lag: Events that no anchor covers yet.
+        batches: Units of work in a commit.
+        waiting: Tokens that wait for the index.
+        reindexing: Records that jobs of custom search parameters have not looked at yet.
+    """
+
+    events: Callable[[], int]
+    lag: Callable[[], int]
+    batches: Callable[[], Histogram]
+    waiting: Callable[[], int]
+    reindexing: Callable[[], int]
+
+
+class MetricsRoutes:
+    """``/metrics``."""
+
+    def __init__(self, measures: Measures, gauges: Gauges, token: str) -> None:
+        self._token = token.encode()
+        self._registry = CollectorRegistry()
+        self._registry.register(_Collected(measures, gauges))
+        ProcessCollector(registry=self._registry)
+        self.router = APIRouter(include_in_schema=False)
+        self.router.add_api_route("/metrics", self.metrics, methods=["GET"], response_model=None)
+
+    async def metrics(self, request: Request) -> Response:
+        """The numbers, for whoever may have them; else 403."""
+        if not self._may(request):
+            return Response("metrics are for this machine, or for who has the token\n", 403)
+        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
+
+    def _may(self, request: Request) -> bool:
+        if self._token:
+            sent = request.headers.get("authorization", "").encode()
+            return hmac.compare_digest(sent, b"Bearer " + self._token)
+        passed_on = any(name in request.headers for name in _PASSED_ON)
+        return request.client is not None and request.client.host in _OWN and not passed_on
+
+
+class _Collected(Collector):
+    """Made anew for each scrape, so that counting costs nothing but counting."""
+
+    def __init__(self, measures: Measures, gauges: Gauges) -> None:
+        self._measures = measures
+        self._gauges = gauges
+
+    def collect(self) -> Iterator[Metric]:
+        """See ``Collector``."""
+        answers = CounterMetricFamily(
+            "consentry_answers", "Answers, all of them on record", labels=("interaction", "status")
+        )
+        for (interaction, status), count in sorted(self._measures.answers.items()):
+            answers.add_metric((interaction or "none", str(status)), count)
+        yield answers
+        seconds = HistogramMetricFamily(
+            "consentry_answer_seconds", "Time until the first byte", labels=("interaction",)
+        )
+        for interaction, histogram in sorted(self._measures.seconds.items()):
+            seconds.add_metric((interaction or "none",), _buckets(histogram), histogram.total)
+        yield seconds
+        batches = self._gauges.batches()
+        units = HistogramMetricFamily("consentry_commit_units", "Units of work in a commit")
+        units.add_metric((), _buckets(batches), batches.total)
+        yield units
+        for name, told, value in (
+            ("audit_events", "Events in the audit log", self._gauges.events),
+            ("anchor_lag_events", "Events that no anchor covers yet", self._gauges.lag),
+            ("index_waiting_tokens", "Tokens waiting for the index", self._gauges.waiting),
+            ("reindex_records", "Records that reindexing has before it", self._gauges.reindexing),
+        ):
+            yield GaugeMetricFamily(f"consentry_{name}", told, value=value())
+
+
+def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
+    """Cumulated, as Prometheus has them."""
+    found, below = [], 0
+    for bound, count in zip((*histogram.bounds, "+Inf"), histogram.counts, strict=True):
+        below += count
+        found.append((str(bound), float(below)))
+    return found
