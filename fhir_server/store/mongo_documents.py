@@ -107,15 +107,12 @@ def version_of(found: Document, sealed: bytes | None = None) -> SealedVersion:
 
 def selected(selection: Selection) -> Query:
     """The question for a selection."""
-    where: Document = {"type": selection.type_, "live": True}
-    first, *rest = selection.all_of or ((),)
-    if selection.all_of:
-        where["tokens"] = first[0] if len(first) == 1 else {"$in": list(first)}
+    plain: Document = {"type": selection.type_, "live": True}
     if selection.rows is not None:
-        where["_id"] = {"$in": list(selection.rows)}
-    _between(where, selection.since, selection.until)
+        plain["_id"] = {"$in": list(selection.rows)}
+    _between(plain, selection.since, selection.until)
     direction = -1 if selection.descending else 1
-    also: list[Document] = [{"tokens": {"$in": list(group)}} for group in rest]
+    where, *also = (*(_any_of(group) for group in selection.all_of), plain)
     if selection.after is not None:
         at, rid = selection.after
         sign = "$lt" if selection.descending else "$gt"
@@ -150,6 +147,10 @@ def changed(changes: Changes) -> Iterator[Query]:
 def newest_first(found: Document) -> tuple[int, int, int]:
     """The order of a history, to be reversed."""
     return found["at"], found["rid"], found["version"]
+
+
+def _any_of(tokens: Sequence[bytes]) -> Document:
+    return {"tokens": tokens[0] if len(tokens) == 1 else {"$in": list(tokens)}}
 
 
 def _between(where: Document, since: int | None, until: int | None) -> None:

@@ -26,6 +26,7 @@ from fhir_server.store.mongo_documents import (
     parts,
     superseded,
 )
+from fhir_server.store.mongo_overlay import Overlay
 from fhir_server.store.mongo_turn import Counters
 from fhir_server.store.shelf import SealedVersion, WrappedKey
 
@@ -38,7 +39,6 @@ class Write:
 
     Attributes:
         operations: What it does, each to a collection, in this order.
-        type_: The type whose index it changes, or empty.
         current: The record as it is then, if it writes one.
         key: The data key as it is then, if it writes one.
         rewraps: Whether that key was there before.
@@ -46,7 +46,6 @@ class Write:
     """
 
     operations: tuple[Each, ...]
-    type_: str = ""
     current: Document | None = None
     key: WrappedKey | None = None
     rewraps: bool = False
@@ -66,11 +65,13 @@ class Pending:
 
     Attributes:
         counters: The numbers that come next.
+        overlay: The records of which the transaction does not have the current version.
         blurred: How often something was written of which only the database can tell what it has become.
     """
 
     def __init__(self, counters: Counters) -> None:
         self.counters = counters
+        self.overlay = Overlay()
         self.blurred = 0
         self._writes: list[Write] = []
         self._sent = 0
@@ -89,10 +90,6 @@ class Pending:
     def unsent_to(self, collection: str) -> bool:
         """Whether the transaction does not have all that is written to a collection."""
         return collection in self._unsent
-
-    def touches(self, type_: str) -> bool:
-        """Whether the transaction does not have all that this batch has written to the index of a type."""
-        return any(w.blurs or w.type_ == type_ for w in self._writes[self._sent :])
 
     @property
     def hides(self) -> bool:
@@ -133,7 +130,7 @@ class Pending:
             where = {"_id": version.row, "version": previous["version"]}
             operations.append((VERSION, InsertOne(superseded(previous, version.at))))
             operations.append((RECORD, ReplaceOne(where, made)))
-        self._add(Write(tuple(operations), version.type_, current=made))
+        self._add(Write(tuple(operations), current=made))
 
     def add_key(self, key: WrappedKey) -> None:
         """A data key."""
@@ -160,10 +157,10 @@ class Pending:
         self._add(Write(((AUDIT, InsertOne(made)),)))
         return number
 
-    def index(self, type_: str, rid: int, tokens: Sequence[bytes]) -> None:
+    def index(self, rid: int, tokens: Sequence[bytes]) -> None:
         """Tokens that a record is to have beside those that it has."""
         change = {"$addToSet": {"tokens": {"$each": list(tokens)}}}
-        self._add(Write(((RECORD, UpdateOne({"rid": rid}, change)),), type_, blurs=True))
+        self._add(Write(((RECORD, UpdateOne({"rid": rid}, change)),), blurs=True))
 
     def other(self, operations: Iterable[Each], *, blurs: bool = False) -> None:
         """What jobs write."""
@@ -183,13 +180,13 @@ class Pending:
         for write in self._writes:
             self._note(write)
         self._sent = min(self._sent, len(self._writes))
-        self._unsent = self._collections()
+        self._note_unsent()
         return had
 
     def all_again(self) -> bool:
         """The transaction has lost what it had; whether that was anything."""
         had, self._sent = self._sent > 0, 0
-        self._unsent = self._collections()
+        self._note_unsent()
         return had
 
     def next_operations(self) -> dict[str, list[Operation]]:
@@ -203,12 +200,12 @@ class Pending:
     def all_sent(self) -> None:
         """The transaction has all of it."""
         self._sent = len(self._writes)
-        self._unsent = set()
+        self._note_unsent()
 
     def _add(self, write: Write) -> None:
         self._writes.append(write)
         self._note(write)
-        self._unsent.update(collection for collection, _ in write.operations)
+        self._note_one(write)
 
     def _note(self, write: Write) -> None:
         if write.current is not None:
@@ -221,5 +218,13 @@ class Pending:
             self.blurred += 1
             self._current.clear()
 
-    def _collections(self) -> set[str]:
-        return {name for write in self._writes[self._sent :] for name, _ in write.operations}
+    def _note_unsent(self) -> None:
+        self._unsent = set()
+        self.overlay.clear()
+        for write in self._writes[self._sent :]:
+            self._note_one(write)
+
+    def _note_one(self, write: Write) -> None:
+        self._unsent.update(collection for collection, _ in write.operations)
+        if write.current is not None:
+            self.overlay.add(write.current)

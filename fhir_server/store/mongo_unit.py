@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from fhir_server.store.mongo import Document, DuplicateError, InsertOne, Query
 from fhir_server.store.mongo_chunks import ATTACHED, require_staged
-from fhir_server.store.mongo_documents import KEY, RECORD
+from fhir_server.store.mongo_documents import KEY, RECORD, selected
 from fhir_server.store.mongo_keys import MongoKeys, MongoNotes, wrapped_key
+from fhir_server.store.mongo_reads import opened
 from fhir_server.store.mongo_records import MongoSnapshot
 from fhir_server.store.mongo_shelf import MongoShelf
 from fhir_server.store.mongo_units import MongoUnits
@@ -45,9 +46,15 @@ class MongoUnit(MongoSnapshot):
 
     async def select(self, selection: Selection) -> Sequence[SealedVersion]:
         """See ``Snapshot.select``; sees what this batch has written."""
-        if self._units.pending.touches(selection.type_):
+        pending = self._units.pending
+        if pending.hides:
             await self._units.send()
-        return await super().select(selection)
+        if selection.rows is not None and not selection.rows:
+            return []
+        more = selection.limit + pending.overlay.count(selection.type_)
+        found = await self._units.look(selected(replace(selection, limit=more)))
+        chosen = pending.overlay.over(found, selection)
+        return [await opened(each, self._units) for each in chosen]
 
     async def key(self, *, id_: bytes = b"", owner: bytes = b"") -> WrappedKey | None:
         """See ``Snapshot.key``."""
@@ -83,9 +90,9 @@ class MongoUnit(MongoSnapshot):
         """See ``Unit.append_audit``."""
         return self._units.pending.append_audit(rid, commitment, opening)
 
-    async def index(self, type_: str, rid: int, tokens: Sequence[bytes]) -> None:
+    async def index(self, type_: str, rid: int, tokens: Sequence[bytes]) -> None:  # noqa: ARG002  tokens name their type
         """See ``Unit.index``."""
-        self._units.pending.index(type_, rid, tokens)
+        self._units.pending.index(rid, tokens)
 
     async def attach(self, document: bytes, rid: int, chunks: int) -> None:
         """See ``Unit.attach``."""
