@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from fhir_server.store.mongo import Document, DuplicateError, InsertOne, Query
 from fhir_server.store.mongo_chunks import ATTACHED, require_staged
-from fhir_server.store.mongo_documents import KEY, RECORD, selected
+from fhir_server.store.mongo_documents import KEY, RECORD
 from fhir_server.store.mongo_keys import MongoKeys, MongoNotes, wrapped_key
 from fhir_server.store.mongo_reads import opened
 from fhir_server.store.mongo_records import MongoSnapshot
@@ -52,7 +52,7 @@ class MongoUnit(MongoSnapshot):
         if selection.rows is not None and not selection.rows:
             return []
         more = selection.limit + pending.overlay.count(selection.type_)
-        found = await self._units.look(selected(replace(selection, limit=more)))
+        found = await self._units.selected(replace(selection, limit=more))
         chosen = pending.overlay.over(found, selection)
         return [await opened(each, self._units) for each in chosen]
 

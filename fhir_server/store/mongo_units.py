@@ -12,12 +12,14 @@ from typing import TypeVar
 
 from fhir_server.errors import ConsentryError, StoreLostError
 from fhir_server.store.mongo import Document, DuplicateError, Mongo, Query, Session, TransientError
-from fhir_server.store.mongo_documents import RECORD
+from fhir_server.store.mongo_documents import RECORD, selected
 from fhir_server.store.mongo_pending import Mark, Pending
 from fhir_server.store.mongo_turn import Counters, Turn
+from fhir_server.store.protocol import Selection
 
 _T = TypeVar("_T")
 _PATIENCE = 5.0  # seconds in which a transaction that the server interrupts is tried again
+_SMALL, _MOST = 4, 2000  # answers that are kept: of so many records, and so many of them
 _PAUSE = (0.02, 0.5)  # seconds between two tries: at first, at most
 
 
@@ -34,6 +36,7 @@ class MongoUnits:
         self._committer: asyncio.Task[None] | None = None
         self._session: Session | None = None
         self._stale = False  # the transaction is to be begun again
+        self._selected: dict[Selection, list[Document]] = {}
         self.pending = Pending(Counters())
 
     async def begin(self) -> Mark:
@@ -77,6 +80,15 @@ class MongoUnits:
     async def look(self, query: Query) -> list[Document]:
         """What the transaction sees."""
         return await self._within(lambda session: session.find(query))
+
+    async def selected(self, selection: Selection) -> list[Document]:
+        """What the transaction sees of a selection; asked once for as long as the transaction is sent nothing."""
+        known = self._selected.get(selection)
+        if known is None:
+            known = await self.look(selected(selection))
+            if len(known) <= _SMALL and len(self._selected) < _MOST:
+                self._selected[selection] = known
+        return known
 
     async def send(self) -> None:
         """Let the transaction see what the batch has written."""
@@ -124,6 +136,7 @@ class MongoUnits:
             with suppress(StoreLostError):
                 await self._session.abort()
             self._stale = False
+            self._selected.clear()
             again = self.pending.all_again()
             self._session.begin()
             if again:
@@ -133,6 +146,7 @@ class MongoUnits:
         return self._session
 
     async def _flushed(self, session: Session) -> None:
+        self._selected.clear()
         try:
             for collection, operations in self.pending.next_operations().items():
                 await session.write(collection, operations)
@@ -187,12 +201,14 @@ class MongoUnits:
                     raise
                 await tries.pause()
         self._turn.advanced(keep=keep)
+        self._selected.clear()
         self.pending = Pending(self.pending.counters)
 
     async def _abandon(self) -> None:
         """Keep nothing, and give the turn away."""
         assert self._session is not None
         self.pending = Pending(Counters())
+        self._selected.clear()
         self._stale = False
         with suppress(ConsentryError):
             await self._session.abort()
