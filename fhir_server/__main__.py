@@ -57,7 +57,7 @@ def _commands() -> dict[str, _Command]:
             token.run,
         ),
         "keys": _Command(
-            "list keys, or wrap them by a new key-encryption key",
+            "list keys, wrap them by a new key-encryption key, or seal records under new ones",
             "consentry keys list --data consentry-data",
             keys.add_arguments,
             keys.run,

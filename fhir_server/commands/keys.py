@@ -1,8 +1,9 @@
-"""``consentry keys``: what keys there are, and their rotation; beside a server that runs, or without one."""
+"""``consentry keys``: what keys there are, their rotation, and new data keys; beside a server that runs, or without one."""
 
 import argparse
 import asyncio
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from fhir_server.crypto.choosing import key_file
 from fhir_server.crypto.providers.local import from_file, retire_file, rotate_file
 from fhir_server.errors import SettingsError
 from fhir_server.settings import Settings, read_settings
+from fhir_server.vault.resealing import Resealer, Resealing
 from fhir_server.vault.rotation import Census
 
 _Action = Callable[[argparse.Namespace, Settings, Console], Coroutine[None, None, int]]
@@ -27,6 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, help_, example in (
         ("list", "which keys there are, and what wraps them", "consentry keys list"),
         ("rotate", "wrap all keys by a new key-encryption key", "consentry keys rotate"),
+        (
+            "reseal",
+            "give a patient, or all, new data keys, and seal all that is theirs anew",
+            "consentry keys reseal --patient Patient/123",
+        ),
     ):
         action = chosen.add_parser(
             name, help=help_, description=help_, epilog=f"example: {example} --data consentry-data"
@@ -34,6 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument(
             "--data", type=Path, help="folder of the database (default: consentry-data)"
         )
+        if name == "reseal":
+            whom = action.add_mutually_exclusive_group(required=True)
+            whom.add_argument("--patient", metavar="REFERENCE", help="only this patient")
+            whom.add_argument("--all", action="store_true", help="all patients and all types")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -81,6 +92,37 @@ async def _rotate(_: argparse.Namespace, settings: Settings, console: Console) -
     return 0
 
 
+async def _reseal(arguments: argparse.Namespace, settings: Settings, console: Console) -> int:
+    async with open_archive(settings) as archive:
+        owner = archive.vault.blind.patient(arguments.patient) if arguments.patient else None
+        if owner is not None:
+            async with archive.vault.reading() as reader:
+                if not await reader.name(owner):
+                    raise SettingsError("there is no such patient")
+        resealer = Resealer(archive.vault)
+        while True:
+            job = await resealer.begin(owner, int(time.time() * 1000))
+            done = await _walk(resealer, job)
+            if done.owner == (owner.hex() if owner else ""):
+                break
+            console.print("finished the job that was under way; now this one")
+    if done.kept:
+        console.print(
+            f"{done.kept} versions do not open and keep the former keys: 'consentry check' names them"
+        )
+        return 1
+    console.print("all is sealed anew; the former data keys are destroyed")
+    return 0
+
+
+async def _walk(resealer: Resealer, job: Resealing) -> Resealing:
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("sealing anew", total=None)
+        return await resealer.run(
+            job, lambda low, last: progress.update(task, completed=low, total=last)
+        )
+
+
 async def _is_settled(archive: Archive, path: Path) -> bool:
     """Whether no rotation is under way that should be finished instead of beginning another."""
     found = await archive.rotation.census()
@@ -111,4 +153,4 @@ def _day(at: int) -> str:
     return datetime.fromtimestamp(at / 1000, UTC).date().isoformat() if at else "(not noted)"
 
 
-_ACTIONS: dict[str, _Action] = {"list": _list, "rotate": _rotate}
+_ACTIONS: dict[str, _Action] = {"list": _list, "rotate": _rotate, "reseal": _reseal}

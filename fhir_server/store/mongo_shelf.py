@@ -48,7 +48,7 @@ class MongoShelf:
         """See ``Shelf.walk``."""
         within: Document = {"rid": {"$gt": stretch.low, "$lt": stretch.high + 1}}
         where = {**within, "shared": True} if stretch.shared else within
-        if not stretch.shared:
+        if not stretch.shared and not stretch.everything:
             where = {**within, "key_id": {"$in": list(stretch.keys)}}
         if stretch.deleted:
             gone = await self._found(RECORD, {**within, "live": False}, fields=(("rid", 1),))

@@ -53,12 +53,13 @@ class WrappedKey:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Which versions to look at: of the records ``low < rid <= high``, those under one of the keys, or shared, or deleted.
+    """Which versions to look at, of the records ``low < rid <= high``: one of four kinds.
 
     Attributes:
         keys: Sealed by one of these data keys.
         shared: Those of several patients instead.
         deleted: All versions of records that are deleted now instead, if sealed by one of ``keys``.
+        everything: All of them instead.
     """
 
     low: int
@@ -66,6 +67,7 @@ class Stretch:
     keys: tuple[bytes, ...] = ()
     shared: bool = False
     deleted: bool = False
+    everything: bool = False
 
 
 class KeyTable(Protocol):

@@ -36,6 +36,8 @@ class SqliteShelf:
                 f"SELECT {COLUMNS} FROM version v CROSS JOIN record r ON r.rid = v.rid"  # noqa: S608
                 " WHERE length(v.wraps) > 0 AND v.rid > ? AND v.rid <= ? ORDER BY v.rid, v.version"
             )
+        elif stretch.everything:
+            query = f"{_WALK} ORDER BY v.rid, v.version"
         else:
             marks = ",".join("?" * len(stretch.keys))
             deleted = " AND r.deleted = 1" if stretch.deleted else ""

@@ -79,6 +79,11 @@ class KeyRing:
         found = await self._of_owner(owner, snapshot, epoch)
         return found.owner if found else ""
 
+    async def newest(self, owner: bytes, snapshot: Snapshot, epoch: int) -> bytes:
+        """The id of the newest key of an owner; empty if there is none, or it was destroyed."""
+        found = await self._of_owner(owner, snapshot, epoch)
+        return found.id if found else b""
+
     async def for_owner(
         self, owner: bytes, name: str, unit: Unit, epoch: int, fresh: "Fresh"
     ) -> DataKey:

@@ -1,12 +1,10 @@
 """Reading sealed records: a snapshot, with the keys to open what it holds."""
 
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import replace
 
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.crypto.seal import DataKey, place
-from fhir_server.errors import KeyDestroyedError, TamperedRecordError
+from fhir_server.errors import KeyDestroyedError
 from fhir_server.store.protocol import AuditRow, Changes, SealedVersion, Selection, Snapshot
 from fhir_server.store.shelf import KeyTable, Notes
 from fhir_server.vault.keyring import KeyRing
@@ -86,19 +84,18 @@ class Reader:
         """The reference of a patient by its token; empty if it was erased."""
         return await self._ring.name(patient, self._snapshot, self.epoch)
 
-    async def require_wraps(self, version: SealedVersion) -> None:
-        """Prove that a record of several patients opens for each of them who was not erased: reading looks at one wrap.
+    def keys_under(self, version: SealedVersion) -> Sequence[tuple[bytes, bytes]]:
+        """The owners under whose keys a version is sealed, each with the id of that key."""
+        if version.wraps:
+            starts = range(0, len(version.wraps), WRAP)
+            wraps = [version.wraps[at : at + 2 * TOKEN] for at in starts]
+            return [(wrap[:TOKEN], wrap[TOKEN:]) for wrap in wraps]
+        owner = version.patients or self.blind.patient(f"type:{version.type_}")
+        return [(owner, version.key_id)]
 
-        Raises:
-            TamperedRecordError: A wrap is missing, is for somebody else, or does not give the record's key.
-        """
-        wraps = [version.wraps[at : at + WRAP] for at in range(0, len(version.wraps), WRAP)]
-        if wraps and [wrap[:TOKEN] for wrap in wraps] != patient_tokens(version):
-            raise TamperedRecordError("the wraps of a record are not those of its patients")
-        for wrap in wraps:
-            with suppress(KeyDestroyedError):
-                key = await self._key(replace(version, wraps=wrap))
-                key.open(version.sealed, self.place_of(version))
+    async def newest_key(self, owner: bytes) -> bytes:
+        """The id of the newest key of an owner; empty if there is none, or it was destroyed."""
+        return await self._ring.newest(owner, self._snapshot, self.epoch)
 
     async def _key(self, version: SealedVersion) -> DataKey:
         if not version.wraps:

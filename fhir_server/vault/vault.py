@@ -84,6 +84,17 @@ class Writer(Reader):
         """Records where they lie, to be changed in this unit."""
         return self._unit.shelf
 
+    async def new_key(self, owner: bytes, at: int) -> None:
+        """Make another key for an owner who has one, for what is sealed in later units.
+
+        Raises:
+            KeyDestroyedError: The owner was erased.
+        """
+        name = await self.name(owner)
+        if not name:
+            raise KeyDestroyedError("the patient was erased")
+        await self._ring.make(owner, name, self._unit, at)
+
     async def reseal(self, version: SealedVersion, owners: Sequence[bytes]) -> None:
         """Seal a version that is there anew, for these patients (tokens) only, under their newest keys.
 

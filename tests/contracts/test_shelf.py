@@ -107,6 +107,7 @@ async def test_a_walk_gives_versions_by_key_shared_ones_and_deleted_ones(store: 
         assert await walked(keys=(mine,)) == [(a, 1), (c, 1), (c, 2)]
         assert await walked(keys=(mine, other), low=a) == [(c, 1), (c, 2)]
         assert await walked(keys=()) == []
+        assert await walked(everything=True, low=a) == [(b, 1), (c, 1), (c, 2)]
         assert await walked(shared=True) == [(b, 1)]
         assert await walked(shared=True, low=b) == []
         assert await walked(keys=(mine,), deleted=True) == [(c, 1), (c, 2)]

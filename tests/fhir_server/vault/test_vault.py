@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -322,25 +321,6 @@ def test_the_same_value_has_unrelated_tokens_elsewhere() -> None:
     )
     assert one.token("A", "BC", "k", "v") != one.token("AB", "C", "k", "v")
     assert one.row("A", "b") != one.patient("A/b") != two.patient("A/b")
-
-
-async def test_each_wrap_of_a_shared_record_can_be_proved(planted: Clinic) -> None:
-    """Reading looks at the first wrap that opens; the check of the whole store looks at all of them."""
-    rid = _rid(planted, "Observation", 2)
-    [(wraps,)] = planted.sql("SELECT wraps FROM version WHERE rid = ?", (rid,))
-    async with planted.vault.reading() as reader:
-        version = await reader.find("Observation", "both")
-        assert version is not None
-        await reader.require_wraps(version)
-        half = len(wraps) // 2
-        swapped = wraps[half:] + wraps[:half]
-        for wrong in (
-            *(_flipped(wraps, at) for at in range(0, len(wraps), 9)),
-            swapped,
-            wraps[:half],
-        ):
-            with pytest.raises(TamperedRecordError):
-                await reader.require_wraps(replace(version, wraps=wrong))
 
 
 async def test_a_flipped_second_wrap_is_noticed_once_the_first_is_destroyed(
