@@ -16,7 +16,7 @@ from fhir_server.settings import FILE, PREFIX, Settings, read_settings
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 SAFE = {
     "env": "production", "policy": "opt-in", "base_url": "https://fhir.example.org", "key": "x", "chain_url": "https://rpc.example.org",
-    "chain_contract": "0x" + "ab" * 20,
+    "chain_contract": "0x" + "ab" * 20, "erasures": "/srv/erasures",
 }  # fmt: skip
 
 
