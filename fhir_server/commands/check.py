@@ -57,7 +57,7 @@ async def _look(
 ) -> tuple[list[Finding], Inspector]:
     async with (
         open_archive(settings) as archive,
-        archive.database.store.reading(complete=True) as snapshot,
+        archive.database.store.reading() as snapshot,
     ):
         searchable = Searchable(r4())
         tokenizer = Tokenizer(searchable, archive.vault.blind)

@@ -152,3 +152,17 @@ def test_the_wrong_key_is_told_in_a_sentence(
 ) -> None:
     assert main(["check", "--data", str(copied.data)]) == 2
     assert "key" in capsys.readouterr().err
+
+
+def test_nothing_is_found_after_an_erasure(check: Check, copied: Settings, material: bytes) -> None:
+    async def erase() -> None:
+        clinic = await open_clinic(copied.data, keys=LocalKeyProvider(material))
+        await clinic.put(observation("of-two", "q", performer=[{"reference": "Patient/p"}]))
+        answer = await clinic.ask(HOUSE, "POST", "Patient/p/$erase")
+        assert answer.status == 200, answer.body
+        await clinic.close()
+
+    asyncio.run(erase())
+    code, said = check()
+    assert code == 0, said
+    assert "(0 of them erased)" not in said
