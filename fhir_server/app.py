@@ -44,7 +44,8 @@ from fhir_server.pipeline.run import Pipeline
 from fhir_server.portal.authorization import AuthorizationRoutes
 from fhir_server.portal.documentation import DocumentationRoutes
 from fhir_server.portal.health import HealthRoutes, Probes
-from fhir_server.portal.metrics import Gauges, MetricsRoutes
+from fhir_server.portal.metrics import MetricsRoutes
+from fhir_server.portal.together import Gauges, Shared
 from fhir_server.rest.routes import FhirRoutes
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.search.values import Searchable
@@ -317,6 +318,8 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
         failures: Takes the error with which the house did not open, so that it can be told in a sentence.
     """
     opened: list[House] = []
+    measures = Measures()
+    shared = Shared(settings.data, measures, _gauges(lambda: opened[0]))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -336,6 +339,7 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
             asyncio.create_task(keep_anchoring(house.anchorer, house.database.leases, clock)),
             asyncio.create_task(parameters.run(settings.reindex_pause.total_seconds())),
             asyncio.create_task(keep_swept(house.pipeline.tools.documents, clock)),
+            asyncio.create_task(shared.keep()),
         )
         yield
         for task in beside:
@@ -357,7 +361,6 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
             *("Accept-Ranges", "Content-Range"),
         ],
     )
-    measures = Measures()
     fhir = FhirRoutes(
         lambda: opened[0].pipeline,
         clock,
@@ -371,6 +374,5 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
     app.include_router(DocumentationRoutes(lambda: opened[0].pipeline.tools).router)
     app.router.routes.extend(fhir.routes)
     app.include_router(HealthRoutes(_probes(lambda: opened[0])).router)
-    gauges = _gauges(lambda: opened[0])
-    app.include_router(MetricsRoutes(measures, gauges, settings.metrics_token).router)
+    app.include_router(MetricsRoutes(shared, settings.metrics_token).router)
     return fhir.in_front_of(app)

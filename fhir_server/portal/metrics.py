@@ -1,4 +1,4 @@
-"""``/metrics``: what this process counts, in Prometheus' text format.
+"""``/metrics``: what a server counts, in Prometheus' text format.
 
 No label names a patient, a record, a caller or a search: they are interactions and HTTP statuses, of which there are few.
 How busy a clinic is and what it asks for is nobody's business all the same: without a token only this machine is
@@ -6,8 +6,7 @@ answered, and not what a proxy on it passes on.
 """
 
 import hmac
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -20,38 +19,20 @@ from prometheus_client.core import (
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from fhir_server.measures import Histogram, Measures
+from fhir_server.measures import Histogram
+from fhir_server.portal.together import Shared
 
 _OWN = frozenset({"127.0.0.1", "::1"})
 _PASSED_ON = frozenset({"forwarded", "x-forwarded-for", "x-real-ip", "via"})
 
 
-@dataclass(frozen=True, slots=True)
-class Gauges:
-    """What is asked for at the moment of a scrape.
-
-    Attributes:
-        events: Size of the audit log.
-        lag: Events that no anchor covers yet.
-        batches: Units of work in a commit.
-        waiting: Tokens that wait for the index.
-        reindexing: Records that jobs of custom search parameters have not looked at yet.
-    """
-
-    events: Callable[[], int]
-    lag: Callable[[], int]
-    batches: Callable[[], Histogram]
-    waiting: Callable[[], int]
-    reindexing: Callable[[], int]
-
-
 class MetricsRoutes:
     """``/metrics``."""
 
-    def __init__(self, measures: Measures, gauges: Gauges, token: str) -> None:
+    def __init__(self, shared: Shared, token: str) -> None:
         self._token = token.encode()
         self._registry = CollectorRegistry()
-        self._registry.register(_Collected(measures, gauges))
+        self._registry.register(_Collected(shared))
         ProcessCollector(registry=self._registry)
         self.router = APIRouter(include_in_schema=False)
         self.router.add_api_route("/metrics", self.metrics, methods=["GET"], response_model=None)
@@ -73,35 +54,35 @@ class MetricsRoutes:
 class _Collected(Collector):
     """Made anew for each scrape, so that counting costs nothing but counting."""
 
-    def __init__(self, measures: Measures, gauges: Gauges) -> None:
-        self._measures = measures
-        self._gauges = gauges
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
 
     def collect(self) -> Iterator[Metric]:
         """See ``Collector``."""
+        told = self._shared.told()
         answers = CounterMetricFamily(
             "consentry_answers", "Answers, all of them on record", labels=("interaction", "status")
         )
-        for (interaction, status), count in sorted(self._measures.answers.items()):
+        for (interaction, status), count in sorted(told.measures.answers.items()):
             answers.add_metric((interaction or "none", str(status)), count)
         yield answers
         seconds = HistogramMetricFamily(
             "consentry_answer_seconds", "Time until the first byte", labels=("interaction",)
         )
-        for interaction, histogram in sorted(self._measures.seconds.items()):
+        for interaction, histogram in sorted(told.measures.seconds.items()):
             seconds.add_metric((interaction or "none",), _buckets(histogram), histogram.total)
         yield seconds
-        batches = self._gauges.batches()
         units = HistogramMetricFamily("consentry_commit_units", "Units of work in a commit")
-        units.add_metric((), _buckets(batches), batches.total)
+        units.add_metric((), _buckets(told.batches), told.batches.total)
         yield units
-        for name, told, value in (
-            ("audit_events", "Events in the audit log", self._gauges.events),
-            ("anchor_lag_events", "Events that no anchor covers yet", self._gauges.lag),
-            ("index_waiting_tokens", "Tokens waiting for the index", self._gauges.waiting),
-            ("reindex_records", "Records that reindexing has before it", self._gauges.reindexing),
+        for name, words, value in (
+            ("audit_events", "Events in the audit log", told.events),
+            ("anchor_lag_events", "Events that no anchor covers yet", told.lag),
+            ("index_waiting_tokens", "Tokens waiting for the index", told.waiting),
+            ("reindex_records", "Records that reindexing has before it", told.reindexing),
+            ("processes", "Processes that these numbers are of", told.processes),
         ):
-            yield GaugeMetricFamily(f"consentry_{name}", told, value=value())
+            yield GaugeMetricFamily(f"consentry_{name}", words, value=value)
 
 
 def _buckets(histogram: Histogram) -> list[tuple[str, float]]:

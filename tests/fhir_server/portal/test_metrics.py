@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import time
+from pathlib import Path
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from fhir_server.measures import Histogram, Measures
-from fhir_server.portal.metrics import Gauges, MetricsRoutes
+from fhir_server.measures import UNITS, Histogram, Measures
+from fhir_server.portal.metrics import MetricsRoutes
+from fhir_server.portal.together import Gauges, Shared
 from tests.fhir_server.clinic import observation, patient
 from tests.fhir_server.rest.served import Served
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
+GAUGES = Gauges(lambda: 1, lambda: 2, lambda: Histogram(UNITS), lambda: 3, lambda: 4)
+
+
 def client(token: str = "", host: str = "127.0.0.1") -> httpx.AsyncClient:
     from fastapi import FastAPI
 
-    gauges = Gauges(lambda: 1, lambda: 2, lambda: Histogram((1.0,)), lambda: 3, lambda: 4)
     app = FastAPI()
-    app.include_router(MetricsRoutes(Measures(), gauges, token).router)
+    shared = Shared(Path("nowhere"), Measures(), GAUGES)
+    app.include_router(MetricsRoutes(shared, token).router)
     transport = httpx.ASGITransport(app=app, client=(host, 1))
     return httpx.AsyncClient(transport=transport, base_url="http://x")
 
@@ -104,3 +111,53 @@ async def test_counting_costs_next_to_nothing() -> None:
     for _ in range(10_000):
         measures.answered("read", 200, 0.0004)
     assert (time.perf_counter() - started) / 10_000 < 0.0001  # 0.5 us where it was measured
+
+
+def process(folder: Path, number: int, **gauges: int) -> Shared:
+    """The numbers of a process, as another one has written them."""
+    measures = Measures()
+    for _ in range(number):
+        measures.answered("read", 200, 0.01)
+    told = {"events": 10, "lag": 2, "waiting": 3, "reindexing": 4, **gauges}
+    calls = {name: (lambda value=value: value) for name, value in told.items()}
+    shared = Shared(folder, measures, Gauges(batches=lambda: Histogram(UNITS), **calls))
+    shared._write(folder / "metrics" / f"{number}.json")
+    return shared
+
+
+async def test_whichever_process_is_asked_tells_of_all(tmp_path: Path) -> None:
+    one = process(tmp_path, 5, events=12)
+    process(tmp_path, 7, events=11, waiting=9)
+    (tmp_path / "metrics" / "5.json").rename(tmp_path / "metrics" / f"{os.getpid()}.json")
+    told = one.told()
+    assert told.measures.answers == {("read", 200): 12}
+    assert sum(told.measures.seconds["read"].counts) == 12
+    assert (told.events, told.lag, told.waiting, told.processes) == (12, 2, 12, 2)
+    assert one.told().measures.answers == {("read", 200): 12}  # a look counts nothing twice
+
+
+async def test_a_process_that_has_died_is_forgotten(tmp_path: Path) -> None:
+    one = process(tmp_path, 5)
+    process(tmp_path, 7)
+    (tmp_path / "metrics" / "5.json").unlink()
+    os.utime(tmp_path / "metrics" / "7.json", (1, 1))
+    assert one.told().processes == 1
+    assert list((tmp_path / "metrics").iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"answers": 1}', b"null"])
+async def test_numbers_that_can_not_be_read_are_left_out(tmp_path: Path, content: bytes) -> None:
+    one = process(tmp_path, 5)
+    (tmp_path / "metrics" / "5.json").write_bytes(content)
+    assert one.told().processes == 1
+
+
+async def test_numbers_go_with_their_process(tmp_path: Path) -> None:
+    one = process(tmp_path, 5)
+    (tmp_path / "metrics" / "5.json").unlink()
+    task = asyncio.create_task(one.keep())
+    await asyncio.sleep(0.05)
+    assert [f.name for f in (tmp_path / "metrics").iterdir()] == [f"{os.getpid()}.json"]
+    task.cancel()
+    await asyncio.wait([task])
+    assert list((tmp_path / "metrics").iterdir()) == []
