@@ -84,6 +84,7 @@ def connect(path: Path, *, create: bool) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         connection.execute("PRAGMA temp_store = MEMORY")  # no plaintext-derived order in temp files
+        connection.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten, too
         connection.execute("PRAGMA busy_timeout = 10000")
     except (sqlite3.Error, OSError) as error:
         raise SettingsError(f"the database file {path.name} cannot be opened: {error}") from error

@@ -96,7 +96,7 @@ def test_a_settings_file_that_cannot_be_read_is_refused(tmp_path: Path, content:
 
 def test_production_refuses_each_default_that_is_safe_at_home_only() -> None:
     assert Settings(**SAFE).policy_name == "opt-in"  # type: ignore[arg-type]
-    for name in ("policy", "base_url", "key", "chain_url"):
+    for name in ("policy", "base_url", "key", "chain_url", "erasures"):
         with pytest.raises(SettingsError, match=name):
             Settings(**{**SAFE, name: ""})  # type: ignore[arg-type]
 
