@@ -16,7 +16,8 @@ from uuid import uuid4
 
 import pytest
 
-from fhir_server.crypto.choosing import key_provider
+from fhir_server.app import close_house, open_house
+from fhir_server.crypto.choosing import erasures_file, key_provider
 from fhir_server.crypto.provider import kek_of, named
 from fhir_server.errors import KeyProviderUnavailableError, SettingsError, WrongKeyError
 from fhir_server.settings import Settings
@@ -241,3 +242,22 @@ def test_a_key_that_was_rotated_in_the_engine_opens_and_is_not_current(
     assert again.unwrap(wrapped, b"p") == b"k"
     assert not again.is_current(wrapped)
     assert again.is_current(again.wrap(b"k", b"p"))
+
+
+async def test_a_server_starts_with_it_and_not_without(settings: Settings) -> None:
+    await close_house(await open_house(settings))
+    await close_house(await open_house(settings))
+    name = key_provider(settings, may_create=False).name
+    other = replace(
+        settings,
+        key_provider="",
+        key_file=str(settings.data / "other"),
+        erasures=str(erasures_file(settings)),
+    )
+    key_provider(other, may_create=True)
+    with pytest.raises(WrongKeyError, match=name):
+        await open_house(other)
+    former = settings.key_provider or f"file:{settings.key_file}"
+    await close_house(await open_house(replace(other, key_former=(former,))))
+    with pytest.raises(WrongKeyError):  # both are needed now, until it is rotated
+        await open_house(other)

@@ -25,7 +25,7 @@ from fhir_server.interactions.leaf import put_with_leaf
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.store.protocol import WrappedKey
 from fhir_server.vault.ledger import Ledger
-from fhir_server.vault.vault import Vault
+from fhir_server.vault.vault import Reader, Vault
 
 _BEGUN = "erasing|"
 _DONE = "erased|"
@@ -104,8 +104,10 @@ class Erasures:
         return [unpack(bytes.fromhex(owner), content) for owner, content in found.items()]
 
     async def _erase(self, owner: bytes, by: str, now: int) -> Erased:
-        known, before = await self._known(owner)
-        if before is not None and not any(key.wrapped for key in known):
+        async with self._vault.reading() as reader:
+            known = await reader.keys.of(owner)
+            before = await _done(reader, owner, known)
+        if before is not None:
             return before
         if not known:
             raise UnknownPatientError
@@ -113,7 +115,8 @@ class Erasures:
             await writer.notes.save(_BEGUN + owner.hex(), b"")
         purge = Purge(owner, [key.id for key in known], self._tokenizer, self._types)
         await purge.run(self._vault)
-        known, _ = await self._known(owner)
+        async with self._vault.reading() as reader:
+            known = await reader.keys.of(owner)
         entries = tuple(self._vault.blind.erased(key.id) for key in known)
         listed = await asyncio.to_thread(self._ledger.add, entries)
         return await self._destroy(owner, by, now, purge, listed)
@@ -125,6 +128,10 @@ class Erasures:
         async with self._vault.writing() as writer:
             await purge.rest(writer)
             keys = await writer.keys.of(owner)
+            done = await _done(writer, owner, keys)
+            if done is not None:  # another process was faster
+                await writer.notes.drop(_BEGUN + owner.hex())
+                return done
             entries = tuple(self._vault.blind.erased(key.id) for key in keys)
             listed = listed if listed.issuperset(entries) else self._ledger.add(entries)
             for key in keys:
@@ -139,12 +146,6 @@ class Erasures:
             await writer.notes.save(_STATE, _state(listed))
         _LOG.info("erased", extra={"records": purge.buried, "shared": purge.shared})
         return erased
-
-    async def _known(self, owner: bytes) -> tuple[Sequence[WrappedKey], Erased | None]:
-        async with self._vault.reading() as reader:
-            keys = await reader.keys.of(owner)
-            done = (await reader.notes.load(_DONE + owner.hex())).get("")
-        return keys, unpack(owner, done) if done else None
 
     async def _begun(self) -> set[bytes]:
         async with self._vault.reading() as reader:
@@ -193,6 +194,12 @@ class Erasures:
         if not same:
             async with self._vault.writing() as writer:
                 await writer.notes.save(_STATE, _state(listed))
+
+
+async def _done(reader: Reader, owner: bytes, keys: Sequence[WrappedKey]) -> Erased | None:
+    """What was done to a patient who is erased and has not come back; else None."""
+    found = (await reader.notes.load(_DONE + owner.hex())).get("")
+    return unpack(owner, found) if found and not any(key.wrapped for key in keys) else None
 
 
 def _state(listed: frozenset[str]) -> bytes:

@@ -140,6 +140,17 @@ async def test_stopped_between_the_list_and_the_keys_it_is_finished(
     await again.close()
 
 
+async def test_two_processes_that_erase_at_once_do_it_once(clinic: Clinic) -> None:
+    await fill(clinic)
+    other = await open_clinic(clinic.path.parent)
+    one, two = await asyncio.gather(
+        *(each.pipeline.tools.erasures.erase("Patient/a", "test", 1) for each in (clinic, other))
+    )
+    assert one == two
+    await other.close()
+    await is_erased(clinic)
+
+
 async def test_a_list_that_can_not_be_written_leaves_the_keys_until_it_can(clinic: Clinic) -> None:
     await fill(clinic)
     ledger = clinic.path.parent / "consentry.key.erased"
