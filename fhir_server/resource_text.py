@@ -86,6 +86,12 @@ def binary_of(id_: str, media_type: str, content: bytes, context: str) -> Resour
     return ResourceText(json.dumps(value), value)
 
 
+def with_member(resource: ResourceText, name: str, content: object) -> ResourceText:
+    """The resource with one more member at its end."""
+    text = f"{resource.text.rstrip()[:-1]},{json.dumps(name)}:{json.dumps(content)}}}"
+    return ResourceText(text, {**resource.value, name: content})
+
+
 def _resource(text: str, value: object) -> ResourceText:
     if not isinstance(value, dict) or not isinstance(value.get("resourceType"), str):
         raise InvalidResourceError(

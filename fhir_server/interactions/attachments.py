@@ -11,8 +11,9 @@ from fhir_server.errors import InvalidResourceError
 from fhir_server.forms import InScope, Json, Record
 from fhir_server.interactions.desk import Desk
 from fhir_server.interactions.stages import located
+from fhir_server.media import JSON_TYPES, XML_TYPES, media_type
 from fhir_server.ownership import context_of, documents_of
-from fhir_server.resource_text import ResourceText
+from fhir_server.resource_text import ResourceText, with_member
 from fhir_server.vault.documents import Document
 
 _BINARY = "Binary"
@@ -48,6 +49,18 @@ async def require_documents(
                 "send it with securityContext or X-Security-Context first",
                 "Attachment.url",
             )
+
+
+def kept_context(in_scope: InScope, content: ResourceText, previous: Record | None) -> ResourceText:
+    """A Binary sent as what it holds, and without X-Security-Context, stays whose it was."""
+    received = in_scope.asked.received
+    kind = media_type(received.headers.get("content-type", ""))
+    if previous is None or content.type_ != _BINARY or kind in JSON_TYPES | XML_TYPES:
+        return content
+    context = previous.value.get("securityContext")
+    if context is None or "securityContext" in content.value:
+        return content
+    return with_member(content, "securityContext", context)
 
 
 def document_of(

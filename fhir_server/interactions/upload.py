@@ -7,6 +7,7 @@ from datetime import datetime
 
 from fhir_server.errors import BadRequestError, StoreFullError
 from fhir_server.forms import InScope
+from fhir_server.interactions.attachments import kept_context
 from fhir_server.interactions.conditional import require_preconditions
 from fhir_server.interactions.desk import Desk
 from fhir_server.interactions.versions import current_record, next_time, require_permitted
@@ -33,8 +34,9 @@ async def require_upload(in_scope: InScope, desk: Desk) -> str:
     creates = interaction.code == "create"
     id_ = desk.tools.new_id() if creates else await target(in_scope, desk)
     current = None if creates else await desk.reader.find(interaction.type_, id_)
-    await current_record(in_scope, desk, current)
+    previous = await current_record(in_scope, desk, current)
     require_preconditions(interaction, current)
+    content = kept_context(in_scope, content, previous)
     version = current.version + 1 if current else 1
     stamped = stamp(content, id_, version, next_time(in_scope, current))
     await require_permitted(in_scope, desk, id_, stamped, current)

@@ -6,6 +6,7 @@ before the write is durable.  So two clients creating the same resource conditio
 
 from fhir_server.errors import BadRequestError, ConflictError, InvalidResourceError
 from fhir_server.forms import InScope, Interaction, Opened
+from fhir_server.interactions.attachments import kept_context
 from fhir_server.interactions.conditional import match, require_preconditions
 from fhir_server.interactions.desk import Desk
 from fhir_server.interactions.stages import one
@@ -50,6 +51,7 @@ async def update(in_scope: InScope, desk: Desk, id_: str = "") -> Opened:
     current = await desk.reader.find(interaction.type_, id_)
     previous = await current_record(in_scope, desk, current)
     require_preconditions(interaction, current)
+    content = kept_context(in_scope, content, previous)
     record = await write_version(in_scope, desk, id_, content, current, previous)
     return one(in_scope, record, status=201 if previous is None else 200, issues=advice)
 

@@ -32,6 +32,7 @@ class SqliteStore:
     """A ``Store`` over one file, which several processes on this machine may have open."""
 
     def __init__(self, path: Path) -> None:
+        self.folder = path.parent
         self.connection = connect(path, create=True)
         try:
             folder = lock_folder(path)

@@ -1,10 +1,16 @@
 """The chunks of large documents in the tables ``document`` and ``chunk`` of the same SQLite file."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from shutil import disk_usage
 
+from fhir_server.errors import StoreFullError
 from fhir_server.store.database import Extent
 from fhir_server.store.sqlite import SqliteStore
+from fhir_server.store.sqlite_records import SqliteUnit
 
+_RESERVE = 256 * 1024 * 1024  # bytes of the disk that documents leave free, or
+_SHARE = 8  # an eighth of it, if that is less: without room for its record no answer goes out
 _FORGOTTEN = 32  # chunks deleted in one unit of work: 2 MiB, a few milliseconds
 
 
@@ -17,6 +23,7 @@ class SqliteChunkItems:
     async def add(self, document: bytes, first: int, sealed: Sequence[bytes], touched: int) -> None:
         """See ``ChunkItems.add``."""
         async with self._store.writing() as unit:
+            _require_room(self._store.folder, unit)
             unit.execute(
                 "INSERT INTO document (id, touched) VALUES (?, ?)"
                 " ON CONFLICT (id) DO UPDATE SET touched = excluded.touched",
@@ -66,5 +73,14 @@ class SqliteChunkItems:
             return [Extent(*found) for found in snapshot.execute(query, (after, limit))]
 
 
+def _require_room(folder: Path, unit: SqliteUnit) -> None:
+    """Refuse to fill a disk to its last byte: what comes after could not even be refused on record."""
+    disk = disk_usage(folder)
+    [(pages, size)] = unit.execute(_FREE, ())  # of the file itself
+    if disk.free + pages * size < min(_RESERVE, disk.total // _SHARE):
+        raise StoreFullError("the disk is nearly full: there is no room for documents")
+
+
+_FREE = "SELECT freelist_count, page_size FROM pragma_freelist_count, pragma_page_size"
 _FORGET = """DELETE FROM chunk WHERE rowid IN (SELECT rowid FROM chunk WHERE document = ? LIMIT ?)
     RETURNING n"""

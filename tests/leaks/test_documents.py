@@ -156,6 +156,22 @@ async def test_who_may_see_both_is_told_that_they_are_of_two_patients(ward: Clin
         assert (await ward.ask(HOUSE, "PUT", "DocumentReference/d", made)).status == 422
 
 
+@pytest.mark.parametrize("large", [True, False])
+async def test_new_content_without_a_context_stays_whose_it_was(ward: Clinic, large: bool) -> None:
+    """Otherwise a forgotten header would take a document out of the reach of its patient's consent."""
+    if large:
+        answer = await send(ward, b"new", "Binary/secret", method="PUT")
+    else:
+        answer = await ward.ask(HOUSE, "PUT", "Binary/secret", b"new", {"content-type": PDF})
+    assert answer.status == 200
+    assert (await ward.get(HOUSE, "Binary/secret")).json["securityContext"] == {
+        "reference": "Patient/b"
+    }
+    await ward.put(consent("closed", "b", "deny", "Organization/custodian"))
+    for who in (HOUSE, OTHER, STRANGER):
+        assert (await fetch(ward, who, "Binary/secret"))[0].status == 404
+
+
 async def test_a_document_of_nobody_is_not_taken_by_a_reference(ward: Clinic) -> None:
     await send(ward, CONTENT, "Binary/loose", method="PUT")
     answer = await ward.ask(

@@ -118,6 +118,9 @@ HALF = "substr(sealed, 1, 40) || zeroblob(1) || substr(sealed, 42)"
             "chunk is not what was sealed",
         ),
         ("DELETE FROM chunk WHERE n = 7", "missing"),
+        ("UPDATE chunk SET n = 99 WHERE n = 7", "missing"),
+        ("UPDATE chunk SET document = zeroblob(16)", "missing"),
+        ("UPDATE document SET id = zeroblob(16)", "no version of this record names it"),
         ("UPDATE document SET rid = 1", "no version of this record names it"),
     ],
 )

@@ -1,17 +1,30 @@
 """Large documents: in and out part by part, sealed in chunks; decided before they come, and again when they are there."""
 
+# ruff: noqa: ASYNC221  (a file system is mounted)
+
 from __future__ import annotations
 
 import base64
 import hashlib
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from fhir_server.errors import IntegrityError
 from fhir_server.vault.resealing import Resealer
-from tests.fhir_server.clinic import ETH, HOUSE, Clinic, consent, entry, patient, transaction
+from tests.fhir_server.clinic import (
+    ETH,
+    HOUSE,
+    Clinic,
+    consent,
+    entry,
+    open_clinic,
+    patient,
+    transaction,
+)
 from tests.fhir_server.large_documents import CHUNK, PDF, fetch, pattern, send, sent
 
 SIZES = (0, 1, 255, 256, CHUNK - 4, CHUNK, CHUNK + 1, 3 * CHUNK, 1_300_000)
@@ -197,6 +210,30 @@ async def test_an_upload_that_ends_early_leaves_nothing(clinic: Clinic) -> None:
     assert clinic.sql("SELECT count(*) FROM chunk") == [(0,)]
     assert clinic.sql("SELECT count(*) FROM document") == [(0,)]
     assert (await clinic.get(HOUSE, "Binary/b")).status == 404
+
+
+async def test_a_full_disk_is_told_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Documents leave room for what comes after them: otherwise no answer could go on record any more."""
+    monkeypatch.setattr("fhir_server.store.sqlite_chunks._RESERVE", 60_000_000)
+    monkeypatch.setattr("fhir_server.store.sqlite_chunks._SHARE", 1)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=128m", "tmpfs", str(tmp_path)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no right to mount a file system here")
+    try:
+        clinic = await open_clinic(tmp_path)
+        before = clinic.sql("SELECT count(*) FROM record WHERE type <> 'AuditEvent'")
+        answer = await send(clinic, bytes(90_000_000), "Binary/b", method="PUT")
+        assert answer.status == 507
+        await clinic.pipeline.tools.documents.sweep(2**60)
+        assert clinic.sql("SELECT count(*) FROM chunk") == [(0,)]
+        assert clinic.sql("SELECT count(*) FROM record WHERE type <> 'AuditEvent'") == before
+        assert (await send(clinic, CONTENT, "Binary/b", method="PUT")).status == 201
+        assert (await fetch(clinic, HOUSE, "Binary/b"))[1] == CONTENT
+        await clinic.close()
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
 
 
 async def test_what_a_killed_server_left_is_swept(clinic: Clinic) -> None:
