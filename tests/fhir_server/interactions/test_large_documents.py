@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import subprocess
@@ -325,6 +326,24 @@ async def test_each_answer_is_on_record_before_its_first_byte(clinic: Clinic) ->
     named = [e["what"].get("reference") for e in event["entity"] if "what" in e]
     assert named[:2] == ["Patient/p", f"Binary/{id_}/_history/1"]
     assert event["outcome"] == "0"
+
+
+async def test_others_are_let_in_while_a_document_goes_out(clinic: Clinic) -> None:
+    """A reader as fast as we are never makes us wait, and would keep all others from being answered."""
+    id_ = await sent(clinic, pattern(3_000_000))
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(others())
+    before = turns
+    await fetch(clinic, HOUSE, f"Binary/{id_}")
+    beside.cancel()
+    assert turns - before > 3_000_000 // CHUNK
 
 
 async def test_the_store_holds_nothing_in_clear(clinic: Clinic) -> None:
