@@ -159,8 +159,8 @@ class Erasures:
             self._ledger.begin()
         elif not self._ledger.exists():
             raise SettingsError(
-                f"the list of erasures {self._ledger.name} is missing: put it back;"
-                " without it erased patients might come back with a backup"
+                f"the list of erasures {self._ledger.name} is missing: put it back, or copy that of another"
+                " server of this database; without it erased patients might come back with a backup"
             )
         listed = self._ledger.read()
         if state == _state(listed):
