@@ -5,6 +5,7 @@ Each setting stands in ``docs/settings.md`` (a test compares).  Unsafe values re
 
 import os
 import re
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -18,6 +19,7 @@ from fhir_server.errors import SettingsError
 PREFIX = "CONSENTRY_"
 FILE = "CONSENTRY_SETTINGS"
 _ENVIRONMENTS = ("development", "production")
+_MOST_WORKERS = 4
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -31,6 +33,7 @@ class Settings:
         store: Url of a MongoDB, ``mongodb://`` or ``mongodb+srv://``, with a database's name; empty: SQLite in ``data``.
         host: Address to listen on.
         port: Port to listen on.
+        workers: Processes that answer requests; 0 for one a core, at most 4.
         base_url: Public URL of the server without a path; empty means ``http://localhost:PORT``.
         tenant: Name inside every keyed hash; two tenants can not read each other's database.
         custodian: Reference of the organization that holds the records.
@@ -70,6 +73,7 @@ class Settings:
     store: str = field(default="", repr=False)  # may carry a password
     host: str = "127.0.0.1"
     port: int = 8080
+    workers: int = 0
     base_url: str = ""
     tenant: str = "default"
     custodian: str = "Organization/custodian"
@@ -110,6 +114,22 @@ class Settings:
         _one_of("policy", self.policy, ("", "hipaa-tpo", "opt-in", "opt-out"))
         _one_of("validation", self.validation, ("strict", "lenient"))
         _one_of("log_level", self.log_level, ("debug", "info", "warning", "error"))
+        self._check_numbers()
+        if not self.tenant:
+            raise SettingsError("tenant must not be empty")
+        if not self.custodian.startswith("Organization/"):
+            raise SettingsError("custodian must be a reference such as Organization/our-clinic")
+        try:
+            ZoneInfo(self.zone)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise SettingsError("zone must be an IANA time zone such as Europe/Berlin") from error
+        self._check_store()
+        self._check_chain()
+        self._check_url()
+        if self.env == "production":
+            self._check_production()
+
+    def _check_numbers(self) -> None:
         for name in (
             "max_body_bytes",
             "max_bundle_bytes",
@@ -125,23 +145,12 @@ class Settings:
         for name in ("reindex_pause", "anchor_interval", "chain_confirmations", "chain_id"):
             if getattr(self, name) < type(getattr(self, name))():
                 raise SettingsError(f"{name} must not be negative")
-        if not self.tenant:
-            raise SettingsError("tenant must not be empty")
+        if not 0 <= self.workers <= 64:
+            raise SettingsError("workers must be between 0 (one a core) and 64")
         if not 0 <= self.port <= 65_535:
             raise SettingsError("port must be between 0 and 65535")
         if self.page_size > self.max_page_size:
             raise SettingsError("page_size must not be larger than max_page_size")
-        if not self.custodian.startswith("Organization/"):
-            raise SettingsError("custodian must be a reference such as Organization/our-clinic")
-        try:
-            ZoneInfo(self.zone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise SettingsError("zone must be an IANA time zone such as Europe/Berlin") from error
-        self._check_store()
-        self._check_chain()
-        self._check_url()
-        if self.env == "production":
-            self._check_production()
 
     def _check_store(self) -> None:
         parts = urlsplit(self.store)
@@ -196,6 +205,13 @@ class Settings:
     def public_url(self) -> str:
         """URL of the server without a path."""
         return self.base_url or f"http://localhost:{self.port}"
+
+    @property
+    def worker_count(self) -> int:
+        """Processes that answer requests."""
+        if sys.platform == "win32":
+            return 1
+        return self.workers or min(os.cpu_count() or 1, _MOST_WORKERS)
 
     @property
     def fhir_base(self) -> str:

@@ -1,6 +1,8 @@
 """``consentry serve``: the server alone."""
 
 import argparse
+import asyncio
+import gc
 import json
 import logging
 import os
@@ -8,14 +10,19 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import uvicorn
 
 from fhir_server.app import create_app
 from fhir_server.commands.logs import configure_logging
+from fhir_server.commands.workers import READY, Crew
 from fhir_server.errors import StartError
+from fhir_server.search.values import Searchable
 from fhir_server.settings import Settings, read_settings
+from profiles.definitions import r4
+from profiles.validation import Validator
 
 _SWITCH = 0.001  # seconds: a commit's thread must not wait 5 ms for its turn
 RUNNING_FILE = "server.json"
@@ -31,35 +38,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--port", type=int, help="port to listen on; 0 picks a free one (default: 8080)"
     )
     parser.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument(
+        "--workers", type=int, help="processes that answer (default: one a core, at most 4)"
+    )
     parser.add_argument("--policy", help="policy template: hipaa-tpo, opt-in or opt-out")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until stopped."""
-    settings = read_settings(
-        data=arguments.data, port=arguments.port, host=arguments.host, policy=arguments.policy
-    )
+    given = {name: getattr(arguments, name) for name in ("data", "host", "policy", "workers")}
+    settings = read_settings(port=arguments.port, **given)
     listener = socket.create_server((settings.host, settings.port), reuse_port=False, backlog=512)
     if settings.port == 0:
-        settings = read_settings(
-            data=arguments.data,
-            port=listener.getsockname()[1],
-            host=arguments.host,
-            policy=arguments.policy,
-        )
+        settings = read_settings(port=listener.getsockname()[1], **given)
     configure_logging(settings.log_level)
-    _LOG.info(
-        "policy",
-        extra={
-            "template": settings.policy_name,
-            "env": settings.env,
-            "custodian": settings.custodian,
-        },
-    )
+    count = settings.worker_count
+    told = {"template": settings.policy_name, "env": settings.env, "workers": count}
+    _LOG.info("policy", extra={**told, "custodian": settings.custodian})
     remember(settings)
     sys.setswitchinterval(_SWITCH)
+    if count > 1:
+        _preload()
+        Crew(listener, partial(_work, settings), count).run()
+        return 0
     failures: list[Exception] = []
-    config = uvicorn.Config(
+    server = uvicorn.Server(_config(settings, failures))
+    with _untold(server):
+        server.run(sockets=[listener])
+    if failures:
+        raise StartError(_reason(failures[0])) from failures[0]
+    return 0
+
+
+def _preload() -> None:
+    """What all workers need is read once, before there are any: they share its memory."""
+    Searchable(r4())
+    Validator(r4())
+    gc.collect()
+    gc.freeze()
+
+
+def _work(settings: Settings, channel: socket.socket) -> str:
+    """Be a worker; see ``workers.Serve``."""
+    failures: list[Exception] = []
+    server = _Worker(_config(settings, failures), channel)
+    with _untold(server):
+        server.run(sockets=[])
+    return _reason(failures[0]) if failures else ""
+
+
+def _reason(error: Exception) -> str:
+    return f"the server did not start: {error}"
+
+
+def _config(settings: Settings, failures: list[Exception]) -> uvicorn.Config:
+    return uvicorn.Config(
         create_app(settings, failures),
         http="httptools",
         loop="uvloop" if sys.platform != "win32" else "asyncio",
@@ -70,12 +103,47 @@ def run(arguments: argparse.Namespace) -> int:
         proxy_headers=False,  # the audit names the address that really called
         timeout_graceful_shutdown=5,
     )
-    server = uvicorn.Server(config)
-    with _untold(server):
-        server.run(sockets=[listener])
-    if failures:
-        raise StartError(f"the server did not start: {failures[0]}") from failures[0]
-    return 0
+
+
+class _Worker(uvicorn.Server):
+    """A server whose connections are accepted by another process, and come over a channel."""
+
+    def __init__(self, config: uvicorn.Config, channel: socket.socket) -> None:
+        super().__init__(config)
+        self._channel = channel
+        self._greeting: set[asyncio.Task[object]] = set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, say so, and listen to the channel."""
+        await super().startup(sockets)
+        self._channel.setblocking(False)
+        asyncio.get_running_loop().add_reader(self._channel, self._receive)
+        self._channel.send(READY)
+
+    def _receive(self) -> None:
+        try:
+            _, files, _, _ = socket.recv_fds(self._channel, 1, 1)
+        except BlockingIOError:
+            return
+        loop = asyncio.get_running_loop()
+        if not files:  # the parent is gone
+            loop.remove_reader(self._channel)
+            self.should_exit = True
+            return
+        greeting = loop.create_task(self._greet(socket.socket(fileno=files[0])))
+        self._greeting.add(greeting)
+        greeting.add_done_callback(self._greeting.discard)
+
+    async def _greet(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        with suppress(OSError):  # whoever called may have gone
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> asyncio.Protocol:
+        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
 
 
 @contextmanager
