@@ -337,7 +337,12 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
         parameters = house.pipeline.tools.parameters
         beside = (
             asyncio.create_task(keep_anchoring(house.anchorer, house.database.leases, clock)),
-            asyncio.create_task(parameters.run(settings.reindex_pause.total_seconds())),
+            asyncio.create_task(
+                parameters.run(
+                    settings.reindex_pause.total_seconds(),
+                    partial(house.database.leases.holds, "reindexing"),
+                )
+            ),
             asyncio.create_task(keep_swept(house.pipeline.tools.documents, clock)),
             asyncio.create_task(shared.keep()),
         )

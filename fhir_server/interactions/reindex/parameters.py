@@ -8,6 +8,7 @@ by the parameter is not narrowed by the index, but decided on every record that 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -35,6 +36,7 @@ _LOG = logging.getLogger("consentry")
 _UNIT = 24  # records: a few milliseconds in which others wait
 _SAVED = 4  # units after which a job's place is kept; a killed server does these again
 _WAIT = 1.0  # seconds until a job goes on that met a full disk
+_LOOK = 1.0  # seconds between two looks whether the jobs are this process' own
 _UNFINISHED = frozenset({QUEUED, IN_PROGRESS})
 
 
@@ -115,21 +117,29 @@ class Parameters:
             if row in self._in_use:
                 self._replace(row, Job(self._in_use[row].job.definition))
 
-    async def run(self, pause: float) -> None:
-        """Do the jobs as they come, with ``pause`` seconds between two units, until cancelled; in one process only."""
-        self._leads = True
-        await self.reload()
+    async def run(self, pause: float, leads: Callable[[], Awaitable[bool]]) -> None:
+        """Do the jobs as they come, with ``pause`` seconds between two units, until cancelled.
+
+        Args:
+            leads: Whether this process is the one that does them, of all that share the database; asked again and again.
+        """
         while True:
+            led, self._leads = self._leads, await leads()
+            if self._leads and not led:
+                await self.reload()
             self._wanted.clear()
-            more = True
-            try:
-                more = await self.step()
-            except (StoreFullError, StoreLostError) as error:
-                _LOG.warning("reindexing waits", extra={"kind": type(error).__name__})
-                await asyncio.sleep(_WAIT)
-            if not more:
-                await self._wanted.wait()
+            if not (self._leads and await self._stepped()):
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wanted.wait(), _LOOK)
             await asyncio.sleep(pause)
+
+    async def _stepped(self) -> bool:
+        try:
+            return await self.step()
+        except StoreFullError:
+            _LOG.warning("reindexing waits: the disk is full")
+            await asyncio.sleep(_WAIT)
+            return True
 
     async def step(self) -> bool:
         """Do one unit of one job; whether there may be more to do."""
