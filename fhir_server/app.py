@@ -9,7 +9,7 @@ import secrets
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from fhir_server.interactions.capabilities import Statements
 from fhir_server.interactions.capability_statement import capability_statement
 from fhir_server.interactions.cursors import Cursors
 from fhir_server.interactions.desk import Tools
+from fhir_server.interactions.entering import INDEX_KEY, open_register
 from fhir_server.interactions.erasing.erasures import Erasures, Maker
 from fhir_server.interactions.leaf import index_rest
 from fhir_server.interactions.reindex.anew import index_anew
@@ -88,6 +89,9 @@ def clock() -> datetime:
     return datetime.now(UTC)
 
 
+_STARTED = clock()  # of this program: its workers say the same of themselves
+
+
 def _now() -> int:
     return int(clock().timestamp() * 1000)
 
@@ -123,6 +127,7 @@ async def open_house(settings: Settings) -> House:
     await parameters.reload()
     await index_anew(vault, database.reindex, tokenizer, r4().resource_types)
     await index_rest(vault, tokenizer, database.events)
+    await open_register(vault, own, archive.index_key)
     await erasures.resume(_now())
     tools.capability(
         "CapabilityStatement", ""
@@ -172,6 +177,7 @@ class Archive:
     vault: Vault
     keys: Keychain
     rotation: Rotation
+    index_key: bytes = field(repr=False)
 
 
 @asynccontextmanager
@@ -196,14 +202,15 @@ async def _open_vault(settings: Settings, *, create: bool = True) -> Archive:
         async with database.store.reading() as snapshot:
             keys.require(*(await keks_of(snapshot.notes)).names)
         own = Secrets(database.secrets, keys, settings.tenant)
-        blind = BlindIndex(await own.get("blind-index", new_seed), settings.tenant)
+        index_key = await own.get(INDEX_KEY, new_seed)
+        blind = BlindIndex(index_key, settings.tenant)
     except BaseException:
         await database.close()
         raise
     ring = KeyRing(keys, settings.tenant)
     vault = Vault(database.store, ring, blind, settings.tenant)
     rotation = Rotation(database.store, database.secrets, keys, settings.tenant)
-    return Archive(database, own, vault, keys, rotation)
+    return Archive(database, own, vault, keys, rotation, index_key)
 
 
 async def _open_smart(settings: Settings, archive: Archive) -> SmartServer:
@@ -244,14 +251,13 @@ def _tools(
 ) -> Tools:
     definitions = r4()
     searchable = parameters.searchable
-    since = clock().isoformat(timespec="seconds")
     statement = partial(
         capability_statement,
         definitions,
         searchable,
         settings.fhir_base,
         f"{settings.public_url}/auth",
-        since,
+        _STARTED.isoformat(timespec="seconds"),
         settings.conditional_delete,
     )
     lifetime = int(settings.cursor_lifetime.total_seconds() * 1000)

@@ -7,6 +7,7 @@ import argparse
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 
 from rich.console import Console
 
@@ -69,7 +70,7 @@ async def _look(
         documents = Documents(archive.database.chunks, settings.tenant)
         ever = await snapshot.history(Changes(type_=SEARCH_PARAMETER, limit=1))
         inspector = Inspector(
-            await archive.vault.reader(snapshot),
+            await archive.vault.reader(snapshot, monotonic()),
             inspection(snapshot),
             documents,
             tokenizer,

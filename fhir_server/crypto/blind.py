@@ -9,15 +9,18 @@ from functools import lru_cache
 
 Token = bytes
 _CACHED = 32_768
+_KEY = 32
 
 
 class BlindIndex:
-    """Makes the tokens of one tenant from its index key (32 bytes, kept sealed in the store)."""
+    """Makes the tokens of one tenant from its index key: the first 32 bytes of what is kept sealed in the store."""
 
     def __init__(self, key: bytes, tenant: str) -> None:
+        key = key[:_KEY]
         self._row_key = hmac.digest(key, b"row|" + tenant.encode(), "sha256")
         self._patient_key = hmac.digest(key, b"patient|" + tenant.encode(), "sha256")
         self._erased_key = hmac.digest(key, b"erased|" + tenant.encode(), "sha256")
+        self._note_key = hmac.digest(key, b"note|" + tenant.encode(), "sha256")
         self._token_key = hmac.digest(key, b"token|" + tenant.encode(), "sha256")
         self.token = lru_cache(_CACHED)(self._token)
         self.patient = lru_cache(_CACHED)(self._patient)
@@ -29,6 +32,10 @@ class BlindIndex:
     def erased(self, key_id: bytes) -> str:
         """What stands for a destroyed data key in the list of erasures: 32 hexadecimal digits."""
         return hmac.digest(self._erased_key, key_id, "sha256")[:16].hex()
+
+    def authenticate(self, content: bytes) -> bytes:
+        """The 32 bytes that prove who wrote what stands in the database in clear."""
+        return hmac.digest(self._note_key, content, "sha256")
 
     def forget(self) -> None:
         """Keep no value in memory of which a token was made."""

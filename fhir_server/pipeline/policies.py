@@ -1,6 +1,6 @@
 """Compiled consent policies, by patient, kept for as long as the patient's Consents are the same.
 
-The Consents are read in the snapshot of the request and compared by the nonces of their seals, so that a revocation
+The Consents are those that the register names in the snapshot of the request (``vault/register.py``), so that a revocation
 holds for the very next request; only the compiling is saved.
 """
 
@@ -10,15 +10,11 @@ from collections.abc import Mapping
 import orjson
 
 from consent_engine import Config, Policy, compile_policy
-from fhir_server.crypto.seal import SEAL_HEAD
 from fhir_server.errors import TooManyError
-from fhir_server.search.plan import compartment
-from fhir_server.store.protocol import Selection
 from fhir_server.vault.vault import Reader
 
 _KEPT = 10_000
 _MOST_CONSENTS = 1000
-_Key = tuple[bytes, ...]
 
 
 class Policies:
@@ -26,7 +22,7 @@ class Policies:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._kept: OrderedDict[bytes, tuple[_Key, Policy]] = OrderedDict()
+        self._kept: OrderedDict[bytes, tuple[bytes, Policy]] = OrderedDict()
         self._nobody = compile_policy((), config, subject=None)
 
     def forget(self) -> None:
@@ -39,17 +35,13 @@ class Policies:
 
     async def of(self, patient: bytes, reader: Reader) -> Policy:
         """The policy of a patient, by its token, as of the reader's snapshot."""
-        group = compartment("Consent", patient, reader.blind)
-        found = await reader.select(Selection("Consent", (group,), limit=_MOST_CONSENTS + 1))
-        if (
-            len(found) > _MOST_CONSENTS
-        ):  # the newest might be a revocation: better no answer than one without it
-            raise TooManyError("a patient has more Consents than can be decided")
-        # not by row number and version: after a rollback another Consent gets the same ones
-        key = tuple(version.sealed[:SEAL_HEAD] for version in found)
+        note = await reader.consent_note(patient)
         known = self._kept.get(patient)
-        if known is not None and known[0] == key:
+        if known is not None and known[0] == note:
             return known[1]
+        found = await reader.consents(patient, note)
+        if len(found) > _MOST_CONSENTS:
+            raise TooManyError("a patient has more Consents than can be decided")
         consents: list[Mapping[str, object]] = [
             orjson.loads(await reader.open(version)) for version in found
         ]
@@ -57,7 +49,7 @@ class Policies:
         policy = compile_policy(consents, self._config, subject=subject)
         if not subject:  # before the patient's first record is written: "self" would never hold
             return policy
-        self._kept[patient] = (key, policy)
+        self._kept[patient] = (note, policy)
         if len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
         return policy

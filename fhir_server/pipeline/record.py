@@ -129,9 +129,9 @@ async def _asked_about(asked: Asked, touched: Sequence[str], reader: Reader) -> 
     found: list[str] = []
     for reference in touched:
         type_, _, id_ = reference.partition("/")
-        version = await reader.find(type_, id_)
-        if version is not None:
-            with suppress(IntegrityError, WrongKeyError):  # what does not open is refused, unnamed
+        with suppress(IntegrityError, WrongKeyError):  # what does not open is refused, unnamed
+            version = await reader.find(type_, id_)
+            if version is not None:
                 found += [p for p in await reader.patients(version) if p]
     type_, compartment = asked.interaction.type_, asked.interaction.compartment
     if compartment.startswith("Patient/") and await reader.name(reader.blind.patient(compartment)):

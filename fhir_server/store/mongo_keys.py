@@ -54,6 +54,11 @@ class MongoNotes:
         self._reads = reads
         self._writes = writes
 
+    async def find(self, name: str) -> bytes | None:
+        """See ``Notes.find``."""
+        found = await self._reads.find(Query(META, {"_id": name}))
+        return found[0]["content"] if found else None
+
     async def load(self, prefix: str) -> Mapping[str, bytes]:
         """See ``Notes.load``."""
         query = Query(META, {"_id": {"$regex": f"^{re.escape(prefix)}"}})

@@ -95,7 +95,11 @@ class KeyTable(Protocol):
 
 
 class Notes(Protocol):
-    """Small things that jobs keep, by name; in a unit of work, with all else that is in it."""
+    """Small things, by name, in one transaction with all else: what jobs keep, and the register of Consents."""
+
+    async def find(self, name: str) -> bytes | None:
+        """The one of this name."""
+        ...
 
     async def load(self, prefix: str) -> Mapping[str, bytes]:
         """Those whose name begins so, by the rest of their name."""

@@ -51,10 +51,17 @@ class SqliteNotes:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
+    async def find(self, name: str) -> bytes | None:
+        """See ``Notes.find``."""
+        query = "SELECT value FROM meta WHERE name = ?"
+        found = self._connection.execute(query, (name,)).fetchone()
+        return found[0] if found else None
+
     async def load(self, prefix: str) -> Mapping[str, bytes]:
         """See ``Notes.load``."""
         found = self._connection.execute(
-            "SELECT name, value FROM meta WHERE substr(name, 1, ?) = ?", (len(prefix), prefix)
+            "SELECT name, value FROM meta WHERE name >= ?1 AND name < ?1 || char(1114111)",
+            (prefix,),
         )
         return {name.removeprefix(prefix): value for name, value in found}
 

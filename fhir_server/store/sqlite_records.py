@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fhir_server.errors import LostDocumentError
+from fhir_server.errors import LostDocumentError, TamperedRecordError
 from fhir_server.store.protocol import AuditRow, Changes, SealedVersion, Selection, WrappedKey
 from fhir_server.store.sqlite_keys import KEYS, SqliteKeys, SqliteNotes, wrapped_key
 from fhir_server.store.sqlite_shelf import COLUMNS, SqliteShelf, version_of
 from fhir_server.store.sqlite_tokens import TokenQueue
 
 _FOREVER = 2**62
+_CHECKED = f"{COLUMNS}, v.at = r.at AND v.deleted = r.deleted"
 _CURRENT = "JOIN version v ON v.rid = r.rid AND v.version = r.version"
 
 
@@ -44,14 +45,14 @@ class SqliteSnapshot:
     async def find(self, row: bytes, version: int | None = None) -> SealedVersion | None:
         """See ``Snapshot.find``."""
         if version is None:
-            query = f"SELECT {COLUMNS} FROM record r {_CURRENT} WHERE r.row = ?"  # noqa: S608
+            query = f"SELECT {_CHECKED} FROM record r LEFT {_CURRENT} WHERE r.row = ?"  # noqa: S608
             found = self.connection.execute(query, (row,)).fetchone()
-        else:
-            query = (
-                f"SELECT {COLUMNS} FROM record r JOIN version v ON v.rid = r.rid "  # noqa: S608
-                "WHERE r.row = ? AND v.version = ?"
-            )
-            found = self.connection.execute(query, (row, version)).fetchone()
+            return _current(found) if found else None
+        query = (
+            f"SELECT {COLUMNS} FROM record r JOIN version v ON v.rid = r.rid "  # noqa: S608
+            "WHERE r.row = ? AND v.version = ?"
+        )
+        found = self.connection.execute(query, (row, version)).fetchone()
         return version_of(found) if found else None
 
     async def history(self, changes: Changes) -> Sequence[SealedVersion]:
@@ -65,9 +66,9 @@ class SqliteSnapshot:
             "ask for a complete snapshot to search AuditEvents"
         )
         if selection.type_ == "AuditEvent" and selection.all_of:
-            return [version_of(found) for found in self._select_events(selection)]
+            return [_current(found) for found in self._select_events(selection)]
         query, values = _statement(selection, _RECORDS)
-        return [version_of(found) for found in self.connection.execute(query, values)]
+        return [_current(found) for found in self.connection.execute(query, values)]
 
     def _select_events(self, selection: Selection) -> list[tuple[Any, ...]]:
         """Window after window of the index, so that the first page of a common token does not read all of its rows."""
@@ -194,6 +195,18 @@ class SqliteUnit(SqliteSnapshot):
             raise LostDocumentError("what was received is no longer there: send it again")
 
 
+def _current(found: Sequence[Any]) -> SealedVersion:
+    """The version that a record calls current.
+
+    Raises:
+        TamperedRecordError: There is no such version, or it is not that of which the record tells time and deletion.
+    """
+    *columns, agrees = found
+    if not agrees:
+        raise TamperedRecordError("a record does not agree with its current version")
+    return version_of(columns)
+
+
 @dataclass(frozen=True, slots=True)
 class _Index:
     """One of the two tables of the index, as SQL.
@@ -245,7 +258,9 @@ def _statement(
     rid = "t.rid" if selection.all_of else "r.rid"
     by = f"r.at {order}, r.rid {order}" if selection.by_time else f"{rid} {order}"
     values.append(selection.limit)
-    query = f"SELECT {COLUMNS} FROM {source} WHERE {' AND '.join(conditions)} ORDER BY {by} LIMIT ?"  # noqa: S608
+    query = (
+        f"SELECT {_CHECKED} FROM {source} WHERE {' AND '.join(conditions)} ORDER BY {by} LIMIT ?"  # noqa: S608
+    )
     return query, values
 
 

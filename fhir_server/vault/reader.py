@@ -1,13 +1,15 @@
 """Reading sealed records: a snapshot, with the keys to open what it holds."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.crypto.seal import DataKey, place
-from fhir_server.errors import KeyDestroyedError
+from fhir_server.errors import KeyDestroyedError, TamperedRecordError
 from fhir_server.store.protocol import AuditRow, Changes, SealedVersion, Selection, Snapshot
 from fhir_server.store.shelf import KeyTable, Notes
 from fhir_server.vault.keyring import KeyRing
+from fhir_server.vault.register import ConsentRegister
 
 TOKEN = 16
 WRAP = (
@@ -15,16 +17,29 @@ WRAP = (
 )  # patient, key id; of the sealed key version, nonce, padded key, tag
 
 
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What a vault opens its store with."""
+
+    ring: KeyRing
+    blind: BlindIndex
+    register: ConsentRegister
+    tenant: str
+
+
 class Reader:
     """A snapshot, with the keys to open what it holds."""
 
-    def __init__(
-        self, snapshot: Snapshot, epoch: int, ring: KeyRing, blind: BlindIndex, tenant: str
-    ) -> None:
+    durable = True  # what it shows will not be undone
+
+    def __init__(self, snapshot: Snapshot, epoch: int, began: float, keys: Keys) -> None:
         self._snapshot = snapshot
         self.epoch = epoch
-        self._ring = ring
-        self._tenant = tenant.encode()
+        self._began = began
+        self._ring = keys.ring
+        self._register = keys.register
+        self._tenant = keys.tenant.encode()
+        blind = keys.blind
         self._names: dict[bytes, tuple[str, ...]] = {}
         self.blind = blind
 
@@ -53,6 +68,22 @@ class Reader:
     async def select(self, selection: Selection) -> Sequence[SealedVersion]:
         """The records that match a selection; sealed."""
         return await self._snapshot.select(selection)
+
+    async def consent_note(self, patient: bytes) -> bytes:
+        """What stands for the Consents of a patient, by token: the same for the same Consents (``register.py``)."""
+        return await self._register.note(patient, self._snapshot.notes)
+
+    async def consents(self, patient: bytes, note: bytes) -> Sequence[SealedVersion]:
+        """The current Consents of a patient, proved by the note; sealed.
+
+        Raises:
+            TamperedRecordError: The note, or what the database holds in its place, is not what was written.
+        """
+        named = self._register.read(patient, note, self._began, durable=self.durable)
+        found = [await self._snapshot.find(row) for row in named]
+        if [v and v.version for v in found] != list(named.values()):
+            raise TamperedRecordError("a Consent is missing, or an older version is called current")
+        return sorted((v for v in found if v is not None), key=lambda v: v.rid)
 
     async def open(self, version: SealedVersion) -> bytes:
         """Open one version.  Only ``pipeline/gate.py`` calls this for a caller, after consent.

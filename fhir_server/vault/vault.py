@@ -6,9 +6,10 @@ patients is sealed under a key of its own (32 random bytes), which is sealed for
 """
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
+from time import monotonic
 from types import TracebackType
 
 import orjson
@@ -27,11 +28,13 @@ from fhir_server.store.protocol import (
 from fhir_server.store.shelf import Shelf
 from fhir_server.vault.documents import Document
 from fhir_server.vault.keyring import Fresh, KeyRing
-from fhir_server.vault.reader import Reader, patient_tokens
+from fhir_server.vault.reader import Keys, Reader, patient_tokens
+from fhir_server.vault.register import ConsentRegister
 
 __all__ = ["Draft", "Reader", "Vault", "Writer", "patient_tokens"]
 
 _PAD = 8
+_CONSENT = "Consent"
 
 
 _Kind = type[BaseException] | None
@@ -67,10 +70,10 @@ class Draft:
 class Writer(Reader):
     """A unit of work, with the keys to seal."""
 
-    def __init__(
-        self, unit: Unit, epoch: int, ring: KeyRing, blind: BlindIndex, tenant: str
-    ) -> None:
-        super().__init__(unit, epoch, ring, blind, tenant)
+    durable = False
+
+    def __init__(self, unit: Unit, epoch: int, began: float, keys: Keys) -> None:
+        super().__init__(unit, epoch, began, keys)
         self._unit = unit
         self.fresh = Fresh()
         self.types: set[str] = set()  # of what was written
@@ -209,7 +212,28 @@ class Writer(Reader):
             add += _padding(len(add))
         drop = list(draft.dropped - draft.tokens)
         rid = await self._unit.put(SealedVersion(rid, *head, *tail, sealed), add, drop)
+        if draft.type_ == _CONSENT:
+            await self._enter(draft, row, owners)
         return SealedVersion(rid, *head, *tail, sealed), key, where
+
+    async def _enter(self, draft: Draft, row: bytes, owners: Iterable[bytes]) -> None:
+        """Into the register with a Consent; out of it with one that was deleted."""
+        former = patient_tokens(draft.previous) if draft.previous else ()
+        belongs = owners if draft.text else ()
+        await self._register.change(row, draft.version, belongs, [*former, *owners], self.notes)
+
+    async def forget_consents(self, patient: bytes) -> None:
+        """A patient, by token, is being erased."""
+        await self._register.clear(patient, self.notes)
+
+    async def begin_register(self) -> None:
+        """There is a register of Consents from now on."""
+        await self._register.begin(self.notes)
+
+    async def enter_stored(self, version: SealedVersion) -> None:
+        """Enter a Consent that was written before there was a register."""
+        owners = patient_tokens(version)
+        await self._register.change(version.row, version.version, owners, (), self.notes)
 
     async def _seal_key(
         self, type_: str, row: bytes, owners: Mapping[bytes, str], *, revive: bool = True
@@ -250,8 +274,7 @@ class Vault:
     def __init__(self, store: Store, ring: KeyRing, blind: BlindIndex, tenant: str) -> None:
         self._store = store
         self._ring = ring
-        self._blind = blind
-        self._tenant = tenant
+        self._keys = Keys(ring, blind, ConsentRegister(blind), tenant)
         self.blind = blind
 
     def reading(self, *, complete: bool = False) -> "_Reading":
@@ -272,15 +295,22 @@ class Vault:
             writer.fresh.at = at
             await writer.prepare("AuditEvent")
 
-    async def reader(self, snapshot: Snapshot) -> Reader:
-        """A snapshot with the keys of this vault."""
-        epoch = await self._ring.follow(snapshot)
-        return Reader(snapshot, epoch, self._ring, self._blind, self._tenant)
+    async def check_register(self) -> None:
+        """Compare the register of Consents with its root, before anybody is served.
 
-    async def writer(self, unit: Unit) -> Writer:
+        Raises:
+            TamperedRecordError: It is not what was written.
+        """
+        async with self._store.reading() as snapshot:
+            await self._keys.register.open(snapshot.notes)
+
+    async def reader(self, snapshot: Snapshot, began: float) -> Reader:
+        """A snapshot, asked for at ``began`` (monotonic seconds), with the keys of this vault."""
+        return Reader(snapshot, await self._ring.follow(snapshot), began, self._keys)
+
+    async def writer(self, unit: Unit, began: float) -> Writer:
         """A unit of work with the keys of this vault."""
-        epoch = await self._ring.follow(unit)
-        return Writer(unit, epoch, self._ring, self._blind, self._tenant)
+        return Writer(unit, await self._ring.follow(unit), began, self._keys)
 
     def publish(self, writer: Writer) -> None:
         """Share the keys that a durable unit has made."""
@@ -305,9 +335,10 @@ class _Reading:
         self._inner = inner
 
     async def __aenter__(self) -> Reader:
+        began = monotonic()
         snapshot = await self._inner.__aenter__()
         try:
-            return await self._vault.reader(snapshot)
+            return await self._vault.reader(snapshot, began)
         except BaseException as error:
             await self._inner.__aexit__(type(error), error, error.__traceback__)
             raise
@@ -326,9 +357,10 @@ class _Writing:
         self._inner = inner
 
     async def __aenter__(self) -> Writer:
+        began = monotonic()
         unit = await self._inner.__aenter__()
         try:
-            self._writer = await self._vault.writer(unit)
+            self._writer = await self._vault.writer(unit, began)
         except BaseException as error:
             await self._inner.__aexit__(type(error), error, error.__traceback__)
             raise

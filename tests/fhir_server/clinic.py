@@ -28,6 +28,7 @@ from fhir_server.crypto.provider import KeyProvider
 from fhir_server.crypto.providers.local import LocalKeyProvider, new_key_material
 from fhir_server.errors import KeyDestroyedError
 from fhir_server.forms import Received
+from fhir_server.interactions.entering import INDEX_KEY, open_register
 from fhir_server.interactions.leaf import index_rest
 from fhir_server.pipeline.heeding import Heeding
 from fhir_server.pipeline.policies import Policies
@@ -216,7 +217,8 @@ async def open_clinic(
     database = await _database(folder)
     provider = keys or key_provider()
     own = Secrets(database.secrets, provider, tenant)
-    blind = BlindIndex(await own.get("blind-index", new_seed), tenant)
+    index_key = await own.get(INDEX_KEY, new_seed)
+    blind = BlindIndex(index_key, tenant)
     vault = Vault(database.store, KeyRing(provider, tenant), blind, tenant)
     config = Config(
         zone=ZoneInfo("UTC"),
@@ -226,6 +228,7 @@ async def open_clinic(
     made = tools_of(vault, database, BASE, folder / "consentry.key.erased", **tools)
     await made.parameters.reload()
     await index_rest(vault, made.tokenizer, database.events)
+    await open_register(vault, own, index_key)
     await made.erasures.resume(int(START.timestamp() * 1000))
     policies = Policies(config)
     vault.on_forget(policies.forget)

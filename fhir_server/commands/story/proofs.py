@@ -81,7 +81,7 @@ def _changed_log(data: Path, copy: Path, receipt: Path) -> Path:
     commitment = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     changed = bytes([commitment[0] ^ 1]) + commitment[1:]
     places = 0
-    for file in copy.glob(f"{DATABASE_FILE}*"):
+    for file in filter(Path.is_file, copy.glob(f"{DATABASE_FILE}*")):
         content = file.read_bytes()
         places += content.count(commitment)
         file.write_bytes(content.replace(commitment, changed))

@@ -89,6 +89,8 @@ class Purge:
             for token in await self._dropped(writer, version):
                 postings[token].append(version.rid)
         await writer.shelf.unindex(type_, postings)
+        if type_ == "Consent":
+            await writer.forget_consents(self._owner)
         await self._bury(writer, [v.rid for v in found if self._is_hers(v)])
         for version in found:
             if not self._is_hers(version):
