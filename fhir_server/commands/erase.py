@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,9 @@ from fhir_server.settings import Settings, read_settings
 from profiles.definitions import r4
 
 _BY = "consentry erase"
+_PATIENT = re.compile(
+    r"(https?://.+/)?Patient/[^/]+"
+)  # records may refer to patients of other servers
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Exit 0 when the patient is erased; run again it gives the receipt, once the log is anchored."""
     settings = read_settings(data=arguments.data)
     patient = str(arguments.patient)
-    if not patient.startswith("Patient/") or patient.count("/") != 1:
+    if not _PATIENT.fullmatch(patient):
         raise SettingsError("name the patient by a reference such as Patient/123")
     if not arguments.yes and input(f"Erase {patient} for good? Type yes: ").strip() != "yes":
         raise SettingsError("nothing was erased")

@@ -11,9 +11,7 @@ from fhir_server.store.sqlite_tokens import DEFERRED, TokenQueue
 COLUMNS = (
     "r.rid, r.row, r.type, v.version, v.at, v.deleted, v.key_id, v.patients, v.wraps, v.sealed"
 )
-_WALK = (
-    f"SELECT {COLUMNS} FROM record r JOIN version v ON v.rid = r.rid WHERE r.rid > ? AND r.rid <= ?"  # noqa: S608
-)
+_WALK = f"SELECT {COLUMNS} FROM record r CROSS JOIN version v ON v.rid = r.rid WHERE r.rid > ? AND r.rid <= ?"  # noqa: S608
 
 
 class SqliteShelf:
