@@ -79,11 +79,13 @@ class Inspector:
 
     async def look(self, step: int, tell: Callable[[int, int], None]) -> AsyncIterator[Finding]:
         """All findings, ``step`` records at a time."""
-        last = await self._inspection.last()
         self._counts = await self._inspection.counts()
+        last = len(self._counts) - 1
         _, self._indexed = await self._inspection.events()
         if self._counts[0]:
             yield Finding("index", 0, f"{self._counts[0]} tokens are of records that are not there")
+        if orphans := await self._inspection.orphans():
+            yield Finding("document", 0, f"{orphans} chunks are of documents that are not there")
         for low in range(0, last, step):
             made: dict[str, dict[int, Sequence[bytes]]] = {}
             for kept in await self._inspection.records(low, low + step):

@@ -52,10 +52,10 @@ async def keep_swept(documents: Documents, clock: Callable[[], datetime]) -> Non
 
 
 async def receive(
-    documents: Documents, row: bytes, parts: AsyncIterator[tuple[bytes, int]]
+    documents: Documents, row: bytes, at: int, parts: AsyncIterator[tuple[bytes, int]]
 ) -> Document:
     """Stage what comes in, each part with its time (ms since 1970 UTC); what does not come whole is forgotten."""
-    incoming = documents.begin(row, 0)
+    incoming = documents.begin(row, at)
     try:
         async for part, at in parts:
             await incoming.add(part, at)

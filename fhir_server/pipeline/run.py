@@ -212,7 +212,7 @@ class Pipeline:
         async with self.vault.reading() as reader:
             id_ = await upload.require_upload(in_scope, self._desk(in_scope, reader, None))
         row = self.vault.blind.row(interaction.type_, id_)
-        document = await upload.receive(documents, row, parts)
+        document = await upload.receive(documents, row, in_scope.asked.received.at, parts)
         try:
             async with self.heeding.unit() as writer:
                 desk = replace(self._desk(in_scope, writer, writer), document=document)

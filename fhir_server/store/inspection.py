@@ -27,10 +27,6 @@ class Kept:
 class Inspection(Protocol):
     """One snapshot, looked at as a whole."""
 
-    async def last(self) -> int:
-        """The ``rid`` of the newest record; 0 for none."""
-        ...
-
     async def records(self, low: int, high: int) -> Sequence[Kept]:
         """The records ``low < rid <= high``."""
         ...
@@ -40,7 +36,11 @@ class Inspection(Protocol):
         ...
 
     async def counts(self) -> Sequence[int]:
-        """How many tokens each record has in the index, by ``rid``."""
+        """How many tokens each record has in the index, by ``rid`` up to that of the newest; of none that is there, at 0."""
+        ...
+
+    async def orphans(self) -> int:
+        """How many chunks are of no document."""
         ...
 
     async def events(self) -> tuple[int, int]:

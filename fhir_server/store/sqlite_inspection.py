@@ -28,10 +28,6 @@ class SqliteInspection:
     def __init__(self, snapshot: SqliteSnapshot) -> None:
         self._execute = snapshot.execute
 
-    async def last(self) -> int:
-        """See ``Inspection.last``."""
-        return int(self._execute("SELECT coalesce(max(rid), 0) FROM record", ())[0][0])
-
     async def records(self, low: int, high: int) -> Sequence[Kept]:
         """See ``Inspection.records``."""
         found = []
@@ -64,13 +60,21 @@ class SqliteInspection:
 
     async def counts(self) -> Sequence[int]:
         """See ``Inspection.counts``."""
-        counts = array("L", bytes(array("L").itemsize * (await self.last() + 1)))
+        [(last,)] = self._execute("SELECT coalesce(max(rid), 0) FROM record", ())
+        counts = array("L", bytes(array("L").itemsize * (last + 1)))
         for rid, count in self._execute("SELECT rid, count(*) FROM token GROUP BY rid", ()):
             _count(counts, rid, count)
         for (rids,) in self._execute("SELECT rids FROM event_token", ()):
             for rid in json.loads(rids):
                 _count(counts, rid, 1)
         return counts
+
+    async def orphans(self) -> int:
+        """See ``Inspection.orphans``."""
+        [(count,)] = self._execute(
+            "SELECT count(*) FROM chunk WHERE document NOT IN (SELECT id FROM document)", ()
+        )
+        return int(count)
 
     async def events(self) -> tuple[int, int]:
         """See ``Inspection.events``."""

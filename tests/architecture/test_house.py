@@ -19,6 +19,7 @@ MAKERS = {
     "Consented": {"fhir_server/pipeline/consent.py"},
     "Record": {"fhir_server/pipeline/gate.py"},
     "Opened": {"fhir_server/interactions/stages.py"},
+    "Stream": {"fhir_server/pipeline/redact.py"},
     "Released": {"fhir_server/pipeline/redact.py"},
     "Recorded": {"fhir_server/pipeline/record.py"},
 }
@@ -105,6 +106,25 @@ def test_only_the_gate_opens_records_for_a_caller() -> None:
         and ast.unparse(node.func.value).endswith("reader")
     }
     assert found <= known
+
+
+def test_documents_are_read_where_the_gate_has_decided() -> None:
+    """Whoever opens the chunks of a document holds a ``Stream``, or a record that was admitted, or answers nobody."""
+    known = {
+        "fhir_server/pipeline/pour.py",  # what is on record
+        "fhir_server/interactions/binary.py",  # of a record that ``read`` gave
+        "fhir_server/inspection.py",  # the operator's check of the store
+    }
+    found = {
+        name
+        for name, tree in sources()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "read"
+        and ast.unparse(node.func.value).endswith("documents")
+    }
+    assert found == known
 
 
 @pytest.mark.parametrize("library", DOORS)

@@ -121,6 +121,8 @@ HALF = "substr(sealed, 1, 40) || zeroblob(1) || substr(sealed, 42)"
         ("UPDATE chunk SET n = 99 WHERE n = 7", "missing"),
         ("UPDATE chunk SET document = zeroblob(16)", "missing"),
         ("UPDATE document SET id = zeroblob(16)", "no version of this record names it"),
+        ("INSERT INTO chunk VALUES (zeroblob(16), 0, x'01')", "chunks are of documents that are"),
+        ("DELETE FROM document", "chunks are of documents that are not there"),
         ("UPDATE document SET rid = 1", "no version of this record names it"),
     ],
 )
