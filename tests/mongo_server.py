@@ -70,7 +70,7 @@ class Server:
         command = [
             *(sys.executable, "-c", "from secantus.cli import main; main()"),
             *("--port", str(self.port), "--storage-path", str(self.folder / "data")),
-            *("--cache-size", "512M", "--log-level", "ERROR", "--sync-on-commit"),
+            *("--cache-size", "2G", "--log-level", "ERROR", "--sync-on-commit"),
             *self._options,
         ]
         with (self.folder / "log").open("a") as log:

@@ -44,6 +44,7 @@ _T = TypeVar("_T")
 _NAME = "consentry"
 _PATIENCE = 5000  # milliseconds for a server to be found
 _STALL = 30_000  # milliseconds for an answer
+_AT_ONCE = 1000  # operations: a large transaction must not look like a server that does not answer
 _DUPLICATE = 11000
 _FULL = frozenset({257, 388, 14031, 10334})  # transaction or document too large, disk full
 _TRANSIENT = "TransientTransactionError"
@@ -254,10 +255,11 @@ class Session:
             TransientError: The transaction is over; it may be begun again.
             StoreFullError: It is too large, or the disk is full.
         """
-        result = await told(
-            self._database[collection].bulk_write(list(operations), session=self._session)
-        )
-        return int(result.matched_count)
+        matched, asked = 0, self._database[collection]
+        for at in range(0, len(operations), _AT_ONCE):
+            some = list(operations[at : at + _AT_ONCE])
+            matched += (await told(asked.bulk_write(some, session=self._session))).matched_count
+        return matched
 
     async def commit(self) -> None:
         """End the transaction; what it wrote is durable then.

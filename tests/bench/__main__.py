@@ -1,7 +1,7 @@
 """``make bench``: the figures of docs/performance.md, measured on real servers, ours with everything on.
 
 ``python -m tests.bench`` compares with the peer; ``--alone`` leaves the peer out; ``--growth`` measures how a search grows
-with what is stored, and draws docs/performance-growth.svg.
+with what is stored, and draws docs/performance-growth.svg; ``--mongo`` measures the server on a MongoDB.
 """
 
 import os
@@ -10,6 +10,7 @@ import sys
 
 from tests.bench.client import Rate
 from tests.bench.growth import growth
+from tests.bench.on_mongo import on_mongo
 from tests.bench.servers import Consentry, Peer
 from tests.bench.workload import SYNTHEA, Figures, measure
 
@@ -20,6 +21,9 @@ def main(arguments: list[str]) -> int:
         _say("bench: the Synthea set is not here (../shared/data/synthea-2021)")
         return 1
     _say(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
+    if "--mongo" in arguments:
+        _say(on_mongo())
+        return 0
     if "--growth" in arguments:
         _say(growth())
         return 0

@@ -53,7 +53,7 @@ ETH = {"security": [{"system": SECURITY, "code": "ETH"}]}  # substance use: what
 HOUSE = "house"
 OTHER = "other"
 OVERSEER = "overseer"
-ON_MONGO = os.environ.get("CONSENTRY_TEST_STORE") == "mongo"
+ON_MONGO = os.environ.get("STORE_OF_TESTS") == "mongo"
 
 
 @cache
@@ -242,7 +242,7 @@ async def open_clinic(
 
 
 async def _database(folder: Path) -> Database:
-    """SQLite; or MongoDB, if ``CONSENTRY_TEST_STORE`` says so: then all that asks no SQL runs on that."""
+    """SQLite; or MongoDB, if ``STORE_OF_TESTS`` says so: then all that asks no SQL runs on that."""
     if ON_MONGO:
         return await open_mongo(mongo_server.url(folder))
     return open_sqlite(folder / "consentry.sqlite")

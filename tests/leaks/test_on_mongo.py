@@ -1,4 +1,4 @@
-"""A telling part of these tests on MongoDB; all of them run there with ``CONSENTRY_TEST_STORE=mongo``."""
+"""A telling part of these tests on MongoDB; all of them run there with ``STORE_OF_TESTS=mongo``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_nothing_leaks_on_mongodb_either(tmp_path: Path) -> None:
     mongo_server.url(tmp_path)  # one server for this process and the next
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *(str(HERE / name) for name in CHOSEN)],
-        env={**os.environ, "CONSENTRY_TEST_STORE": "mongo"},
+        env={**os.environ, "STORE_OF_TESTS": "mongo"},
         cwd=HERE.parents[1], capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:]
