@@ -139,6 +139,27 @@ def test_servers_with_an_embedded_chain_share_one_data_folder(two: Two, tmp_path
     assert "embedded chain in another data folder" in done.stderr
 
 
+def test_without_its_database_a_server_discloses_nothing_and_goes_on_when_it_is_back(
+    two: Two,
+) -> None:
+    if two.mongo is None:
+        pytest.skip("this one stops the database server, which is not ours")
+    caller = two.only(two.play.insurer(), two.second)
+    assert caller.get("Claim").status == 200
+    two.mongo.kill()
+    for path in ("Claim", "metadata", "Patient/nobody"):
+        refused = caller.get(path)
+        assert refused.status == 503, refused.body
+        assert refused.value["issue"][0]["code"] == "transient"  # type: ignore[index]
+    token = {"grant_type": "client_credentials", "scope": "system/*.rs"}
+    assert httpx.post(f"{two.second.url}/auth/token", data=token, timeout=60).status_code >= 400
+    two.mongo.start()
+    until = time.monotonic() + 30
+    while caller.get("Claim").status != 200:
+        assert time.monotonic() < until
+    require_proof(two)
+
+
 def test_a_server_that_is_killed_leaves_the_other_all_that_it_answered(two: Two) -> None:
     """Both write at once; the one that anchors is killed; the numbers have no gap and the other anchors on."""
     ehr = two.play.ehr()
