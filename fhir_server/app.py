@@ -25,6 +25,7 @@ from fhir_server.crypto.blind import BlindIndex
 from fhir_server.crypto.choosing import erasures_file, key_provider
 from fhir_server.crypto.keychain import Keychain
 from fhir_server.crypto.keys import new_seed
+from fhir_server.crypto.scopes import PatientOnly
 from fhir_server.errors import SettingsError
 from fhir_server.evidence import hurry, keep_anchoring, open_evidence
 from fhir_server.interactions.capabilities import Statements
@@ -68,6 +69,7 @@ from smart_auth.server import SmartServer
 from smart_auth.settings import SmartSettings
 from smart_auth.tokens import generate_keys, load_keys
 
+_SCOPES = "patient-only"
 _LOG = logging.getLogger("consentry")
 
 
@@ -203,7 +205,10 @@ async def _open_vault(settings: Settings, *, create: bool = True) -> Archive:
             keys.require(*(await keks_of(snapshot.notes)).names)
         own = Secrets(database.secrets, keys, settings.tenant)
         index_key = await own.get(INDEX_KEY, new_seed)
-        blind = BlindIndex(index_key, settings.tenant)
+        await _require_same_scopes(settings, database)
+        belonging = frozenset(r4().compartments["Patient"]) - {"Patient", "AuditEvent"}
+        scopes = PatientOnly(settings.patient_only, belonging)
+        blind = BlindIndex(index_key, settings.tenant, scopes)
     except BaseException:
         await database.close()
         raise
@@ -211,6 +216,24 @@ async def _open_vault(settings: Settings, *, create: bool = True) -> Archive:
     vault = Vault(database.store, ring, blind, settings.tenant)
     rotation = Rotation(database.store, database.secrets, keys, settings.tenant)
     return Archive(database, own, vault, keys, rotation, index_key)
+
+
+async def _require_same_scopes(settings: Settings, database: Database) -> None:
+    """Which parameters have tokens within patients only is decided once: all tokens are made by it.
+
+    Raises:
+        SettingsError: The database was made with others.
+    """
+    wanted = ",".join(sorted(set(settings.patient_only))).encode()
+    async with database.store.reading() as snapshot:
+        kept = await snapshot.notes.find(_SCOPES)
+    if kept is None and database.fresh:
+        async with database.store.writing() as unit:
+            await unit.notes.save(_SCOPES, wanted)
+    elif (kept or b"") != wanted:
+        raise SettingsError(
+            f"this database was made with patient_only = '{(kept or b'').decode()}': set it so again"
+        )
 
 
 async def _open_smart(settings: Settings, archive: Archive) -> SmartServer:

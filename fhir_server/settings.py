@@ -49,6 +49,7 @@ class Settings:
         erasures: The list of erasures, which must not lie with the database or its backups; empty: beside the key file.
         clients_file: JSON list of registered clients; empty for none.
         users_file: JSON list of users; empty for none.
+        patient_only: Search parameters whose tokens are unrelated from patient to patient.
         max_body_bytes: Largest body of one resource.
         max_bundle_bytes: Largest body of a batch or transaction.
         max_binary_bytes: Largest document that is sent as the content of a Binary.
@@ -89,6 +90,7 @@ class Settings:
     erasures: str = ""
     clients_file: str = ""
     users_file: str = ""
+    patient_only: tuple[str, ...] = ()
     max_body_bytes: int = 16 * 1024 * 1024
     max_bundle_bytes: int = 128 * 1024 * 1024
     max_binary_bytes: int = 2 * 1024 * 1024 * 1024

@@ -7,6 +7,8 @@ values of two parameters, types or tenants get unrelated tokens; without the key
 import hmac
 from functools import lru_cache
 
+from fhir_server.crypto.scopes import PatientOnly
+
 Token = bytes
 _CACHED = 32_768
 _KEY = 32
@@ -15,8 +17,9 @@ _KEY = 32
 class BlindIndex:
     """Makes the tokens of one tenant from its index key: the first 32 bytes of what is kept sealed in the store."""
 
-    def __init__(self, key: bytes, tenant: str) -> None:
+    def __init__(self, key: bytes, tenant: str, patient_only: PatientOnly | None = None) -> None:
         key = key[:_KEY]
+        self.patient_only = (patient_only or PatientOnly()).holds
         self._row_key = hmac.digest(key, b"row|" + tenant.encode(), "sha256")
         self._patient_key = hmac.digest(key, b"patient|" + tenant.encode(), "sha256")
         self._erased_key = hmac.digest(key, b"erased|" + tenant.encode(), "sha256")

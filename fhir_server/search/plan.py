@@ -2,7 +2,8 @@
 
 Every group gives a superset of what its criterion means; a criterion that the index cannot narrow (``:not``,
 ``:missing``, ``:contains``, ``:text``, ``ne``, ``near``, ``_text``, ``_content``) gives none and is left to the exact
-check; so is a custom parameter while its tokens are being brought in.
+check; so is a custom parameter while its tokens are being brought in, and one whose tokens lie within patients in a
+search without a patient.
 A composite asks for the tokens of its components, ``_filter`` for those of what is joined by ``and``.
 """
 
@@ -106,18 +107,31 @@ class _Planner:
 
     def _of_one(self, criterion: Criterion) -> Iterator[_Ranked]:
         read = _READERS.get(criterion.parameter.type)
-        if not self._values.is_complete(criterion.parameter.code):
+        if not self._values.is_complete(criterion.parameter.code) or self._is_hidden(criterion):
             return
         if read is None or criterion.modifier in _NOT_NARROWED:
             return
         terms = list(read(criterion, self._values, self._base, self._now))
         if terms and None not in terms:
             code = self._values.indexed_as(criterion.parameter.code)
-            own = bool(self._owner) and code in SCOPED and criterion.parameter.type == "token"
+            own = bool(self._owner) and self._is_within(criterion)
             name = scoped(code, self._owner if own else "")
             made = (self._blind.token(self._values.type_, name, *t) for t in terms if t is not None)
             rank = -1 if own else _RANK.index(criterion.parameter.type)
             yield _Ranked(tuple(dict.fromkeys(made)), rank)
+
+    def _is_within(self, criterion: Criterion) -> bool:
+        """Whether a parameter has tokens within each patient."""
+        plain = criterion.parameter.code in SCOPED and criterion.parameter.type == "token"
+        return plain or self._only(criterion)
+
+    def _is_hidden(self, criterion: Criterion) -> bool:
+        """Whether only the tokens of one patient could help, and no patient is named."""
+        return not self._owner and self._only(criterion)
+
+    def _only(self, criterion: Criterion) -> bool:
+        code = self._values.indexed_as(criterion.parameter.code)
+        return self._blind.patient_only(self._values.type_, code)
 
     def _of_composite(self, criterion: Criterion) -> Iterator[_Ranked]:
         """For each component one group: every alternative needs its own part there."""

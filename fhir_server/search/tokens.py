@@ -5,7 +5,8 @@ For each parameter: token values under ``system|code``, ``|code`` and ``system|`
 word and its prefixes of 1 to 6 letters; dates, numbers and quantities under their buckets (``dates.py``, ``numbers.py``).
 Composites have no tokens: their components' parameters do.  ``near``, ``_text``, ``_content`` and ``:text`` have none.
 Each record also has a token for each patient it belongs to, and its codes and categories once more under tokens of that
-patient alone: "this patient's glucose values" is one look-up.  The vault pads the number to a multiple of 8.
+patient alone: "this patient's glucose values" is one look-up.  What an operator has named (``crypto/scopes.py``) has tokens
+of its patients only.  The vault pads the number to a multiple of 8.
 The index gives a superset: what it finds is opened, if consent permits, and checked exactly.
 """
 
@@ -23,6 +24,7 @@ from fhir_server.search.strings import words
 from fhir_server.search.values import Searchable, pack
 
 COMPARTMENT = "_patient"
+_OF_ALL = "*"  # in the place of a patient: of what is found without one
 SCOPED = frozenset({"code", "category"})
 _PREFIXES = 6
 _CACHED = 16_384
@@ -66,10 +68,10 @@ class Tokenizer:
             found |= self._shared_whole(type_, steady)
         for member in values.members(resource):
             if not steady or member in _VARYING:
-                found |= self._tokens(type_, member, resource, "")
+                found |= self._tokens(type_, member, resource, _OF_ALL if owners else "")
         for owner in owners:
-            for member in self._scoped_members(type_):
-                if member in resource:
+            for member in values.members(resource):
+                if member in self._scoped_members(type_):
                     found |= self._tokens(type_, member, resource, owner)
         return frozenset(found)
 
@@ -79,8 +81,9 @@ class Tokenizer:
         """Those of ``tokens`` that are of one parameter."""
         parameter = self._searchable.of(type_).parameters[code]
         owners = [self._blind.patient(patient).hex() for patient in patients]
-        names = [code]
-        if code in SCOPED and parameter.type == "token":
+        only = bool(owners) and self._blind.patient_only(type_, code)
+        names = [] if only else [code]
+        if only or (code in SCOPED and parameter.type == "token"):
             names += [scoped(code, owner) for owner in owners]
         return frozenset(
             self._blind.token(type_, name, kind, text)
@@ -128,19 +131,28 @@ class Tokenizer:
         return frozenset(
             self._blind.token(type_, scoped(parameter.code, owner), kind, text)
             for parameter, value in self._searchable.of(type_).of_member(member, resource)
-            if not owner or parameter.code in SCOPED
+            if self._is_told(type_, parameter.code, owner)
             for kind, text in _terms(value, parameter.type)
         )
 
+    def _is_told(self, type_: str, code: str, owner: str) -> bool:
+        """Whether a parameter has tokens there: of a record of nobody's, of all patients' records, or of one patient's."""
+        if not owner:
+            return True
+        only = self._blind.patient_only(type_, code)
+        return not only if owner == _OF_ALL else only or code in SCOPED
+
     def _members(self, type_: str) -> frozenset[str]:
+        """The members that have tokens of one patient's."""
         if type_ == "AuditEvent":
             return frozenset()
-        values = self._searchable.of(type_)
+        values, only = self._searchable.of(type_), self._blind.patient_only
         return frozenset(
             member
-            for code in SCOPED
-            if values.reads(code) and values.parameters[code].type == "token"
-            for member in values.first_members(values.parameters[code])
+            for code, parameter in values.parameters.items()
+            if values.reads(code)
+            and (only(type_, code) or (code in SCOPED and parameter.type == "token"))
+            for member in values.first_members(parameter)
         )
 
 
@@ -161,7 +173,7 @@ def _tags(meta: object) -> object:
 
 def scoped(code: str, owner: str) -> str:
     """The name inside a token: of a parameter, or of a parameter within one patient's records."""
-    return f"{code}@{owner}" if owner else code
+    return code if owner in ("", _OF_ALL) else f"{code}@{owner}"
 
 
 def _terms(value: Value, type_: str) -> Iterator[tuple[str, str]]:

@@ -26,6 +26,7 @@ from fhir_server.crypto.blind import BlindIndex
 from fhir_server.crypto.keys import new_seed
 from fhir_server.crypto.provider import KeyProvider
 from fhir_server.crypto.providers.local import LocalKeyProvider, new_key_material
+from fhir_server.crypto.scopes import PatientOnly
 from fhir_server.errors import KeyDestroyedError
 from fhir_server.forms import Received
 from fhir_server.interactions.entering import INDEX_KEY, open_register
@@ -39,6 +40,7 @@ from fhir_server.store.own_secrets import Secrets
 from fhir_server.store.sqlite_database import open_sqlite
 from fhir_server.vault.keyring import KeyRing
 from fhir_server.vault.vault import Vault
+from profiles.definitions import r4
 from smart_auth.bearer import Caller
 from smart_auth.errors import ExpiredTokenError
 from smart_auth.scopes import parse_scopes
@@ -210,6 +212,7 @@ async def open_clinic(
     break_glass: tuple[str, ...] = (),
     keys: KeyProvider | None = None,
     tenant: str = "default",
+    patient_only: tuple[str, ...] = (),
     **tools: object,
 ) -> Clinic:
     """Open a clinic on a folder; ``HOUSE`` treats, ``OVERSEER`` oversees, ``OTHER`` is another hospital."""
@@ -218,7 +221,8 @@ async def open_clinic(
     provider = keys or key_provider()
     own = Secrets(database.secrets, provider, tenant)
     index_key = await own.get(INDEX_KEY, new_seed)
-    blind = BlindIndex(index_key, tenant)
+    belonging = frozenset(r4().compartments["Patient"]) - {"Patient", "AuditEvent"}
+    blind = BlindIndex(index_key, tenant, PatientOnly(patient_only, belonging))
     vault = Vault(database.store, KeyRing(provider, tenant), blind, tenant)
     config = Config(
         zone=ZoneInfo("UTC"),
