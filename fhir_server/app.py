@@ -9,7 +9,7 @@ import secrets
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,18 +21,17 @@ from starlette.types import ASGIApp
 
 from anchoring.anchorer import Anchorer
 from consent_engine import Config, load_template
-from fhir_server.crypto.blind import BlindIndex
-from fhir_server.crypto.choosing import erasures_file, key_provider
+from fhir_server.archive import Archive, open_archive, open_vault
+from fhir_server.crypto.choosing import erasures_file
 from fhir_server.crypto.keychain import Keychain
 from fhir_server.crypto.keys import new_seed
-from fhir_server.crypto.scopes import PatientOnly
 from fhir_server.errors import SettingsError
 from fhir_server.evidence import hurry, keep_anchoring, open_evidence
 from fhir_server.interactions.capabilities import Statements
 from fhir_server.interactions.capability_statement import capability_statement
 from fhir_server.interactions.cursors import Cursors
 from fhir_server.interactions.desk import Tools
-from fhir_server.interactions.entering import INDEX_KEY, open_register
+from fhir_server.interactions.entering import open_register
 from fhir_server.interactions.erasing.erasures import Erasures, Maker
 from fhir_server.interactions.leaf import index_rest
 from fhir_server.interactions.reindex.anew import index_anew
@@ -54,13 +53,9 @@ from fhir_server.search.values import Searchable
 from fhir_server.settings import Settings
 from fhir_server.store.database import Database
 from fhir_server.store.grants import SealedGrants
-from fhir_server.store.opening import open_database
-from fhir_server.store.own_secrets import Secrets
 from fhir_server.tracing import open_tracing
 from fhir_server.vault.documents import Documents
-from fhir_server.vault.keyring import KeyRing
 from fhir_server.vault.ledger import Ledger
-from fhir_server.vault.rotation import Rotation, keks_of
 from fhir_server.vault.vault import Vault
 from profiles.definitions import r4
 from profiles.validation import Validator
@@ -69,7 +64,6 @@ from smart_auth.server import SmartServer
 from smart_auth.settings import SmartSettings
 from smart_auth.tokens import generate_keys, load_keys
 
-_SCOPES = "patient-only"
 _LOG = logging.getLogger("consentry")
 
 
@@ -106,7 +100,7 @@ async def open_house(settings: Settings) -> House:
         WrongKeyError: The key is not the one that this store was sealed with.
     """
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    archive = await _open_vault(settings)
+    archive = await open_vault(settings)
     database, own, vault = archive.database, archive.own, archive.vault
     await archive.rotation.begin()
     await vault.prepare(_now())
@@ -168,72 +162,6 @@ async def open_tokens(settings: Settings) -> AsyncIterator[SmartServer]:
     """
     async with open_archive(settings) as archive:
         yield await _open_smart(settings, archive)
-
-
-@dataclass(frozen=True, slots=True)
-class Archive:
-    """An existing database with the keys to open it, without a server."""
-
-    database: Database
-    own: Secrets
-    vault: Vault
-    keys: Keychain
-    rotation: Rotation
-    index_key: bytes = field(repr=False)
-
-
-@asynccontextmanager
-async def open_archive(settings: Settings) -> AsyncIterator[Archive]:
-    """Open an existing database.
-
-    Raises:
-        SettingsError: There is none.
-        WrongKeyError: The key is not the one that it was sealed with.
-    """
-    archive = await _open_vault(settings, create=False)
-    try:
-        yield archive
-    finally:
-        await archive.database.close()
-
-
-async def _open_vault(settings: Settings, *, create: bool = True) -> Archive:
-    database = await open_database(settings, create=create)
-    try:
-        keys = key_provider(settings, may_create=database.fresh)
-        async with database.store.reading() as snapshot:
-            keys.require(*(await keks_of(snapshot.notes)).names)
-        own = Secrets(database.secrets, keys, settings.tenant)
-        index_key = await own.get(INDEX_KEY, new_seed)
-        await _require_same_scopes(settings, database)
-        belonging = frozenset(r4().compartments["Patient"]) - {"Patient", "AuditEvent"}
-        scopes = PatientOnly(settings.patient_only, belonging)
-        blind = BlindIndex(index_key, settings.tenant, scopes)
-    except BaseException:
-        await database.close()
-        raise
-    ring = KeyRing(keys, settings.tenant)
-    vault = Vault(database.store, ring, blind, settings.tenant)
-    rotation = Rotation(database.store, database.secrets, keys, settings.tenant)
-    return Archive(database, own, vault, keys, rotation, index_key)
-
-
-async def _require_same_scopes(settings: Settings, database: Database) -> None:
-    """Which parameters have tokens within patients only is decided once: all tokens are made by it.
-
-    Raises:
-        SettingsError: The database was made with others.
-    """
-    wanted = ",".join(sorted(set(settings.patient_only))).encode()
-    async with database.store.reading() as snapshot:
-        kept = await snapshot.notes.find(_SCOPES)
-    if kept is None and database.fresh:
-        async with database.store.writing() as unit:
-            await unit.notes.save(_SCOPES, wanted)
-    elif (kept or b"") != wanted:
-        raise SettingsError(
-            f"this database was made with patient_only = '{(kept or b'').decode()}': set it so again"
-        )
 
 
 async def _open_smart(settings: Settings, archive: Archive) -> SmartServer:

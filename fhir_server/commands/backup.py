@@ -11,7 +11,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fhir_server.app import clock, open_archive
+from fhir_server.app import clock
+from fhir_server.archive import open_archive
 from fhir_server.commands.backup_file import SECRET, Manifest, describe, pack
 from fhir_server.commands.backup_file import Progress as Told
 from fhir_server.crypto.choosing import key_file

@@ -11,7 +11,7 @@ from time import monotonic
 
 from rich.console import Console
 
-from fhir_server.app import Archive, open_archive
+from fhir_server.archive import Archive, open_archive
 from fhir_server.commands.backup import bar
 from fhir_server.commands.verify import verify_log
 from fhir_server.inspection import Finding, Inspector

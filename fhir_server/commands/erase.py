@@ -10,7 +10,8 @@ from pathlib import Path
 from rich.console import Console
 
 from anchoring.errors import NotYetAnchoredError
-from fhir_server.app import Archive, open_archive, open_erasures
+from fhir_server.app import open_erasures
+from fhir_server.archive import Archive, open_archive
 from fhir_server.errors import SettingsError
 from fhir_server.evidence import open_evidence
 from fhir_server.interactions.erasing.erasures import Erasures, UnknownPatientError

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from fhir_server.app import Archive, open_archive
+from fhir_server.archive import Archive, open_archive
 from fhir_server.crypto.choosing import key_file
 from fhir_server.crypto.providers.local import from_file, retire_file, rotate_file
 from fhir_server.errors import SettingsError

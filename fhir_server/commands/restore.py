@@ -12,7 +12,8 @@ from pathlib import Path
 from rich.console import Console
 
 from anchoring.errors import AnchoringError
-from fhir_server.app import Archive, clock, open_archive
+from fhir_server.app import clock
+from fhir_server.archive import Archive, open_archive
 from fhir_server.commands.backup import bar
 from fhir_server.commands.backup_file import SECRET, Manifest, require_mac, unpack
 from fhir_server.crypto.choosing import erasures_file, key_file

@@ -12,7 +12,7 @@ from rich.progress import Progress
 from anchoring.audit import AuditFinding, StoredEvent, audit_log, read_anchor
 from anchoring.errors import AuditFailure
 from anchoring.verify import main as verify_receipt
-from fhir_server.app import Archive, open_archive
+from fhir_server.archive import Archive, open_archive
 from fhir_server.errors import SettingsError
 from fhir_server.evidence import CHAIN_FILE, chain_head, log_seeds, stored_events
 from fhir_server.settings import Settings, read_settings

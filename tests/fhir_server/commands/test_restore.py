@@ -17,7 +17,8 @@ import pytest
 
 from anchoring.errors import HistoryError
 from fhir_server import evidence
-from fhir_server.app import open_archive, open_house
+from fhir_server.app import open_house
+from fhir_server.archive import open_archive
 from fhir_server.commands.backup import back_up
 from fhir_server.commands.restore import restore
 from fhir_server.crypto.choosing import erasures_file

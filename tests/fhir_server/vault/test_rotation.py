@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from fhir_server.__main__ import main
-from fhir_server.app import open_archive
+from fhir_server.archive import open_archive
 from fhir_server.crypto.choosing import key_provider
 from fhir_server.crypto.keychain import Keychain
 from fhir_server.crypto.providers.local import retire_file, rotate_file
