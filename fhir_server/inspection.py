@@ -5,7 +5,8 @@ Not here: the audit log against its anchors (``anchoring/audit.py``).
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
 
 import orjson
 
@@ -16,6 +17,7 @@ from fhir_server.store.protocol import SealedVersion
 from fhir_server.vault.documents import Document, Documents, split
 from fhir_server.vault.vault import Reader, patient_tokens
 
+Look = Callable[[], AbstractAsyncContextManager[tuple[Reader, Inspection]]]
 _PADDING = 7  # tokens at most that say nothing
 _EVENT = "AuditEvent"
 _BINARY = "Binary"
@@ -50,60 +52,60 @@ class Seen:
 
 
 class Inspector:
-    """Looks at one snapshot."""
+    """Looks at all of a database, some records at a time."""
 
     def __init__(
-        self,
-        reader: Reader,
-        inspection: Inspection,
-        documents: Documents,
-        tokenizer: Tokenizer,
-        *,
-        exact: bool,
+        self, looking: Look, documents: Documents, tokenizer: Tokenizer, *, exact: bool
     ) -> None:
         """Keep the parts.
 
         Args:
+            looking: Opens a snapshot; the same one each time, if it may stay open so long.
             exact: Whether the index holds nothing but padding beside the tokens of now: not where search parameters of
                 one's own were withdrawn, or are being indexed.
         """
-        self._reader = reader
-        self._inspection = inspection
+        self._looking = looking
         self._documents = documents
         self._tokenizer = tokenizer
         self._exact = exact
-        self._counts: Sequence[int] = ()
-        self._indexed = 0
         self.seen = Seen()
         self.named: dict[bytes, int] = {}  # documents, and the records that name them
 
-    async def look(self, step: int, tell: Callable[[int, int], None]) -> AsyncIterator[Finding]:
-        """All findings, ``step`` records at a time."""
-        self._counts = await self._inspection.counts()
-        last = len(self._counts) - 1
-        _, self._indexed = await self._inspection.events()
-        if self._counts[0]:
-            yield Finding("index", 0, f"{self._counts[0]} tokens are of records that are not there")
-        if orphans := await self._inspection.orphans():
-            yield Finding("document", 0, f"{orphans} chunks are of documents that are not there")
+    async def look(
+        self, last: int, step: int, tell: Callable[[int, int], None]
+    ) -> AsyncIterator[Finding]:
+        """All findings up to the record ``last``, ``step`` records at a time."""
+        async with self._looking() as (_, inspection):
+            tokens, chunks = await inspection.strays()
+        if tokens:
+            yield Finding("index", 0, f"{tokens} tokens are of records that are not there")
+        if chunks:
+            yield Finding("document", 0, f"{chunks} chunks are of documents that are not there")
         for low in range(0, last, step):
-            made: dict[str, dict[int, Sequence[bytes]]] = {}
-            for kept in await self._inspection.records(low, low + step):
-                for words in await self._record(kept, made):
-                    yield Finding(kept.type_, kept.rid, words)
-            for type_, tokens in made.items():
-                for finding in await self._index(type_, tokens):
+            async with self._looking() as (reader, inspection):
+                for finding in await self._step(_Step(reader, inspection), low, low + step):
                     yield finding
             tell(min(last, low + step), last)
 
-    async def _record(self, kept: Kept, made: dict[str, dict[int, Sequence[bytes]]]) -> list[str]:
+    async def _step(self, at: "_Step", low: int, high: int) -> list[Finding]:
+        at.indexed, at.counts = await at.inspection.indexed(), await at.inspection.counts(low, high)
+        found = [
+            Finding(kept.type_, kept.rid, words)
+            for kept in await at.inspection.records(low, high)
+            for words in await self._record(kept, at)
+        ]
+        for type_, made in at.made.items():
+            found += await self._index(type_, made, at)
+        return found
+
+    async def _record(self, kept: Kept, at: "_Step") -> list[str]:
         self.seen.records += 1
         found = _shape(kept)
         value: Mapping[str, object] | None = None
         for version in kept.versions:
             self.seen.versions += 1
             try:
-                value = await self._version(version)
+                value = await self._version(version, at.reader)
             except KeyDestroyedError:
                 self.seen.erased += 1
                 value = None
@@ -111,14 +113,14 @@ class Inspector:
                 found.append(f"version {version.version}: {error}")
                 value = None
         if kept.type_ == _EVENT:
-            found += await self._leaf(kept)
-        if value is not None and not kept.deleted and await self._is_indexed(kept):
-            patients = [p for p in await self._reader.patients(kept.versions[-1]) if p]
+            found += await _leaf(kept, at.reader)
+        if value is not None and not kept.deleted and await _is_indexed(kept, at):
+            patients = [p for p in await at.reader.patients(kept.versions[-1]) if p]
             tokens = self._tokenizer.tokens(kept.type_, value, patients)
-            made.setdefault(kept.type_, {})[kept.rid] = sorted(tokens)
+            at.made.setdefault(kept.type_, {})[kept.rid] = sorted(tokens)
         return found
 
-    async def _version(self, version: SealedVersion) -> Mapping[str, object] | None:
+    async def _version(self, version: SealedVersion, reader: Reader) -> Mapping[str, object] | None:
         """What is in a version; None for a tombstone.
 
         Raises:
@@ -127,7 +129,7 @@ class Inspector:
         """
         if not version.sealed and version.deleted:
             raise KeyDestroyedError("it was buried")
-        text = await self._open(version)
+        text = await _open(version, reader)
         if version.type_ == _BINARY:
             text, document = split(text)
             if document is not None:
@@ -137,28 +139,9 @@ class Inspector:
                 raise TamperedRecordError("it is empty, but not a deletion")
             return None
         value = orjson.loads(text)
-        if self._reader.blind.row(version.type_, str(value.get("id"))) != version.row:
+        if reader.blind.row(version.type_, str(value.get("id"))) != version.row:
             raise TamperedRecordError("it is of another record")
         return value if isinstance(value, dict) else None
-
-    async def _open(self, version: SealedVersion) -> bytes:
-        """Open by each wrap whose key is there: the others' patients rely on theirs alone one day."""
-        if not version.wraps:
-            return await self._reader.open(version)
-        owners = patient_tokens(version)
-        length = len(version.wraps) // max(1, len(owners))
-        wraps = [version.wraps[at : at + length] for at in range(0, len(version.wraps), length)]
-        if [wrap[:_TOKEN] for wrap in wraps] != owners:
-            raise TamperedRecordError("its wraps are not those of its patients")
-        text: bytes | None = None
-        for wrap in wraps:
-            try:
-                text = await self._reader.open(replace(version, wraps=wrap))
-            except KeyDestroyedError:
-                continue
-        if text is None:
-            raise KeyDestroyedError("all of its patients were erased")
-        return text
 
     async def _document(self, version: SealedVersion, document: Document) -> None:
         self.named[document.id] = version.rid
@@ -166,27 +149,66 @@ class Inspector:
         async for _ in self._documents.read(document, version.row, 0, document.size):
             pass
 
-    async def _leaf(self, kept: Kept) -> list[str]:
-        row = await self._reader.audit_row(kept.rid)
-        return [] if row is not None else ["an AuditEvent without a leaf in the audit log"]
-
-    async def _is_indexed(self, kept: Kept) -> bool:
-        """Whether its tokens must be in the index by now: those of AuditEvents may come later."""
-        if kept.type_ != _EVENT:
-            return True
-        row = await self._reader.audit_row(kept.rid)
-        return row is not None and row.n < self._indexed
-
-    async def _index(self, type_: str, made: Mapping[int, Sequence[bytes]]) -> list[Finding]:
-        missing = await self._inspection.missing(type_, made)
+    async def _index(
+        self, type_: str, made: Mapping[int, Sequence[bytes]], at: "_Step"
+    ) -> list[Finding]:
+        missing = await at.inspection.missing(type_, made)
         found = [
             Finding(type_, rid, f"{n} tokens are not in the index") for rid, n in missing.items()
         ]
         for rid, tokens in made.items():
-            surplus = self._counts[rid] - len(tokens) + missing.get(rid, 0)
+            surplus = at.counts[rid] - len(tokens) + missing.get(rid, 0)
             if self._exact and surplus > _PADDING:
                 found.append(Finding(type_, rid, f"{surplus} tokens in the index are not its own"))
         return found
+
+
+@dataclass(slots=True)
+class _Step:
+    """Some records, in one snapshot.
+
+    Attributes:
+        made: Tokens that must be in the index, by type and record.
+    """
+
+    reader: Reader
+    inspection: Inspection
+    indexed: int = 0
+    counts: Mapping[int, int] = field(default_factory=dict)
+    made: dict[str, dict[int, Sequence[bytes]]] = field(default_factory=dict)
+
+
+async def _open(version: SealedVersion, reader: Reader) -> bytes:
+    """Open by each wrap whose key is there: the others' patients rely on theirs alone one day."""
+    if not version.wraps:
+        return await reader.open(version)
+    owners = patient_tokens(version)
+    length = len(version.wraps) // max(1, len(owners))
+    wraps = [version.wraps[at : at + length] for at in range(0, len(version.wraps), length)]
+    if [wrap[:_TOKEN] for wrap in wraps] != owners:
+        raise TamperedRecordError("its wraps are not those of its patients")
+    text: bytes | None = None
+    for wrap in wraps:
+        try:
+            text = await reader.open(replace(version, wraps=wrap))
+        except KeyDestroyedError:
+            continue
+    if text is None:
+        raise KeyDestroyedError("all of its patients were erased")
+    return text
+
+
+async def _leaf(kept: Kept, reader: Reader) -> list[str]:
+    row = await reader.audit_row(kept.rid)
+    return [] if row is not None else ["an AuditEvent without a leaf in the audit log"]
+
+
+async def _is_indexed(kept: Kept, at: _Step) -> bool:
+    """Whether its tokens must be in the index by now: those of AuditEvents may come later."""
+    if kept.type_ != _EVENT:
+        return True
+    row = await at.reader.audit_row(kept.rid)
+    return row is not None and row.n < at.indexed
 
 
 def _shape(kept: Kept) -> list[str]:

@@ -5,7 +5,8 @@ What is wrong is told by type and number of the record, so that its findings can
 
 import argparse
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from time import monotonic
 
@@ -20,9 +21,11 @@ from fhir_server.search.custom import SEARCH_PARAMETER
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.search.values import Searchable
 from fhir_server.settings import Settings, read_settings
-from fhir_server.store.opening import inspection
+from fhir_server.store.inspection import Inspection
+from fhir_server.store.opening import looking
 from fhir_server.store.protocol import Changes
 from fhir_server.vault.documents import Documents
+from fhir_server.vault.reader import Reader
 from profiles.definitions import r4
 
 _STEP = 500  # records
@@ -56,27 +59,26 @@ def run(arguments: argparse.Namespace) -> int:
 async def _look(
     settings: Settings, tell: Callable[[int, int], None]
 ) -> tuple[list[Finding], Inspector]:
-    async with (
-        open_archive(settings) as archive,
-        archive.database.store.reading() as snapshot,
-    ):
+    async with open_archive(settings) as archive, looking(archive.database) as look:
+        database, vault = archive.database, archive.vault
+
+        @asynccontextmanager
+        async def opened() -> AsyncIterator[tuple[Reader, Inspection]]:
+            async with look() as (snapshot, inspection):
+                yield await vault.reader(snapshot, monotonic()), inspection
+
+        async with look() as (snapshot, _):
+            last = await snapshot.shelf.last()
+            ever = await snapshot.history(Changes(type_=SEARCH_PARAMETER, limit=1))
         searchable = Searchable(r4())
-        tokenizer = Tokenizer(searchable, archive.vault.blind)
-        database = archive.database
+        tokenizer = Tokenizer(searchable, vault.blind)
         parameters = Parameters(
-            archive.vault, database.reindex, searchable, tokenizer, r4(), database.news.tell
+            vault, database.reindex, searchable, tokenizer, r4(), database.news.tell
         )
         await parameters.look()
-        documents = Documents(archive.database.chunks, settings.tenant)
-        ever = await snapshot.history(Changes(type_=SEARCH_PARAMETER, limit=1))
-        inspector = Inspector(
-            await archive.vault.reader(snapshot, monotonic()),
-            inspection(snapshot),
-            documents,
-            tokenizer,
-            exact=not ever,
-        )
-        findings = [finding async for finding in inspector.look(_STEP, tell)]
+        documents = Documents(database.chunks, settings.tenant)
+        inspector = Inspector(opened, documents, tokenizer, exact=not ever)
+        findings = [finding async for finding in inspector.look(last, _STEP, tell)]
         return findings + await _documents(archive, inspector), inspector
 
 

@@ -25,7 +25,7 @@ class Kept:
 
 
 class Inspection(Protocol):
-    """One snapshot, looked at as a whole."""
+    """One snapshot, looked at as it is stored."""
 
     async def records(self, low: int, high: int) -> Sequence[Kept]:
         """The records ``low < rid <= high``."""
@@ -35,14 +35,14 @@ class Inspection(Protocol):
         """How many of their tokens records of a type lack in the index; none is not told."""
         ...
 
-    async def counts(self) -> Sequence[int]:
-        """How many tokens each record has in the index, by ``rid`` up to that of the newest; of none that is there, at 0."""
+    async def counts(self, low: int, high: int) -> Mapping[int, int]:
+        """How many tokens the records ``low < rid <= high`` have in the index."""
         ...
 
-    async def orphans(self) -> int:
-        """How many chunks are of no document."""
+    async def strays(self) -> tuple[int, int]:
+        """How many tokens are of no record, and how many chunks of no document."""
         ...
 
-    async def events(self) -> tuple[int, int]:
-        """How many events the audit log has, and how many of them the index has for certain."""
+    async def indexed(self) -> int:
+        """How many events of the audit log the index has for certain."""
         ...

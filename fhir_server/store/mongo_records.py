@@ -26,6 +26,11 @@ class MongoSnapshot:
         self._reads = reads
 
     @property
+    def reads(self) -> Reads:
+        """Where it looks."""
+        return self._reads
+
+    @property
     def keys(self) -> MongoKeys:
         """See ``Snapshot.keys``."""
         return MongoKeys(self._reads)

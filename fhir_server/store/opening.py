@@ -1,29 +1,40 @@
 """Opening the database that the settings name: the only place that knows which kinds there are."""
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+
 from fhir_server.errors import SettingsError
 from fhir_server.settings import Settings
 from fhir_server.store.database import Database
 from fhir_server.store.inspection import Inspection
 from fhir_server.store.mongo_database import open_mongo
+from fhir_server.store.mongo_inspection import MongoInspection
+from fhir_server.store.mongo_records import MongoSnapshot
 from fhir_server.store.protocol import Snapshot
 from fhir_server.store.sqlite_database import open_sqlite
 from fhir_server.store.sqlite_inspection import SqliteInspection
 from fhir_server.store.sqlite_records import SqliteSnapshot
 
 DATABASE_FILE = "consentry.sqlite"
+Look = Callable[[], AbstractAsyncContextManager[tuple[Snapshot, Inspection]]]
 
 
-def inspection(snapshot: Snapshot) -> Inspection:
-    """All of a snapshot, to be looked at as it is stored.
+@asynccontextmanager
+async def looking(database: Database) -> AsyncIterator[Look]:
+    """Snapshots to be looked at as they are stored: of a file always the same one, of a server a new one each time."""
+    async with database.store.reading() as first:
+        if isinstance(first, SqliteSnapshot):
+            pinned = first, SqliteInspection(first)
+            yield lambda: nullcontext(pinned)
+            return
+    yield lambda: _server_snapshot(database)
 
-    Raises:
-        SettingsError: It is of a database that can not be looked at so.
-    """
-    if not isinstance(snapshot, SqliteSnapshot):
-        raise SettingsError(
-            "only a database in a file can be checked; 'consentry verify' checks the log of any"
-        )
-    return SqliteInspection(snapshot)
+
+@asynccontextmanager
+async def _server_snapshot(database: Database) -> AsyncIterator[tuple[Snapshot, Inspection]]:
+    async with database.store.reading() as snapshot:
+        assert isinstance(snapshot, MongoSnapshot), "there are two kinds of databases"
+        yield snapshot, MongoInspection(snapshot.reads)
 
 
 async def open_database(settings: Settings, *, create: bool = True) -> Database:

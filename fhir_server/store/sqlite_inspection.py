@@ -27,6 +27,7 @@ class SqliteInspection:
 
     def __init__(self, snapshot: SqliteSnapshot) -> None:
         self._execute = snapshot.execute
+        self._counts = array("L")  # by ``rid``; at 0 those of no record
 
     async def records(self, low: int, high: int) -> Sequence[Kept]:
         """See ``Inspection.records``."""
@@ -58,8 +59,14 @@ class SqliteInspection:
             missing.update(rids.difference(*(json.loads(row) for (row,) in rows)))
         return missing
 
-    async def counts(self) -> Sequence[int]:
-        """See ``Inspection.counts``."""
+    async def counts(self, low: int, high: int) -> Mapping[int, int]:
+        """See ``Inspection.counts``.  The index is read once, as a whole: it has no order by record."""
+        counts = self._counted()
+        return {rid: counts[rid] for rid in range(low + 1, min(high + 1, len(counts)))}
+
+    def _counted(self) -> "array[int]":
+        if self._counts:
+            return self._counts
         [(last,)] = self._execute("SELECT coalesce(max(rid), 0) FROM record", ())
         counts = array("L", bytes(array("L").itemsize * (last + 1)))
         for rid, count in self._execute("SELECT rid, count(*) FROM token GROUP BY rid", ()):
@@ -67,22 +74,22 @@ class SqliteInspection:
         for (rids,) in self._execute("SELECT rids FROM event_token", ()):
             for rid in json.loads(rids):
                 _count(counts, rid, 1)
+        self._counts = counts
         return counts
 
-    async def orphans(self) -> int:
-        """See ``Inspection.orphans``."""
-        [(count,)] = self._execute(
-            "SELECT count(*) FROM chunk WHERE document NOT IN (SELECT id FROM document)", ()
-        )
-        return int(count)
+    async def strays(self) -> tuple[int, int]:
+        """See ``Inspection.strays``."""
+        orphans = "SELECT count(*) FROM chunk WHERE document NOT IN (SELECT id FROM document)"
+        [(chunks,)] = self._execute(orphans, ())
+        return self._counted()[0], int(chunks)
 
-    async def events(self) -> tuple[int, int]:
-        """See ``Inspection.events``."""
+    async def indexed(self) -> int:
+        """See ``Inspection.indexed``."""
         [(size,)] = self._execute("SELECT coalesce(max(n) + 1, 0) FROM audit", ())
         [(mark,)] = self._execute(
             "SELECT min(value) FROM meta WHERE substr(name, 1, 14) = ?", (MARK,)
         )
-        return int(size), int(size) if mark is None else int.from_bytes(mark, "big")
+        return int(size) if mark is None else int.from_bytes(mark, "big")
 
 
 def _count(counts: "array[int]", rid: int, count: int) -> None:
