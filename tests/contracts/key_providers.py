@@ -58,6 +58,7 @@ class Engine:
     def __init__(self) -> None:
         self.keys: dict[str, list[bytes]] = {}
         self.sealed = False
+        self.token = ROOT
         self.asked: list[tuple[str, str]] = []
 
     def answer(
@@ -66,7 +67,7 @@ class Engine:
         self.asked.append((method, path))
         if self.sealed:
             return 503, {"errors": ["Vault is sealed"]}
-        if token != ROOT:
+        if token != self.token:
             return 403, {"errors": ["permission denied"]}
         _, _, mount, verb, name, *rest = path.split("/")
         if mount != "transit":

@@ -145,6 +145,20 @@ def test_a_key_in_a_token_can_not_be_read_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("token")
+def test_a_session_that_broke_is_opened_anew(tmp_path: Path) -> None:
+    keys = key_provider(
+        Settings(data=tmp_path, key_provider=key_in_token(tmp_path)), may_create=True
+    )
+    wrapped = keys.wrap(b"k", b"p")
+    for work in (
+        lambda: keys.unwrap(wrapped, b"p"),
+        lambda: keys.unwrap(keys.wrap(b"k", b"p"), b"p"),
+    ):
+        keys._providers[0]._session.close()  # type: ignore[attr-defined]
+        assert work() == b"k"
+
+
+@pytest.mark.usefixtures("token")
 def test_a_token_that_is_not_there_is_refused_in_one_sentence(tmp_path: Path) -> None:
     uri = key_in_token(tmp_path).replace(f"token={TOKEN}", "token=nobodys")
     with pytest.raises(SettingsError, match=r"nobodys.*can not be opened"):
@@ -216,6 +230,20 @@ def test_a_token_that_may_not_use_the_key_is_refused_without_being_quoted(
             Settings(data=tmp_path, key_provider=name, key_secret="s.secret"), may_create=True
         )
     assert "s.secret" not in str(refused.value)
+
+
+def test_a_token_that_has_expired_is_told_apart_from_a_wrong_key(
+    engine: tuple[Engine, str], tmp_path: Path
+) -> None:
+    settings = Settings(
+        data=tmp_path, key_provider=f"vault+{engine[1]}/transit/kek", key_secret=ROOT
+    )
+    keys = key_provider(settings, may_create=True)
+    wrapped = keys.wrap(b"k", b"p")
+    engine[0].token = "another"
+    for work in (lambda: keys.wrap(b"k", b"p"), lambda: keys.unwrap(wrapped, b"p")):
+        with pytest.raises(KeyProviderUnavailableError, match="Forbidden"):
+            work()
 
 
 def test_an_engine_is_never_made_to_invent_a_missing_key(

@@ -100,11 +100,9 @@ class TransitKeyProvider:
     def wrap(self, key: bytes, purpose: bytes) -> bytes:
         """See ``KeyProvider.wrap``."""
         try:
-            body = self._crypt("encrypt", "plaintext", _text(key), purpose, "ciphertext")
-        except (InvalidRequest, InvalidPath) as error:
+            return self._wrap(key, purpose)
+        except Forbidden as error:  # the token has expired
             raise self._unavailable(error) from error
-        self._version = _version(body)
-        return named(self.name, body.encode())
 
     def unwrap(self, wrapped: bytes, purpose: bytes) -> bytes:
         """See ``KeyProvider.unwrap``."""
@@ -139,7 +137,7 @@ class TransitKeyProvider:
                 if not may_create:
                     raise missing(self.name)
                 self._ask(keys, {"type": "aes256-gcm96", "exportable": False})
-            self.wrap(b"probe", b"probe")
+            self._wrap(b"probe", b"probe")
         except Forbidden as error:
             raise SettingsError(f"the token may not use the key '{self.name}'") from error
 
@@ -152,6 +150,14 @@ class TransitKeyProvider:
         except Forbidden:
             return True
         return True
+
+    def _wrap(self, key: bytes, purpose: bytes) -> bytes:
+        try:
+            body = self._crypt("encrypt", "plaintext", _text(key), purpose, "ciphertext")
+        except (InvalidRequest, InvalidPath) as error:
+            raise self._unavailable(error) from error
+        self._version = _version(body)
+        return named(self.name, body.encode())
 
     def _crypt(self, verb: str, name: str, value: str, purpose: bytes, wanted: str) -> str:
         """One call; the member ``wanted`` of its answer."""
