@@ -12,16 +12,18 @@ again: the key of each stands in the text that is.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import orjson
 
-from fhir_server.errors import IntegrityError
+from fhir_server.errors import IntegrityError, WrongKeyError
 from fhir_server.store.protocol import SealedVersion
 from fhir_server.store.shelf import Notes, Stretch
 from fhir_server.vault.vault import Vault, Writer, patient_tokens
 
 _NOTE = "reseal"
+_BROKEN = (IntegrityError, WrongKeyError)  # a record, or a wrapped key, is not what was sealed
 _KEYS = 16  # made, or destroyed, in a unit of work
 _PAGE = 500
 _RECORDS = 64  # walked through in a unit of work
@@ -95,7 +97,8 @@ class Resealer:
                     for owner in owners[at : at + _KEYS]:
                         newest = (await writer.keys.of(owner))[-1]
                         if newest.wrapped and newest.made < job.at:
-                            await writer.new_key(owner, job.at)
+                            with suppress(*_BROKEN):  # it keeps its key
+                                await writer.new_key(owner, job.at)
                     await writer.keys.advance()
 
     async def _step(self, job: Resealing) -> tuple[Resealing, int]:
@@ -112,14 +115,13 @@ class Resealer:
 
     async def _sealed_anew(self, writer: Writer, version: SealedVersion, job: Resealing) -> bool:
         """Whether a version needs no former key now; what is erased needs none."""
-        if not version.sealed or not await self._concerns(writer, version, job):
-            return True
-        living = [t for t in patient_tokens(version) if await writer.name(t)]
-        if version.patients and not living:
-            return True
         try:
-            await writer.reseal(version, living)
-        except IntegrityError:
+            if not version.sealed or not await self._concerns(writer, version, job):
+                return True
+            living = [t for t in patient_tokens(version) if await writer.name(t)]
+            if living or not version.patients:
+                await writer.reseal(version, living)
+        except _BROKEN:
             return False
         return True
 

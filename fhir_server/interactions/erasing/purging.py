@@ -13,13 +13,14 @@ from collections.abc import Iterable, Sequence
 import orjson
 
 from fhir_server.crypto.blind import BlindIndex
-from fhir_server.errors import IntegrityError
+from fhir_server.errors import IntegrityError, WrongKeyError
 from fhir_server.search.plan import compartment
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.store.protocol import SealedVersion, Selection
 from fhir_server.store.shelf import Stretch
 from fhir_server.vault.vault import Vault, Writer, patient_tokens
 
+_BROKEN = (IntegrityError, WrongKeyError)  # of one record, or of one wrapped key
 _UNIT = 32  # records in one unit of work
 _STRETCH = 20_000  # records of the list that one unit looks through
 
@@ -104,7 +105,7 @@ class Purge:
         try:
             value = orjson.loads(await writer.open(version))
             patients = await writer.patients(version)
-        except IntegrityError:  # it is not what was sealed: its tokens can not be told, but it goes
+        except _BROKEN:  # it is not what was sealed: its tokens can not be told, but it goes
             return own
         tokens = self._tokenizer.tokens
         of_all = tokens(version.type_, value, [p for p in patients if p])
@@ -121,7 +122,7 @@ class Purge:
         others = [token for token in tokens if token != self._owner]
         try:
             await writer.reseal(version, others)
-        except IntegrityError:  # left as it is: the check of the store tells of it
+        except _BROKEN:  # left as it is: the check of the store tells of it
             return
         self.shared += 1
 

@@ -160,6 +160,19 @@ async def test_a_version_that_does_not_open_keeps_the_former_keys(clinic: Clinic
     await again.close()
 
 
+async def test_a_damaged_key_stays_and_keeps_nobody_from_a_new_one(clinic: Clinic) -> None:
+    await fill(clinic)
+    owner = clinic.vault.blind.patient("Patient/a")
+    await clinic.close()
+    clinic.sql("UPDATE data_key SET wrapped = randomblob(1184) WHERE owner = ?", (owner,))
+    again = await open_clinic(clinic.path.parent)
+    await reseal(again)
+    assert keys_of(again, "Patient/a") == [1]
+    assert (await again.get(HOUSE, "Patient/b")).status == 200
+    assert (await again.get(HOUSE, "Observation/b-0/_history")).json["total"] == 2
+    await again.close()
+
+
 async def test_an_erasure_in_the_middle_erases_and_the_rest_goes_on(clinic: Clinic) -> None:
     await fill(clinic)
     resealer = Resealer(clinic.vault)

@@ -293,3 +293,16 @@ async def test_a_list_that_has_lost_entries_gets_them_back(filled: Clinic) -> No
     ledger.write_bytes(before)
     await (await open_clinic(filled.path.parent)).close()
     assert ledger.read_bytes() == after
+
+
+async def test_a_patient_whose_key_or_record_was_damaged_can_be_erased(filled: Clinic) -> None:
+    owner = filled.vault.blind.patient("Patient/a")
+    await filled.close()
+    filled.sql("UPDATE data_key SET wrapped = randomblob(1184) WHERE owner = ?", (owner,))
+    damaged = await open_clinic(filled.path.parent)
+    assert (await damaged.get(HOUSE, "Patient/a")).status == 500
+    await erase(damaged)
+    assert (await damaged.get(HOUSE, "Patient/a")).status == 404
+    assert (await damaged.get(HOUSE, "Observation?subject=Patient/a")).json["total"] == 0
+    assert (await damaged.get(HOUSE, "Observation/b-0")).status == 200
+    await (await again(damaged)).close()
