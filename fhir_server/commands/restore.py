@@ -24,6 +24,7 @@ from fhir_server.settings import Settings, read_settings
 from fhir_server.store.opening import DATABASE_FILE
 from fhir_server.store.sqlite_backup import described, forget_anchors
 
+_BESIDE = ".restoring-"
 _SINCE = "/since-"  # in the name of a log that was begun anew
 _FILES = frozenset({DATABASE_FILE, CHAIN_FILE})
 
@@ -120,10 +121,13 @@ def _require_empty(settings: Settings) -> None:
     found = {each.name for each in data.iterdir()} if data.is_dir() else set()
     kept = {erasures_file(settings).name}
     kept |= {name for name in found if path is not None and name.startswith(path.name)}
-    if found - kept:
+    left = {name for name in found if name.startswith(_BESIDE)}  # by one that was killed
+    if found - kept - left:
         raise SettingsError(
             f"the folder {data} is not empty: restore into a new one, with the key and the list of erasures at most"
         )
+    for name in left:
+        shutil.rmtree(data / name)
 
 
 @contextmanager
@@ -131,7 +135,7 @@ def _beside(data: Path) -> Iterator[Path]:
     """A folder inside the data folder, gone afterwards, and the data folder with it if it was made for this in vain."""
     made = not data.exists()
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".restoring-", dir=data))
+    folder = Path(tempfile.mkdtemp(prefix=_BESIDE, dir=data))
     try:
         yield folder
     except BaseException:

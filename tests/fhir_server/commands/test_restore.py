@@ -152,6 +152,15 @@ def test_a_folder_in_use_is_not_touched(made: Path, empty: Settings, original: S
     refused(original, made, SettingsError, "not empty")
 
 
+def test_what_a_killed_restore_left_is_cleared_away(made: Path, empty: Settings) -> None:
+    left = empty.data / ".restoring-abc"
+    left.mkdir(parents=True)
+    (left / "consentry.sqlite").write_bytes(b"half of it")
+    restore(empty, made, QUIET)
+    assert not left.exists()
+    assert (empty.data / "consentry.sqlite").exists()
+
+
 def test_the_key_file_may_lie_in_the_folder(made: Path, empty: Settings, material: bytes) -> None:
     empty.data.mkdir()
     key = empty.data / "consentry.key"
