@@ -1,7 +1,8 @@
 """``make bench``: the figures of docs/performance.md, measured on real servers, ours with everything on.
 
 ``python -m tests.bench`` compares with the peer; ``--alone`` leaves the peer out; ``--growth`` measures how a search grows
-with what is stored, and draws docs/performance-growth.svg; ``--mongo`` measures the server on a MongoDB.
+with what is stored, and draws docs/performance-growth.svg; ``--mongo`` measures the server on a MongoDB, ``--store`` the
+sealed store in process, ``--million`` how a million Observations load (docs/performance-million.svg).
 """
 
 import os
@@ -12,6 +13,7 @@ from tests.bench.client import Rate
 from tests.bench.growth import growth
 from tests.bench.on_mongo import on_mongo
 from tests.bench.servers import Consentry, Peer
+from tests.bench.store import million, store
 from tests.bench.workload import SYNTHEA, Figures, measure
 
 
@@ -21,6 +23,12 @@ def main(arguments: list[str]) -> int:
         _say("bench: the Synthea set is not here (../shared/data/synthea-2021)")
         return 1
     _say(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
+    if "--store" in arguments:
+        _say(store())
+        return 0
+    if "--million" in arguments:
+        _say(million(_say))
+        return 0
     if "--mongo" in arguments:
         _say(on_mongo())
         return 0
