@@ -15,7 +15,8 @@ from rich.console import Console
 from fhir_server.archive import Archive, open_archive
 from fhir_server.commands.backup import bar
 from fhir_server.commands.verify import verify_log
-from fhir_server.inspection import Finding, Inspector
+from fhir_server.inspection.finding import Finding
+from fhir_server.inspection.inspector import Inspector
 from fhir_server.interactions.reindex.parameters import Parameters
 from fhir_server.search.custom import SEARCH_PARAMETER
 from fhir_server.search.tokens import Tokenizer

@@ -35,11 +35,15 @@ _LONGEST = 400  # bytes of a member worth remembering
 
 
 class Tokenizer:
-    """Makes the tokens of resources; what many of them share (a code, a patient, a device) is computed once."""
+    """Makes the tokens of resources; what many of them share (a code, a patient, a device) is computed once.
+
+    Attributes:
+        blind: What it makes them with.
+    """
 
     def __init__(self, searchable: Searchable, blind: BlindIndex) -> None:
         self._searchable = searchable
-        self._blind = blind
+        self.blind = blind
         self._begin()
 
     def forget(self) -> None:
@@ -61,8 +65,8 @@ class Tokenizer:
         if self._edition != self._searchable.edition:
             self._begin()
         values = self._searchable.of(type_)
-        owners = [self._blind.patient(patient).hex() for patient in patients]
-        found = {self._blind.token(type_, COMPARTMENT, "patient", owner) for owner in owners}
+        owners = [self.blind.patient(patient).hex() for patient in patients]
+        found = {self.blind.token(type_, COMPARTMENT, "patient", owner) for owner in owners}
         steady = _steady(type_, resource)
         if steady:
             found |= self._shared_whole(type_, steady)
@@ -80,13 +84,13 @@ class Tokenizer:
     ) -> frozenset[bytes]:
         """Those of ``tokens`` that are of one parameter."""
         parameter = self._searchable.of(type_).parameters[code]
-        owners = [self._blind.patient(patient).hex() for patient in patients]
-        only = bool(owners) and self._blind.patient_only(type_, code)
+        owners = [self.blind.patient(patient).hex() for patient in patients]
+        only = bool(owners) and self.blind.patient_only(type_, code)
         names = [] if only else [code]
         if only or (code in SCOPED and parameter.type == "token"):
             names += [scoped(code, owner) for owner in owners]
         return frozenset(
-            self._blind.token(type_, name, kind, text)
+            self.blind.token(type_, name, kind, text)
             for value in self._searchable.of(type_).find(parameter, resource)
             for kind, text in _terms(value, parameter.type)
             for name in names
@@ -129,7 +133,7 @@ class Tokenizer:
         self, type_: str, member: str, resource: Mapping[str, object], owner: str
     ) -> frozenset[bytes]:
         return frozenset(
-            self._blind.token(type_, scoped(parameter.code, owner), kind, text)
+            self.blind.token(type_, scoped(parameter.code, owner), kind, text)
             for parameter, value in self._searchable.of(type_).of_member(member, resource)
             if self._is_told(type_, parameter.code, owner)
             for kind, text in _terms(value, parameter.type)
@@ -139,14 +143,14 @@ class Tokenizer:
         """Whether a parameter has tokens there: of a record of nobody's, of all patients' records, or of one patient's."""
         if not owner:
             return True
-        only = self._blind.patient_only(type_, code)
+        only = self.blind.patient_only(type_, code)
         return not only if owner == _OF_ALL else only or code in SCOPED
 
     def _members(self, type_: str) -> frozenset[str]:
         """The members that have tokens of one patient's."""
         if type_ == "AuditEvent":
             return frozenset()
-        values, only = self._searchable.of(type_), self._blind.patient_only
+        values, only = self._searchable.of(type_), self.blind.patient_only
         return frozenset(
             member
             for code, parameter in values.parameters.items()

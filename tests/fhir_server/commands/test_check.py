@@ -14,7 +14,7 @@ import pytest
 from fhir_server.__main__ import main
 from fhir_server.crypto.providers.local import LocalKeyProvider
 from fhir_server.settings import Settings
-from tests.fhir_server.clinic import ETH, HOUSE, observation, open_clinic
+from tests.fhir_server.clinic import ETH, HOUSE, consent, observation, open_clinic
 from tests.fhir_server.commands.folders import NAME
 
 Check = Callable[..., tuple[int, str]]
@@ -171,3 +171,56 @@ def test_nothing_is_found_after_an_erasure(check: Check, copied: Settings, mater
     code, said = check()
     assert code == 0, said
     assert "(0 of them erased)" not in said
+
+
+async def _change_mind(data: Path, material: bytes) -> None:
+    clinic = await open_clinic(data, keys=LocalKeyProvider(material))
+    await clinic.put(consent("c", "p", "permit", "Organization/other"))
+    await clinic.put(consent("kept", "p", "permit", "Organization/other"))
+    await clinic.close()
+    shutil.copytree(data, data.with_name("before"))
+    clinic = await open_clinic(data, keys=LocalKeyProvider(material))
+    await clinic.put(consent("c", "p", "deny", "Organization/other"))
+    await clinic.put(consent("new", "p", "deny", "Organization/another"))
+    await clinic.close()
+
+
+def test_consents_put_back_with_their_register_are_told_by_the_log(
+    check: Check, copied: Settings, material: bytes
+) -> None:
+    """What no server can notice at its start: records, notes and root are all those of one and the same moment."""
+    asyncio.run(_change_mind(copied.data, material))
+    code, said = check()
+    assert code == 0, said
+    before = copied.data.with_name("before") / "consentry.sqlite"
+    new = "(SELECT r.rid FROM record r WHERE r.type = 'Consent' ORDER BY r.rid DESC LIMIT 1)"
+    code, said = check(
+        f"ATTACH '{before}' AS before",
+        f"DELETE FROM version WHERE rid = {new}",
+        f"DELETE FROM token WHERE rid = {new}",
+        f"DELETE FROM record WHERE rid = {new}",
+        "DELETE FROM version WHERE type = 'Consent' AND version = 2",
+        "UPDATE record SET version = 1, at = (SELECT v.at FROM version v WHERE v.rid = record.rid)"
+        " WHERE type = 'Consent'",
+        "DELETE FROM meta WHERE name LIKE 'consents%'",
+        "INSERT INTO meta SELECT * FROM before.meta WHERE name LIKE 'consents%'",
+    )
+    assert code == 1
+    assert "the audit log tells of version 2, which is not there" in said
+    assert "the audit log tells of a Consent that is not there" in said
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM meta WHERE name LIKE 'consents|%'",
+        "UPDATE meta SET value = zeroblob(length(value)) WHERE name LIKE 'consents|%'",
+    ],
+)
+def test_a_register_that_says_something_else_is_found(
+    check: Check, copied: Settings, material: bytes, statement: str
+) -> None:
+    asyncio.run(_change_mind(copied.data, material))
+    code, said = check(statement)
+    assert code == 1
+    assert "register" in said

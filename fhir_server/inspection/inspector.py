@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 import orjson
 
 from fhir_server.errors import KeyDestroyedError, TamperedRecordError
+from fhir_server.inspection.consents import Consents
+from fhir_server.inspection.finding import Finding
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.store.inspection import Inspection, Kept
 from fhir_server.store.protocol import SealedVersion
@@ -22,19 +24,6 @@ _PADDING = 7  # tokens at most that say nothing
 _EVENT = "AuditEvent"
 _BINARY = "Binary"
 _TOKEN = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that is wrong."""
-
-    type_: str
-    rid: int
-    words: str
-
-    def __str__(self) -> str:
-        """One line."""
-        return f"{self.type_}, record {self.rid}: {self.words}"
 
 
 @dataclass(slots=True)
@@ -68,6 +57,7 @@ class Inspector:
         self._documents = documents
         self._tokenizer = tokenizer
         self._exact = exact
+        self._consents = Consents(tokenizer.blind)
         self.seen = Seen()
         self.named: dict[bytes, int] = {}  # documents, and the records that name them
 
@@ -86,6 +76,9 @@ class Inspector:
                 for finding in await self._step(_Step(reader, inspection), low, low + step):
                     yield finding
             tell(min(last, low + step), last)
+        async with self._looking() as (reader, _):
+            for finding in await self._consents.findings(reader):
+                yield finding
 
     async def _step(self, at: "_Step", low: int, high: int) -> list[Finding]:
         at.indexed, at.counts = await at.inspection.indexed(), await at.inspection.counts(low, high)
@@ -112,6 +105,7 @@ class Inspector:
             except TamperedRecordError as error:
                 found.append(f"version {version.version}: {error}")
                 value = None
+        self._consents.meet(kept, value)
         if kept.type_ == _EVENT:
             found += await _leaf(kept, at.reader)
         if value is not None and not kept.deleted and await _is_indexed(kept, at):

@@ -1,0 +1,1 @@
+"""Everything that is stored, looked at, for the operator's ``consentry check``."""
