@@ -93,7 +93,7 @@ def test_only_the_gate_opens_records_for_a_caller() -> None:
         "fhir_server/interactions/reindex/stored.py",  # SearchParameters, to know what can be searched
         "fhir_server/interactions/erasing/erasures.py",  # its own AuditEvents, to prove an erasure
         "fhir_server/evidence.py",  # the operator's audit of the log
-        "fhir_server/inspection.py",  # the operator's check of the store
+        "fhir_server/inspection/inspector.py",  # the operator's check of the store
         "fhir_server/vault/vault.py",
     }
     found = {
@@ -113,7 +113,7 @@ def test_documents_are_read_where_the_gate_has_decided() -> None:
     known = {
         "fhir_server/pipeline/pour.py",  # what is on record
         "fhir_server/interactions/binary.py",  # of a record that ``read`` gave
-        "fhir_server/inspection.py",  # the operator's check of the store
+        "fhir_server/inspection/inspector.py",  # the operator's check of the store
     }
     found = {
         name
