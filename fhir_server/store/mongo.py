@@ -183,12 +183,17 @@ class Mongo:
         self, collection: str, where: Filter, change: Filter, *, upsert: bool = False
     ) -> Document | None:
         """Change one document as one step; give it as it is then, None if none meets the conditions."""
-        changed: Document | None = await told(
-            self._database[collection].find_one_and_update(
-                where, change, upsert=upsert, return_document=ReturnDocument.AFTER
+        asked = self._database[collection]
+
+        async def once() -> Document | None:
+            changed: Document | None = await told(
+                asked.find_one_and_update(
+                    where, change, upsert=upsert, return_document=ReturnDocument.AFTER
+                )
             )
-        )
-        return changed
+            return changed
+
+        return await _or_again(once)
 
     async def insert(self, collection: str, document: Document) -> bool:
         """Insert one document; False if one of its ``_id`` is there."""
@@ -200,8 +205,8 @@ class Mongo:
 
     async def replace(self, collection: str, document: Document) -> None:
         """Insert one document, or replace that of its ``_id``."""
-        where = {"_id": document["_id"]}
-        await told(self._database[collection].replace_one(where, document, upsert=True))
+        where, asked = {"_id": document["_id"]}, self._database[collection]
+        await _or_again(lambda: told(asked.replace_one(where, document, upsert=True)))
 
     async def take(self, collection: str, where: Filter) -> Document | None:
         """Delete one document and give it, as one step; None if none meets the conditions."""
@@ -286,6 +291,14 @@ class Session:
     async def close(self) -> None:
         """Let go of it."""
         await told(self._session.end_session())
+
+
+async def _or_again(once: Callable[[], Awaitable[_T]]) -> _T:
+    """Of two that insert at once what is not there yet, one may be refused: then it is there."""
+    try:
+        return await once()
+    except DuplicateError:
+        return await once()
 
 
 async def _found(collection: Driver, query: Query, session: Driver) -> list[Document]:

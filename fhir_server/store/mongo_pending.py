@@ -8,6 +8,7 @@ Nobody else can have changed anything meanwhile (``mongo_turn.py``).
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from fhir_server.errors import StoreFullError
 from fhir_server.store.mongo import (
     Document,
     DuplicateError,
@@ -31,6 +32,8 @@ from fhir_server.store.mongo_turn import Counters
 from fhir_server.store.shelf import SealedVersion, WrappedKey
 
 Each = tuple[str, Operation]
+_TOKEN = 26  # bytes of a token in an array of BSON
+_ROOM = 7 * 1024 * 1024  # beside the seal: a document has 16 MiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,10 @@ class Pending:
 
         Raises:
             DuplicateError: This batch has made the record, or the version is not behind the previous one.
+            StoreFullError: Its tokens and wraps have no room in a document.
         """
+        if len(version.wraps) + _TOKEN * len(tokens) > _ROOM:
+            raise StoreFullError("the record has more to be found by than a document has room for")
         known = self._current.get(version.row)
         if known if previous is None else version.version <= previous["version"]:
             raise DuplicateError("a duplicate of a version that is there")

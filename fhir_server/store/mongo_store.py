@@ -50,9 +50,7 @@ class MongoStore:
         await self._units.close()
         if self._ending:
             await asyncio.wait(self._ending)
-        for session in self._idle:
-            await session.close()
-        self._mongo.close()
+        self._mongo.close()  # and with it the idle sessions
 
     async def _end(self, session: Session) -> None:
         with suppress(StoreLostError):

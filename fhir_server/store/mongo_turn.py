@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fhir_server.errors import StoreLostError
+from fhir_server.errors import ConsentryError, StoreLostError
 from fhir_server.store.mongo import Document, Mongo, Session, UpdateOne
 
 TURN = "turn"
@@ -152,7 +152,7 @@ class Turn:
     async def _show_life(self) -> None:
         while True:
             await asyncio.sleep(_BEAT)
-            with suppress(StoreLostError):
+            with suppress(ConsentryError):
                 await self._mongo.change(TURN, {"_id": _ALIVE}, {"$inc": {"count": 1}}, upsert=True)
 
     def _mine(self) -> Document:

@@ -102,7 +102,8 @@ class MongoUnits:
             if self._committer is not None:
                 self._committer.cancel()
         if self._session is not None:
-            await self._session.close()
+            with suppress(ConsentryError):  # whoever takes the turn next ends it
+                await self._session.close()
 
     async def _take_turn(self) -> None:
         if self._turn.held:

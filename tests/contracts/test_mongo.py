@@ -125,6 +125,17 @@ async def test_a_record_larger_than_a_document_is_kept_in_parts(
     mongo.close()
 
 
+async def test_a_record_that_no_document_has_room_for_fails_alone(database: Database) -> None:
+    good = asyncio.create_task(write(database.store, "good", "t"))
+    many = [n.to_bytes(12, "big") for n in range(300_000)]
+    with pytest.raises(StoreFullError):
+        async with database.store.writing() as unit:
+            await unit.put(version("bad"), many, [])
+    await good
+    await write(database.store, "after", "t")
+    assert await found(database.store, ("t",)) == [b"good", b"after"]
+
+
 async def test_what_is_too_large_for_a_transaction_fails_alone(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
