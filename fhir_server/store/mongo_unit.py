@@ -1,5 +1,6 @@
 """One unit of work in MongoDB: a snapshot that sees its own writes, and keeps them in memory until they are asked for."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,6 +14,8 @@ from fhir_server.store.mongo_shelf import MongoShelf
 from fhir_server.store.mongo_units import MongoUnits
 from fhir_server.store.protocol import Changes, SealedVersion, Selection, WrappedKey
 
+_BREATH = 16  # records of a large unit, written without asking the database anything
+
 
 class MongoUnit(MongoSnapshot):
     """See ``store.protocol.Unit``."""
@@ -20,6 +23,7 @@ class MongoUnit(MongoSnapshot):
     def __init__(self, units: MongoUnits) -> None:
         super().__init__(units)
         self._units = units
+        self._puts = 0
         self._read: dict[bytes, Document | None] = {}
         self._read_at = units.pending.blurred
 
@@ -68,7 +72,10 @@ class MongoUnit(MongoSnapshot):
         return wrapped_key(found[0]) if found else None
 
     async def put(self, version: SealedVersion, add: Sequence[bytes], drop: Sequence[bytes]) -> int:
-        """See ``Unit.put``."""
+        """See ``Unit.put``.  Now and then others may do something: who waits for the turn must see that this one lives."""
+        self._puts += 1
+        if self._puts % _BREATH == 0:
+            await asyncio.sleep(0)
         pending = self._units.pending
         if not version.rid:
             made = replace(version, rid=pending.counters.rid)

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from fhir_server.errors import SettingsError, StoreFullError, StoreLostError
-from fhir_server.store import mongo_turn, mongo_units
+from fhir_server.store import mongo_turn, mongo_unit, mongo_units
 from fhir_server.store.database import Database
 from fhir_server.store.mongo import Mongo
 from fhir_server.store.mongo_database import open_mongo
@@ -231,6 +231,29 @@ async def test_a_unit_that_takes_long_keeps_its_turn(
     assert await found(quick.store, ("t",)) == [b"slow", b"quick"]
     await slow.close()
     await quick.close()
+
+
+async def test_a_large_unit_that_asks_nothing_keeps_its_turn(
+    url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It keeps its event loop busy; between its records it shows those who wait elsewhere that it lives."""
+    monkeypatch.setattr(mongo_turn, "_PATIENCE", 2.0)
+    monkeypatch.setattr(mongo_turn, "_BEAT", 0.1)
+    monkeypatch.setattr(mongo_unit, "_BREATH", 4)
+    async with database.store.writing() as unit:
+        elsewhere = asyncio.create_task(asyncio.to_thread(asyncio.run, _write_alone(url)))
+        await asyncio.sleep(0.1)
+        for number in range(700):
+            await unit.put(version(f"n{number}"), [], [])
+            time.sleep(0.005)  # noqa: ASYNC251  as validating does
+    await elsewhere
+    assert len(await found(database.store, limit=999)) == 701
+
+
+async def _write_alone(url: str) -> None:
+    other = await open_mongo(url)
+    await write(other.store, "elsewhere")
+    await other.close()
 
 
 HOLDER = """
