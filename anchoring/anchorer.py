@@ -158,9 +158,9 @@ class Anchorer:
             else:
                 await self._grow()
 
-    def hurry(self) -> None:
-        """Anchor what waits at the next run, whatever the cadence says."""
-        self._overdue = True
+    def hurry(self, index: int) -> None:
+        """Anchor at the next run, whatever the cadence says, unless event ``index`` is anchored."""
+        self._overdue = self._overdue or index >= self._anchored_size
 
     async def prove(self, index: int, event: bytes, k: bytes) -> bytes:
         """Make the receipt for one event; JSON.

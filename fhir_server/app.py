@@ -26,7 +26,7 @@ from fhir_server.crypto.choosing import erasures_file
 from fhir_server.crypto.keychain import Keychain
 from fhir_server.crypto.keys import new_seed
 from fhir_server.errors import SettingsError
-from fhir_server.evidence import hurry, keep_anchoring, open_evidence
+from fhir_server.evidence import keep_anchoring, open_evidence
 from fhir_server.interactions.capabilities import Statements
 from fhir_server.interactions.capability_statement import capability_statement
 from fhir_server.interactions.cursors import Cursors
@@ -64,6 +64,7 @@ from smart_auth.server import SmartServer
 from smart_auth.settings import SmartSettings
 from smart_auth.tokens import generate_keys, load_keys
 
+_ANCHOR_WAIT = 5.0  # seconds; the anchorer looks every second what is wanted
 _LOG = logging.getLogger("consentry")
 
 
@@ -229,7 +230,7 @@ def _tools(
         new_id=lambda: str(uuid.uuid4()),
         new_secret=secrets.token_bytes,
         prove=anchorer.prove,
-        hurry=lambda: hurry(anchorer),
+        anchor_wait=_ANCHOR_WAIT,
         erasures=erasures,
         capability=Statements(searchable, statement).current,
         parameters=parameters,
@@ -293,7 +294,9 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
         )
         parameters = house.pipeline.tools.parameters
         beside = (
-            asyncio.create_task(keep_anchoring(house.anchorer, house.database.leases, clock)),
+            asyncio.create_task(
+                keep_anchoring(house.anchorer, house.database.leases, house.database.store, clock)
+            ),
             asyncio.create_task(
                 parameters.run(
                     settings.reindex_pause.total_seconds(),

@@ -26,6 +26,7 @@ from fhir_server.settings import Settings
 from fhir_server.store.database import Database, Leases
 from fhir_server.store.own_secrets import Secrets
 from fhir_server.store.protocol import AuditRow, Store
+from fhir_server.store.shelf import ANCHOR_WANTED
 from fhir_server.vault.vault import Reader
 
 CHAIN_FILE = "chain.sqlite"
@@ -34,7 +35,6 @@ CHAIN_MARK = "chain.mark"  # a random number beside it, by which its folder is k
 _TASK = "anchoring"
 _LOG = logging.getLogger("consentry")
 _LEAVES = 4096  # read at once
-_WORTH_WAITING = 5.0
 _PAUSE = 1.0  # seconds between two looks at the log
 
 
@@ -175,13 +175,17 @@ def _open_chain(settings: Settings, key: bytes) -> Chain:
     return EmbeddedChain(Path(settings.data) / CHAIN_FILE, key)
 
 
-def hurry(anchorer: Anchorer) -> float:
-    """Have the log anchored at the next look; gives the seconds that are worth waiting for it."""
-    anchorer.hurry()
-    return _WORTH_WAITING
+async def _hurry(anchorer: Anchorer, store: Store) -> None:
+    """Anchor at once what some process wants to be anchored: a patient's erasure is proved without waiting."""
+    async with store.reading() as snapshot:
+        wanted = await snapshot.notes.find(ANCHOR_WANTED)
+    if wanted is not None:
+        anchorer.hurry(int.from_bytes(wanted, "big"))
 
 
-async def keep_anchoring(anchorer: Anchorer, leases: Leases, clock: Callable[[], datetime]) -> None:
+async def keep_anchoring(
+    anchorer: Anchorer, leases: Leases, store: Store, clock: Callable[[], datetime]
+) -> None:
     """Anchor what is due, until cancelled.  A chain that is down only makes the log wait.
 
     Of the processes that share a database one anchors; the others follow, so that they can prove, and one of them takes
@@ -194,6 +198,7 @@ async def keep_anchoring(anchorer: Anchorer, leases: Leases, clock: Callable[[],
             if leads and not led:
                 await anchorer.resume()
             if leads:
+                await _hurry(anchorer, store)
                 _tell(await anchorer.run_once(clock()))
             else:
                 await anchorer.follow()

@@ -37,7 +37,7 @@ class Tools:
         new_id: Makes a random logical id.
         new_secret: Makes n random bytes.
         prove: Makes the receipt of an AuditEvent from its number, bytes and opening (``Anchorer.prove``).
-        hurry: Has the log anchored soon; gives the seconds that are worth waiting for it.
+        anchor_wait: Seconds that an answer may wait for the log to be anchored.
         erasures: Erases patients.
         capability: Gives the CapabilityStatement or TerminologyCapabilities, whole or a summary of it.
         parameters: The custom search parameters.
@@ -61,7 +61,7 @@ class Tools:
     new_id: Callable[[], str]
     new_secret: Callable[[int], bytes]
     prove: Callable[[int, bytes, bytes], Awaitable[bytes]]
-    hurry: Callable[[], float]
+    anchor_wait: float
     erasures: Erasures
     capability: Callable[[str, str], bytes]
     parameters: Parameters

@@ -7,6 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+ANCHOR_WANTED = (
+    "anchor-wanted"  # a note: the audit number that is to be anchored soon (8 bytes, big-endian)
+)
+
 
 @dataclass(frozen=True, slots=True)
 class SealedVersion:

@@ -32,9 +32,6 @@ class _NeverAnchored:
     async def prove(self, index: int, event: bytes, k: bytes) -> bytes:
         raise NotYetAnchoredError("nothing is anchored in these tests")
 
-    def hurry(self) -> None:
-        """It never will be."""
-
 
 @cache
 def development_tools() -> Tools:
@@ -57,7 +54,7 @@ def tools_of(vault: Vault, database: Database, base: str, ledger: Path, **change
     vault.on_forget(vault.blind.forget)
     own = {
         "erasures": Erasures(vault, Ledger(ledger), tokenizer, r4().resource_types, maker),
-        "hurry": lambda: 0.0,
+        "anchor_wait": 0.0,
         "searchable": searchable,
         "tokenizer": tokenizer,
         "parameters": Parameters(

@@ -24,6 +24,7 @@ from fhir_server.interactions.erasing.statement import Erased, statement, unpack
 from fhir_server.interactions.leaf import put_with_leaf
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.store.protocol import WrappedKey
+from fhir_server.store.shelf import ANCHOR_WANTED
 from fhir_server.vault.ledger import Ledger
 from fhir_server.vault.vault import Reader, Vault
 
@@ -140,7 +141,8 @@ class Erasures:
             event = self._maker.new_id()
             erased = Erased(owner, now, by, entries, purge.buried, purge.shared, event)
             draft = statement(erased, self._maker.base, self._maker.custodian, self._tokenizer)
-            await put_with_leaf(writer, draft, self._maker.new_secret)
+            _, number = await put_with_leaf(writer, draft, self._maker.new_secret)
+            await writer.notes.save(ANCHOR_WANTED, number.to_bytes(8, "big"))
             await writer.notes.save(_DONE + owner.hex(), erased.pack())
             await writer.notes.drop(_BEGUN + owner.hex())
             await writer.notes.save(_STATE, _state(listed))

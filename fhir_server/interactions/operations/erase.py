@@ -24,7 +24,7 @@ _BETWEEN = 0.1  # seconds
 
 
 async def erase(in_scope: InScope, tools: Tools) -> Opened:
-    """Erase, and wait a little for the anchor (``Tools.hurry``).
+    """Erase, and wait a little for the anchor (``Tools.anchor_wait``).
 
     Raises:
         NotFoundError: Nothing was ever kept of this patient.
@@ -44,14 +44,13 @@ async def _receipt(erased: Erased, tools: Tools) -> bytes:
     """The receipt of the AuditEvent, or empty if the log is not anchored soon."""
     proved = await tools.erasures.evidence(erased)
     clock = asyncio.get_running_loop().time
-    until = clock() + tools.hurry()
+    until = clock() + tools.anchor_wait
     while True:
         try:
             return await tools.prove(*proved)
         except NotYetAnchoredError:
             if clock() >= until:
                 return b""
-            tools.hurry()  # an anchor that was under way may not have covered it
             await asyncio.sleep(_BETWEEN)
 
 
