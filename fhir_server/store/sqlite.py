@@ -14,6 +14,7 @@ from pathlib import Path
 from fhir_server.errors import SettingsError, StoreFullError, TooManyError
 from fhir_server.measures import UNITS, Histogram
 from fhir_server.store.sqlite_connecting import WriteTransaction, connect, is_full
+from fhir_server.store.sqlite_events import EventQueue
 from fhir_server.store.sqlite_marks import Marks
 from fhir_server.store.sqlite_records import SqliteSnapshot, SqliteUnit
 from fhir_server.store.sqlite_schema import bring_up
@@ -51,6 +52,8 @@ class SqliteStore:
         self._dirty = asyncio.Event()
         self._marks = Marks(folder)
         self._tokens = TokenQueue(self._marks, _events(self.connection))
+        self._events = EventQueue()
+        self._unit: SqliteUnit
         self._readers: asyncio.LifoQueue[sqlite3.Connection] = asyncio.LifoQueue()
         for _ in range(_READERS):
             self._readers.put_nowait(connect(path, create=False))
@@ -99,17 +102,20 @@ class SqliteStore:
         try:
             if not self._writing.open:
                 await self._writing.begin()
-            self.connection.execute("SAVEPOINT unit")
+                self._events.begin_batch(self.connection)
         except BaseException:
             self._turn.release()
             raise
         self._tokens.begin_unit()
-        return SqliteUnit(self.connection, self._tokens)
+        self._events.begin_unit()
+        self._unit = SqliteUnit(self.connection, self._tokens, self._events)
+        return self._unit
 
     def end_unit(self) -> asyncio.Future[None]:
         """The unit is whole: what is returned is done when it is durable."""
         try:
-            self.connection.execute("RELEASE unit")
+            if self._unit.saved:
+                self.connection.execute("RELEASE unit")
         except BaseException as error:
             self.undo_unit(error)
             raise
@@ -123,6 +129,7 @@ class SqliteStore:
     def undo_unit(self, error: BaseException) -> None:
         """Take the unit back and let the next one begin."""
         self._tokens.undo_unit()
+        self._events.undo_unit()
         try:
             self._undo(error)
         finally:
@@ -131,8 +138,9 @@ class SqliteStore:
     def _undo(self, error: BaseException) -> None:
         """Take the unit back; if SQLite already rolled back everything, the whole batch has failed."""
         if self._writing.open:
-            self.connection.execute("ROLLBACK TO unit")
-            self.connection.execute("RELEASE unit")
+            if self._unit.saved:
+                self.connection.execute("ROLLBACK TO unit")
+                self.connection.execute("RELEASE unit")
             if not self._waiting:  # nothing to commit: do not keep others from writing
                 self._writing.roll_back()
         else:
@@ -143,6 +151,7 @@ class SqliteStore:
 
     def _fail_batch(self, error: BaseException) -> None:
         self._tokens.failed()
+        self._events.failed()
         waiting, self._waiting = self._waiting, []
         for durable in waiting:
             if not durable.done():
@@ -204,6 +213,7 @@ class SqliteStore:
         self._carrier.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _write_batch(self) -> None:
+        self._events.write(self.connection)
         self._tokens.write_now(self.connection)
         self._tokens.write_bucket(self.connection)
         self._writing.commit()

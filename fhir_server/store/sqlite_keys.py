@@ -1,7 +1,7 @@
 """Data keys and notes of jobs in SQLite: the statements behind ``KeyTable`` and ``Notes``."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fhir_server.store.shelf import WrappedKey
@@ -13,8 +13,14 @@ _EPOCH = "key-epoch"
 class SqliteKeys:
     """See ``store.shelf.KeyTable``."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        changing: Callable[[], sqlite3.Connection] | None = None,
+    ) -> None:
+        """``changing`` gives the connection on which a unit of work changes keys."""
         self._connection = connection
+        self._changing = changing or (lambda: connection)
 
     async def epoch(self) -> int:
         """See ``KeyTable.epoch``."""
@@ -35,14 +41,14 @@ class SqliteKeys:
 
     async def replace(self, key: WrappedKey) -> None:
         """See ``KeyTable.replace``."""
-        self._connection.execute(
+        self._changing().execute(
             "UPDATE data_key SET wrapped = ? WHERE id = ?", (key.wrapped, key.id)
         )
 
     async def advance(self) -> None:
         """See ``KeyTable.advance``."""
         following = (await self.epoch() + 1).to_bytes(8, "big")
-        await SqliteNotes(self._connection).save(_EPOCH, following)
+        await SqliteNotes(self._changing()).save(_EPOCH, following)
 
 
 class SqliteNotes:

@@ -7,9 +7,10 @@ from typing import Any
 
 from fhir_server.errors import LostDocumentError, TamperedRecordError
 from fhir_server.store.protocol import AuditRow, Changes, SealedVersion, Selection, WrappedKey
+from fhir_server.store.sqlite_events import EventQueue, insert_record, insert_version
 from fhir_server.store.sqlite_keys import KEYS, SqliteKeys, SqliteNotes, wrapped_key
 from fhir_server.store.sqlite_shelf import COLUMNS, SqliteShelf, version_of
-from fhir_server.store.sqlite_tokens import TokenQueue
+from fhir_server.store.sqlite_tokens import DEFERRED, TokenQueue
 
 _FOREVER = 2**62
 _CHECKED = f"{COLUMNS}, v.at = r.at AND v.deleted = r.deleted"
@@ -116,38 +117,74 @@ class SqliteSnapshot:
 
 
 class SqliteUnit(SqliteSnapshot):
-    """See ``store.protocol.Unit``."""
+    """See ``store.protocol.Unit``.
 
-    def __init__(self, connection: sqlite3.Connection, tokens: TokenQueue) -> None:
-        super().__init__(connection, complete=True)
+    It begins a savepoint when it first asks the database anything: one that only records an answer never does.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, tokens: TokenQueue, events: EventQueue
+    ) -> None:
+        self._raw = connection
         self._tokens = tokens
+        self._events = events
+        self._complete = True
+        self.saved = False
+
+    @property
+    def connection(self) -> sqlite3.Connection:  # type: ignore[override]
+        """The connection, once there is a savepoint."""
+        if not self.saved:
+            self._raw.execute("SAVEPOINT unit")
+            self.saved = True
+        return self._raw
+
+    @property
+    def keys(self) -> SqliteKeys:
+        """See ``Snapshot.keys``; reading its epoch needs no savepoint."""
+        return SqliteKeys(self._raw, lambda: self.connection)
 
     @property
     def shelf(self) -> SqliteShelf:
         """See ``Snapshot.shelf``."""
+        self._events.write(self.connection)
         return SqliteShelf(self.connection, self._tokens)
+
+    async def find(self, row: bytes, version: int | None = None) -> SealedVersion | None:
+        """See ``Snapshot.find``."""
+        if self._events.holds(row):
+            self._events.write(self.connection)
+        return await super().find(row, version)
+
+    async def history(self, changes: Changes) -> Sequence[SealedVersion]:
+        """See ``Snapshot.history``."""
+        self._events.write(self.connection)
+        return await super().history(changes)
 
     async def select(self, selection: Selection) -> Sequence[SealedVersion]:
         """See ``Snapshot.select``; sees what this batch has written."""
+        if selection.type_ == DEFERRED:
+            self._events.write(self.connection)
         self._tokens.prepare(selection.type_, self.connection)
         return await super().select(selection)
 
+    async def audit(
+        self, *, start: int = 0, stop: int = 0, rid: int | None = None
+    ) -> Sequence[AuditRow]:
+        """See ``Snapshot.audit``."""
+        self._events.write(self.connection)
+        return await super().audit(start=start, stop=stop, rid=rid)
+
     async def put(self, version: SealedVersion, add: Sequence[bytes], drop: Sequence[bytes]) -> int:
         """See ``Unit.put``."""
-        rid = version.rid or self._create(version)
+        rid = version.rid or self._events.number()
+        placed = replace(version, rid=rid)
         if version.rid:
-            self.connection.execute(
-                "UPDATE record SET version = ?, at = ?, deleted = ? WHERE rid = ?",
-                (version.version, version.at, version.deleted, rid),
-            )
-        self.connection.execute(
-            "INSERT INTO version (rid, type, version, at, deleted, key_id, patients, wraps, sealed)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                *(rid, version.type_, version.version, version.at, version.deleted),
-                *(version.key_id, version.patients, version.wraps, version.sealed),
-            ),
-        )
+            self._follow(placed)
+        elif version.type_ == DEFERRED:
+            self._events.put(placed)
+        else:
+            insert_record(self.connection, (placed,))
         if drop:
             self._tokens.write_now(self.connection)
             self.connection.executemany(
@@ -156,13 +193,15 @@ class SqliteUnit(SqliteSnapshot):
         self._tokens.extend(version.type_, rid, add)
         return rid
 
-    def _create(self, version: SealedVersion) -> int:
-        cursor = self.connection.execute(
-            "INSERT INTO record (row, type, version, at, deleted) VALUES (?, ?, ?, ?, ?)",
-            (version.row, version.type_, version.version, version.at, version.deleted),
+    def _follow(self, version: SealedVersion) -> None:
+        """Write the next version of a record."""
+        if version.type_ == DEFERRED:
+            self._events.write(self.connection)
+        self.connection.execute(
+            "UPDATE record SET version = ?, at = ?, deleted = ? WHERE rid = ?",
+            (version.version, version.at, version.deleted, version.rid),
         )
-        assert cursor.lastrowid is not None
-        return cursor.lastrowid
+        insert_version(self.connection, (version,))
 
     async def add_key(self, key: WrappedKey) -> None:
         """See ``Unit.add_key``."""
@@ -173,12 +212,7 @@ class SqliteUnit(SqliteSnapshot):
 
     async def append_audit(self, rid: int, commitment: bytes, opening: bytes) -> int:
         """See ``Unit.append_audit``."""
-        found = self.connection.execute(
-            "INSERT INTO audit (n, rid, commitment, opening)"
-            " VALUES (coalesce((SELECT max(n) FROM audit) + 1, 0), ?, ?, ?) RETURNING n",
-            (rid, commitment, opening),
-        ).fetchone()
-        number = int(found[0])
+        number = self._events.append((rid, commitment, opening))
         self._tokens.event(number)
         return number
 

@@ -1,0 +1,101 @@
+"""New AuditEvents on their way into the database: rows that are written by the commit, not by the unit.
+
+Every answer writes an AuditEvent, so this is what an answer costs.  Its rows (record, version, audit) need nothing of the
+database but their numbers, and those are known as long as nobody else writes.  So a unit that only records an answer
+touches no table: its rows wait here and go in with those of the whole batch, in the commit's thread.  A unit that looks
+for AuditEvents has them written first.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+
+from fhir_server.store.protocol import SealedVersion
+
+_RECORD = "INSERT INTO record (rid, row, type, version, at, deleted) VALUES (?, ?, ?, ?, ?, ?)"
+_VERSION = (
+    "INSERT INTO version (rid, type, version, at, deleted, key_id, patients, wraps, sealed)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_AUDIT = "INSERT INTO audit (n, rid, commitment, opening) VALUES (?, ?, ?, ?)"
+Row = tuple[int, bytes, bytes]  # record, commitment, opening
+
+
+def insert_record(connection: sqlite3.Connection, versions: Sequence[SealedVersion]) -> None:
+    """New records with their first versions; each has its ``rid``."""
+    connection.executemany(
+        _RECORD, [(v.rid, v.row, v.type_, v.version, v.at, v.deleted) for v in versions]
+    )
+    insert_version(connection, versions)
+
+
+def insert_version(connection: sqlite3.Connection, versions: Sequence[SealedVersion]) -> None:
+    """Versions of records that are there."""
+    connection.executemany(
+        _VERSION,
+        [
+            (v.rid, v.type_, v.version, v.at, v.deleted, v.key_id, v.patients, v.wraps, v.sealed)
+            for v in versions
+        ],
+    )
+
+
+class EventQueue:
+    """The rows of one batch, and the numbers that it gives out.  Units run one after another."""
+
+    def __init__(self) -> None:
+        self._rid = self._number = 0  # the next ones; asked of the database when a batch begins
+        self._versions: list[SealedVersion] = []
+        self._audit: list[tuple[int, *Row]] = []
+        self._before_unit = (0, 0, 0, 0)
+        self._written: tuple[list[SealedVersion], list[tuple[int, *Row]]] = ([], [])
+
+    def begin_batch(self, connection: sqlite3.Connection) -> None:
+        """Nobody else writes from now on: learn the next numbers."""
+        query = "SELECT coalesce(max(rid) + 1, 1), (SELECT coalesce(max(n) + 1, 0) FROM audit) FROM record"
+        self._rid, self._number = connection.execute(query).fetchone()
+
+    def begin_unit(self) -> None:
+        """Remember what waits from the units before."""
+        self._before_unit = (self._rid, self._number, len(self._versions), len(self._audit))
+        self._written = ([], [])
+
+    def undo_unit(self) -> None:
+        """The unit was taken back, and with it what it wrote of the units before: that waits again."""
+        self._rid, self._number, versions, audit = self._before_unit
+        self._versions = self._written[0] + self._versions[:versions]
+        self._audit = self._written[1] + self._audit[:audit]
+
+    def number(self) -> int:
+        """The next ``rid``."""
+        self._rid += 1
+        return self._rid - 1
+
+    def put(self, version: SealedVersion) -> None:
+        """A new AuditEvent waits."""
+        self._versions.append(version)
+
+    def append(self, row: Row) -> int:
+        """Its audit row waits; return its number."""
+        self._audit.append((self._number, *row))
+        self._number += 1
+        return self._number - 1
+
+    def holds(self, row: bytes) -> bool:
+        """Whether the record of this row key waits."""
+        return any(version.row == row for version in self._versions)
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        """Write what waits, in the batch's transaction."""
+        if not self._versions and not self._audit:
+            return
+        insert_record(connection, self._versions)
+        connection.executemany(_AUDIT, self._audit)
+        _, _, versions, audit = self._before_unit
+        self._written[0].extend(self._versions[:versions])
+        self._written[1].extend(self._audit[:audit])
+        self._before_unit = (*self._before_unit[:2], 0, 0)
+        self._versions, self._audit = [], []
+
+    def failed(self) -> None:
+        """The batch was not written."""
+        self._versions, self._audit = [], []
