@@ -192,12 +192,22 @@ class TokenQueue:
         self._next = (self._next + 1) % _BUCKETS
         if self._next == 0:
             self._lap_events = self._events
-        for rid, tokens in self._batch_later:
-            for token in tokens:
-                self._buckets[token[0]].setdefault(token, []).append(rid)
-            self._waiting += len(tokens)
+        self._begin_to_wait(self._batch_later)
         self._batch_later = []
         self._events = self._batch_events
+
+    def _begin_to_wait(self, events: Sequence[Event]) -> None:
+        """Put tokens into their buckets; what all events of a batch share, often being of one caller, goes there once."""
+        if not events:
+            return
+        common = frozenset(events[0][1]).intersection(*(tokens for _, tokens in events[1:]))
+        rids = [rid for rid, _ in events]
+        for token in common:
+            self._buckets[token[0]].setdefault(token, []).extend(rids)
+        for rid, tokens in events:
+            for token in common.symmetric_difference(tokens):
+                self._buckets[token[0]].setdefault(token, []).append(rid)
+            self._waiting += len(tokens)
 
     def committed_all(self) -> None:
         """All buckets are durable."""

@@ -63,9 +63,15 @@ class Consentry:
         return system_token(self.data, "system/*.cruds")
 
     def peak_mb(self) -> float:
-        """Most memory that was resident."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
-        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+        """Most memory that was resident, of each process; what they share is counted once."""
+        pid = self._process.pid
+        workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        peaks = [_kilobytes(worker, "status", "VmHWM:") for worker in workers or [pid]]
+        shared = [
+            _kilobytes(worker, "smaps_rollup", "Shared_Clean:", "Shared_Dirty:")
+            for worker in workers
+        ]
+        return (sum(peaks) - sum(shared[1:])) / 1024
 
     def stop(self) -> None:
         _stop(self._process, self.data)
@@ -74,6 +80,11 @@ class Consentry:
         url = recall(self.data)
         port = int(url.rpartition(":")[2]) if url else 0
         return port if port and _pinged(port, "/health") else 0
+
+
+def _kilobytes(pid: int | str, file: str, *names: str) -> int:
+    content = Path(f"/proc/{pid}/{file}").read_text()
+    return sum(int(content.partition(name)[2].split()[0]) for name in names)
 
 
 class Peer:
