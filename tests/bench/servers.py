@@ -10,8 +10,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +24,7 @@ from tests.bench.client import Connection
 _PEER = "sekmet-fhir==0.1.1"
 _VENV = Path(__file__).resolve().parents[2] / ".venv" / "cache" / "peer"
 _PATIENCE = 60
+_LOOK = 0.25  # seconds
 
 
 class Server(Protocol):
@@ -57,21 +60,27 @@ class Consentry:
             str(self.data),
         ]
         self._process = subprocess.Popen(command, stderr=(self.data / "log").open("w"))
+        self._peak = 0
+        threading.Thread(target=self._watch, daemon=True).start()
         self.port = _until(self._answers)
 
     def token(self) -> str:
         return system_token(self.data, "system/*.cruds")
 
     def peak_mb(self) -> float:
-        """Most memory that was resident, of each process; what they share is counted once."""
+        """Most memory that all processes had resident at once, by a look each quarter of a second; shared pages count once."""
+        return self._peak / 1024
+
+    def _watch(self) -> None:
         pid = self._process.pid
-        workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        peaks = [_kilobytes(worker, "status", "VmHWM:") for worker in workers or [pid]]
-        shared = [
-            _kilobytes(worker, "smaps_rollup", "Shared_Clean:", "Shared_Dirty:")
-            for worker in workers
-        ]
-        return (sum(peaks) - sum(shared[1:])) / 1024
+        children = Path(f"/proc/{pid}/task/{pid}/children")
+        with suppress(OSError):  # it has ended
+            while self._process.poll() is None:
+                resident = sum(
+                    _resident(each) for each in [str(pid), *children.read_text().split()]
+                )
+                self._peak = max(self._peak, resident)
+                time.sleep(_LOOK)
 
     def stop(self) -> None:
         _stop(self._process, self.data)
@@ -82,9 +91,10 @@ class Consentry:
         return port if port and _pinged(port, "/health") else 0
 
 
-def _kilobytes(pid: int | str, file: str, *names: str) -> int:
-    content = Path(f"/proc/{pid}/{file}").read_text()
-    return sum(int(content.partition(name)[2].split()[0]) for name in names)
+def _resident(pid: str) -> int:
+    """Kilobytes; of a page that n processes share, the nth part."""
+    content = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(content.partition("\nPss:")[2].split()[0])
 
 
 class Peer:
