@@ -68,7 +68,7 @@ class Consentry:
         return system_token(self.data, "system/*.cruds")
 
     def peak_mb(self) -> float:
-        """Most memory that all processes had resident at once, by a look each quarter of a second; shared pages count once."""
+        """Most memory that all processes had at once, by a look each quarter of a second; shared pages count once."""
         return self._peak / 1024
 
     def _watch(self) -> None:
