@@ -136,14 +136,13 @@ def _embedded_head(file: Path, log: bytes) -> Head:
         chain.close()
 
 
-async def stored_events(store: Store, reader: Reader, start: int, stop: int) -> list[StoredEvent]:
+async def stored_events(reader: Reader, start: int, stop: int) -> list[StoredEvent]:
     """Events ``start`` to ``stop - 1`` of the log, each opened to be compared with its commitment.
 
     Raises:
         AuditFailure: An AuditEvent is gone, or is not what was sealed.
     """
-    async with store.reading() as snapshot:
-        rows = await snapshot.audit(start=start, stop=stop)
+    rows = await reader.audit_rows(start, stop)  # of the same snapshot: others go on writing
     return [await _stored_event(row, reader) for row in rows]
 
 

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import re
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,17 +27,14 @@ from fhir_server.sample import people
 from smart_auth.passwords import HashCost, hash_password
 
 PATIENTS = 120  # registered before the server starts; each journey takes one
+_TOKENS_KEPT = 120.0  # seconds
 _PASSWORD = "the same for all of them"
 _SHARED = (EHR, INSURER, "mirela", "irisa")  # callers whose tokens do not depend on the patient
 
 
 @pytest.fixture(scope="session")
-def clinic() -> Iterator[Play]:
-    """A server with the sample clinic loaded and nobody's Consent filed.
-
-    ``clinic.server.url`` and ``clinic.server.fhir`` are its addresses, ``clinic.server.data`` its folder,
-    ``clinic.ehr()``, ``clinic.insurer()`` and ``clinic.person(username)`` callers with tokens.
-    """
+def _stage() -> Iterator[Play]:
+    """The server of ``clinic``."""
     with tempfile.TemporaryDirectory(prefix="consentry-test-") as folder:
         play = set_stage(Path(folder), Teller(None), more=_more_people())
         try:
@@ -44,6 +42,22 @@ def clinic() -> Iterator[Play]:
             yield play
         finally:
             strike(play)
+
+
+@pytest.fixture
+def clinic(_stage: Play) -> Play:
+    """A server with the sample clinic loaded and nobody's Consent filed.
+
+    ``clinic.server.url`` and ``clinic.server.fhir`` are its addresses, ``clinic.server.data`` its folder,
+    ``clinic.ehr()``, ``clinic.insurer()`` and ``clinic.person(username)`` callers with tokens: these live for five
+    minutes, the suite for more, so callers sign in again before theirs expire.
+    """
+    now = time.monotonic()
+    signed_in = float(_stage.kept.setdefault("signed in", str(now)))
+    if now - signed_in > _TOKENS_KEPT:
+        _stage.callers.clear()
+        _stage.kept["signed in"] = str(now)
+    return _stage
 
 
 @pytest.hookimpl(wrapper=True)
@@ -58,9 +72,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
 
 
 @pytest.fixture(scope="session")
-def token_of_system(clinic: Play) -> Callable[[str], str]:
+def token_of_system(_stage: Play) -> Callable[[str], str]:
     """A maker of tokens of the custodian's own system, as ``consentry token`` prints them."""
-    return lambda scope: system_token(clinic.server.data, scope)
+    return lambda scope: system_token(_stage.server.data, scope)
 
 
 @pytest.fixture(scope="session")

@@ -85,7 +85,7 @@ def _audit(settings: Settings, archive: Archive, runner: asyncio.Runner) -> Audi
 def _events(archive: Archive, runner: asyncio.Runner) -> Iterator[StoredEvent]:
     async def chunk(start: int) -> list[StoredEvent]:
         async with archive.vault.reading() as reader:
-            return await stored_events(archive.database.store, reader, start, start + _CHUNK)
+            return await stored_events(reader, start, start + _CHUNK)
 
     start = 0
     while True:

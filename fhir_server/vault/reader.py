@@ -104,6 +104,10 @@ class Reader:
         """The audit row of an AuditEvent, or None if it is not in the log."""
         return next(iter(await self._snapshot.audit(rid=rid)), None)
 
+    async def audit_rows(self, start: int, stop: int) -> Sequence[AuditRow]:
+        """The audit rows ``start`` to ``stop - 1``."""
+        return await self._snapshot.audit(start=start, stop=stop)
+
     async def patients(self, version: SealedVersion) -> tuple[str, ...]:
         """The references of the patients a record belongs to, told by their keys: the record stays closed."""
         if version.patients not in self._names:

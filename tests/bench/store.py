@@ -217,9 +217,10 @@ def _draft(house: House, resource: dict[str, Any]) -> Draft:
 
 
 def _observation(number: int, chance: random.Random) -> dict[str, Any]:
-    """As Synthea writes them; a patient has some hundred in a row."""
+    """As Synthea writes them: some hundred of a patient in a row, those of an encounter on one day."""
     code = str(chance.randrange(250))
-    day = f"20{chance.randrange(26):02}-{1 + chance.randrange(12):02}-{1 + chance.randrange(28):02}"
+    visit = random.Random(number // 8)
+    day = f"20{visit.randrange(26):02}-{1 + visit.randrange(12):02}-{1 + visit.randrange(28):02}"
     return {
         "resourceType": "Observation",
         "id": f"o-{number}",

@@ -32,7 +32,7 @@ PARAMETER = {
 def test_a_killed_reindex_job_resumes_and_no_search_loses_a_row_meanwhile(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
-    server = ServerProcess(data, tmp_path / "log", {"reindex_pause": "0.1"})
+    server = ServerProcess(data, tmp_path / "log", {"reindex_pause": "0.1", "workers": "1"})
     server.start()
     try:
         client = _client(server)

@@ -107,7 +107,7 @@ async def test_the_log_still_verifies_and_a_receipt_could_be_made(clinic: Clinic
     await fill(clinic)
     await reseal(clinic)
     async with clinic.vault.reading() as reader:
-        for event in await stored_events(clinic.database.store, reader, 0, clinic.log_size()):
+        for event in await stored_events(reader, 0, clinic.log_size()):
             assert event.event is not None
             assert event.k is not None
             check_commitment(event.commitment, event.event, event.k)

@@ -152,7 +152,7 @@ async def test_the_leaves_stay_and_the_log_still_verifies(filled: Clinic) -> Non
     from fhir_server.evidence import stored_events
 
     async with filled.vault.reading() as reader:
-        events = await stored_events(filled.database.store, reader, 0, len(after))
+        events = await stored_events(reader, 0, len(after))
     assert sum(1 for e in events if e.event is None) >= 10
     assert sum(1 for e in events if e.event is not None) >= 5
 
