@@ -101,8 +101,7 @@ class SqliteStore:
         await self._turn.acquire()
         try:
             if not self._writing.open:
-                await self._writing.begin()
-                self._events.begin_batch(self.connection)
+                await self._begin_batch()
         except BaseException:
             self._turn.release()
             raise
@@ -110,6 +109,15 @@ class SqliteStore:
         self._events.begin_unit()
         self._unit = SqliteUnit(self.connection, self._tokens, self._events)
         return self._unit
+
+    async def _begin_batch(self) -> None:
+        """Begin the transaction of the next units; without the next numbers there is none."""
+        await self._writing.begin()
+        try:
+            self._events.begin_batch(self.connection)
+        except BaseException:
+            self._writing.roll_back()
+            raise
 
     def end_unit(self) -> asyncio.Future[None]:
         """The unit is whole: what is returned is done when it is durable."""
@@ -151,7 +159,7 @@ class SqliteStore:
 
     def _fail_batch(self, error: BaseException) -> None:
         self._tokens.failed()
-        self._events.failed()
+        self._events.clear()
         waiting, self._waiting = self._waiting, []
         for durable in waiting:
             if not durable.done():

@@ -45,6 +45,7 @@ class EventQueue:
     def __init__(self) -> None:
         self._rid = self._number = 0  # the next ones; asked of the database when a batch begins
         self._versions: list[SealedVersion] = []
+        self._rows: set[bytes] = set()  # of ``_versions``: every look for a record asks here first
         self._audit: list[tuple[int, *Row]] = []
         self._before_unit = (0, 0, 0, 0)
         self._written: tuple[list[SealedVersion], list[tuple[int, *Row]]] = ([], [])
@@ -63,6 +64,7 @@ class EventQueue:
         """The unit was taken back, and with it what it wrote of the units before: that waits again."""
         self._rid, self._number, versions, audit = self._before_unit
         self._versions = self._written[0] + self._versions[:versions]
+        self._rows = {version.row for version in self._versions}
         self._audit = self._written[1] + self._audit[:audit]
 
     def number(self) -> int:
@@ -73,6 +75,7 @@ class EventQueue:
     def put(self, version: SealedVersion) -> None:
         """A new AuditEvent waits."""
         self._versions.append(version)
+        self._rows.add(version.row)
 
     def append(self, row: Row) -> int:
         """Its audit row waits; return its number."""
@@ -82,7 +85,7 @@ class EventQueue:
 
     def holds(self, row: bytes) -> bool:
         """Whether the record of this row key waits."""
-        return any(version.row == row for version in self._versions)
+        return row in self._rows
 
     def write(self, connection: sqlite3.Connection) -> None:
         """Write what waits, in the batch's transaction."""
@@ -94,8 +97,8 @@ class EventQueue:
         self._written[0].extend(self._versions[:versions])
         self._written[1].extend(self._audit[:audit])
         self._before_unit = (*self._before_unit[:2], 0, 0)
-        self._versions, self._audit = [], []
+        self.clear()
 
-    def failed(self) -> None:
-        """The batch was not written."""
-        self._versions, self._audit = [], []
+    def clear(self) -> None:
+        """Nothing waits any more: it is written, or the batch has failed."""
+        self._versions, self._rows, self._audit = [], set(), []
