@@ -114,7 +114,7 @@ class Anchorer:
         await self._grow()
         if last is not None:
             check_identity(self._identity, last.chain)
-            self._check_past(last.made.size, last.made.root)
+            require_anchored(self._tree, last.made.size, last.made.root)
             self._anchored_size = last.made.size
         pending = await self._journal.load_pending()
         self._pending = decode_pending(pending) if pending else None
@@ -266,16 +266,21 @@ class Anchorer:
 
     def _check_head(self, head: Head) -> None:
         if head.size:
-            self._check_past(head.size, head.root)
+            require_anchored(self._tree, head.size, head.root)
         elif self._anchored_size:
             raise HistoryError("the contract has forgotten this log")
 
-    def _check_past(self, size: int, root: bytes) -> None:
-        """Refuse an anchored state that is not a past of this tree."""
-        if size > self._tree.size:
-            raise HistoryError(f"the log has {self._tree.size} events, but {size} were anchored")
-        if self._tree.root(size) != root:
-            raise HistoryError(f"the first {size} events are not those that were anchored")
+
+def require_anchored(tree: Tree, size: int, root: bytes) -> None:
+    """Refuse an anchored state that is not a past of a log.
+
+    Raises:
+        HistoryError: The log is shorter, or another.
+    """
+    if size > tree.size:
+        raise HistoryError(f"the log has {tree.size} events, but {size} were anchored")
+    if tree.root(size) != root:
+        raise HistoryError(f"the first {size} events are not those that were anchored")
 
 
 async def open_anchorer(

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from anchoring.anchorer import Anchorer, Cadence, open_anchorer
+from anchoring.anchorer import Anchorer, Cadence, open_anchorer, require_anchored
 from anchoring.audit import StoredEvent
 from anchoring.chain import Chain, Head
 from anchoring.checkpoint import LogSeeds, log_id
@@ -118,10 +118,8 @@ async def require_past(database: Database, head: Head) -> None:
     if last is not None and not head.size:
         raise HistoryError(f"{last.size} events were anchored, of which the chain knows nothing")
     for size, root in ((head.size, head.root), *([(last.size, last.root)] if last else [])):
-        if size > tree.size:
-            raise HistoryError(f"the log has {tree.size} events, but {size} were anchored")
-        if size and tree.root(size) != root:
-            raise HistoryError(f"the first {size} events are not those that were anchored")
+        if size:
+            require_anchored(tree, size, root)
 
 
 def _embedded_head(file: Path, log: bytes) -> Head:

@@ -19,10 +19,8 @@ from fhir_server.app import create_app
 from fhir_server.commands.logs import configure_logging
 from fhir_server.commands.workers import READY, Crew
 from fhir_server.errors import StartError
-from fhir_server.search.values import Searchable
 from fhir_server.settings import Settings, read_settings
 from profiles.definitions import r4
-from profiles.validation import Validator
 
 _SWITCH = 0.001  # seconds: a commit's thread must not wait 5 ms for its turn
 RUNNING_FILE = "server.json"
@@ -72,8 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _preload() -> None:
     """What all workers need is read once, before there are any: they share its memory."""
-    Searchable(r4())
-    Validator(r4())
+    r4()
     gc.collect()
     gc.freeze()
 
