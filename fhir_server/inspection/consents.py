@@ -12,6 +12,7 @@ from fhir_server.crypto.blind import BlindIndex
 from fhir_server.errors import TamperedRecordError
 from fhir_server.inspection.finding import Finding
 from fhir_server.store.inspection import Kept
+from fhir_server.vault.noted import owner_of
 from fhir_server.vault.register import NOTE
 from fhir_server.vault.vault import Reader, patient_tokens
 
@@ -50,9 +51,12 @@ class Consents:
                 yield Finding(_CONSENT, kept.rid, words)
 
     async def _unregistered(self, reader: Reader) -> list[Finding]:
-        found = []
         current = self._current()
-        noted = {bytes.fromhex(patient) for patient in await reader.notes.load(NOTE)}
+        try:
+            noted = {owner_of(patient) for patient in await reader.notes.load(NOTE)}
+        except TamperedRecordError as error:
+            return [Finding(_CONSENT, 0, f"register: {error}")]
+        found = []
         for patient in sorted(noted | current.keys()):
             rids = current.get(patient, {})
             try:

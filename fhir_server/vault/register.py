@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.errors import TamperedRecordError
 from fhir_server.store.shelf import Notes
+from fhir_server.vault.noted import owner_of
 
 NOTE = "consents|"
 _ROOT = "consents"
@@ -109,7 +110,7 @@ class ConsentRegister:
         Raises:
             TamperedRecordError: A note is missing, altered or older than the root says.
         """
-        found = {bytes.fromhex(k): v for k, v in (await notes.load(NOTE)).items()}
+        found = {owner_of(k): v for k, v in (await notes.load(NOTE)).items()}
         changes = {patient: self._opened(patient, note)[0] for patient, note in found.items()}
         if await notes.find(_ROOT) is None or await self._root(notes) != (
             len(changes),

@@ -20,6 +20,7 @@ import orjson
 from fhir_server.errors import IntegrityError, WrongKeyError
 from fhir_server.store.protocol import SealedVersion
 from fhir_server.store.shelf import Notes, Stretch
+from fhir_server.vault.noted import as_written, owner_of
 from fhir_server.vault.vault import Vault, Writer, patient_tokens
 
 _NOTE = "reseal"
@@ -55,7 +56,8 @@ class Resealing:
 async def resealing_of(notes: Notes) -> Resealing | None:
     """The job that is under way."""
     found = (await notes.load(_NOTE)).get("")
-    return Resealing(**orjson.loads(found)) if found else None
+    with as_written("the note of a resealing"):
+        return Resealing(**orjson.loads(found)) if found else None
 
 
 class Resealer:
@@ -147,7 +149,7 @@ class Resealer:
     async def _owners(self, job: Resealing) -> AsyncIterator[Sequence[bytes]]:
         """The owners that a job is about, page by page."""
         if job.owner:
-            yield [bytes.fromhex(job.owner)]
+            yield [owner_of(job.owner)]
             return
         last = b""
         while True:

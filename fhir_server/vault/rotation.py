@@ -18,6 +18,7 @@ from fhir_server.errors import KeyProviderUnavailableError
 from fhir_server.store.database import SecretItems
 from fhir_server.store.protocol import Snapshot, Store, WrappedKey
 from fhir_server.store.shelf import Notes
+from fhir_server.vault.noted import as_written
 
 KEKS = "keks"
 _UNIT = 32  # keys wrapped anew in one unit of work
@@ -69,8 +70,9 @@ class Census:
 async def keks_of(notes: Notes) -> Keks:
     """What the note says."""
     found = (await notes.load(KEKS)).get("")
-    told = orjson.loads(found) if found else {}
-    return Keks(str(told.get("current", "")), tuple(told.get("former", ())))
+    with as_written("the note of the key-encryption keys"):
+        told = orjson.loads(found) if found else {}
+        return Keks(str(told.get("current", "")), tuple(told.get("former", ())))
 
 
 async def current_kek(snapshot: Snapshot, provider: KeyProvider) -> None:

@@ -26,6 +26,7 @@ from fhir_server.search.tokens import Tokenizer
 from fhir_server.store.protocol import WrappedKey
 from fhir_server.store.shelf import ANCHOR_WANTED
 from fhir_server.vault.ledger import Ledger
+from fhir_server.vault.noted import owner_of
 from fhir_server.vault.vault import Reader, Vault
 
 _BEGUN = "erasing|"
@@ -102,7 +103,7 @@ class Erasures:
         """All erasures that this database knows of."""
         async with self._vault.reading() as reader:
             found = await reader.notes.load(_DONE)
-        return [unpack(bytes.fromhex(owner), content) for owner, content in found.items()]
+        return [unpack(owner_of(owner), content) for owner, content in found.items()]
 
     async def _erase(self, owner: bytes, by: str, now: int) -> Erased:
         async with self._vault.reading() as reader:
@@ -151,7 +152,7 @@ class Erasures:
 
     async def _begun(self) -> set[bytes]:
         async with self._vault.reading() as reader:
-            return {bytes.fromhex(owner) for owner in await reader.notes.load(_BEGUN)}
+            return {owner_of(owner) for owner in await reader.notes.load(_BEGUN)}
 
     async def _put_back(self) -> set[bytes]:
         """The patients of whom a key is there that the list says is destroyed."""

@@ -11,6 +11,7 @@ import orjson
 
 from fhir_server.resource_text import instant
 from fhir_server.search.tokens import Tokenizer
+from fhir_server.vault.noted import as_written
 from fhir_server.vault.vault import Draft
 
 _CODES = "http://terminology.hl7.org/CodeSystem"
@@ -50,8 +51,9 @@ class Erased:
 
 def unpack(owner: bytes, content: bytes) -> Erased:
     """What ``Erased.pack`` made."""
-    kept = orjson.loads(content)
-    return Erased(**{**kept, "owner": owner, "entries": tuple(kept["entries"])})
+    with as_written("the note of an erasure"):
+        kept = orjson.loads(content)
+        return Erased(**{**kept, "owner": owner, "entries": tuple(kept["entries"])})
 
 
 def statement(erased: Erased, base: str, custodian: str, tokenizer: Tokenizer) -> Draft:

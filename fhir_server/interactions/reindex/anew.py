@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from fhir_server.interactions.reindex.jobs import ALL, Journal
 from fhir_server.search.tokens import Tokenizer
+from fhir_server.vault.noted import as_written
 from fhir_server.vault.vault import Vault
 
 _LOG = logging.getLogger("consentry")
@@ -24,12 +25,14 @@ async def index_anew(
     mark = (await journal.load()).get(ALL)
     if mark is None:
         return 0
-    begun, _, rid = mark.decode().partition("|")
+    with as_written("the note of the index to be made anew"):
+        begun, _, rid = mark.decode().partition("|")
+        last = int(rid or 0)
     left = sorted(type_ for type_ in types if type_ != "AuditEvent" and type_ >= begun)
     total = sum([(await journal.extent(type_))[0] for type_ in left])
     telling = _Telling(total)
     for type_ in left:
-        after = int(rid) if type_ == begun else 0
+        after = last if type_ == begun else 0
         await _index_type(vault, journal, tokenizer, type_, after, telling)
     await journal.drop(ALL)
     telling.end()

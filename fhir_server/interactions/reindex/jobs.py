@@ -13,6 +13,7 @@ import orjson
 
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.search.custom import SEARCH_PARAMETER
+from fhir_server.vault.noted import as_written
 from profiles.definitions import SearchParameter
 
 QUEUED = "queued"
@@ -89,15 +90,16 @@ def pack_job(job: Job) -> bytes:
 
 def unpack_job(content: bytes) -> Job | None:
     """The job that was kept; None for one of another version, which begins anew."""
-    kept = orjson.loads(content)
-    if kept.get("version") != _VERSION:
-        return None
-    return Job(
-        definition=kept["definition"],
-        state=kept["state"],
-        type_=kept["type"],
-        rid=kept["rid"],
-        last=kept["last"],
-        done=kept["done"],
-        total=kept["total"],
-    )
+    with as_written("the note of a reindexing"):
+        kept = orjson.loads(content)
+        if kept.get("version") != _VERSION:
+            return None
+        return Job(
+            definition=kept["definition"],
+            state=kept["state"],
+            type_=kept["type"],
+            rid=kept["rid"],
+            last=kept["last"],
+            done=kept["done"],
+            total=kept["total"],
+        )
