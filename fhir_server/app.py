@@ -52,17 +52,18 @@ from fhir_server.search.tokens import Tokenizer
 from fhir_server.search.values import Searchable
 from fhir_server.settings import Settings
 from fhir_server.store.database import Database
-from fhir_server.store.grants import SealedGrants
+from fhir_server.store.grants import SealedGrants, SealedRegister
 from fhir_server.tracing import open_tracing
 from fhir_server.vault.documents import Documents
 from fhir_server.vault.ledger import Ledger
 from fhir_server.vault.vault import Vault
 from profiles.definitions import r4
 from profiles.validation import Validator
-from smart_auth.registry import ClientRegistry, UserRegistry
+from smart_auth.clients import ClientRegistry
 from smart_auth.server import SmartServer
 from smart_auth.settings import SmartSettings
 from smart_auth.tokens import generate_keys, load_keys
+from smart_auth.users import UserRegistry
 
 _ANCHOR_WAIT = 5.0  # seconds; the anchorer looks every second what is wanted
 _LOG = logging.getLogger("consentry")
@@ -176,8 +177,16 @@ async def _open_smart(settings: Settings, archive: Archive) -> SmartServer:
     clients = ClientRegistry.from_mappings(_read_list(settings.clients_file))
     users = UserRegistry.from_mappings(_read_list(settings.users_file))
     grants = SealedGrants(archive.database.grants, await own.get("grants", new_seed), clock)
+    register = SealedRegister(archive.database.register, await own.get("register", new_seed))
     return SmartServer(
-        smart_settings, keys, clients, users, grants, clock, tell=archive.database.news.tell
+        smart_settings,
+        keys,
+        clients,
+        users,
+        grants,
+        register,
+        clock,
+        tell=archive.database.news.tell,
     )
 
 

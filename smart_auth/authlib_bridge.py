@@ -24,6 +24,7 @@ from authlib.oauth2.rfc7636 import CodeChallenge
 from authlib.oauth2.rfc7662 import IntrospectionEndpoint
 
 from smart_auth.client_authentication import authenticate_client
+from smart_auth.clients import GRANT_TYPES, PUBLIC, Client, ClientRegistry
 from smart_auth.errors import (
     InvalidGrantError,
     InvalidRequestError,
@@ -41,9 +42,9 @@ from smart_auth.exchange import (
 )
 from smart_auth.introspection import KnownToken, TokenFinder
 from smart_auth.issuing import Issuer, TokenBody
-from smart_auth.registry import GRANT_TYPES, PUBLIC, Client, ClientRegistry, User, UserRegistry
 from smart_auth.scopes import ScopeSet, narrow, parse_scopes
 from smart_auth.store import Grant, IssuedCode
+from smart_auth.users import User, UserRegistry
 from smart_auth.vault import Vault
 
 

@@ -11,9 +11,9 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
+from smart_auth.clients import Client, ClientRegistry
 from smart_auth.errors import InvalidRequestError, PageError, RedirectError, ScopeParseError
 from smart_auth.exchange import Pairs, single_parameters
-from smart_auth.registry import Client, ClientRegistry
 from smart_auth.scopes import ScopeSet, narrow, parse_scopes
 from smart_auth.settings import SmartSettings
 from smart_auth.store import AuthorizationRequest

@@ -20,6 +20,7 @@ from smart_auth.authorization_request import (
     read_request,
 )
 from smart_auth.browser import csrf_token, read_cookie, require_csrf_token, set_cookie
+from smart_auth.clients import Client, ClientRegistry
 from smart_auth.errors import PageError, RedirectError, TemporarilyUnavailableError
 from smart_auth.exchange import HttpRequest, HttpResponse, Pairs
 from smart_auth.issuing import random_text
@@ -33,11 +34,11 @@ from smart_auth.pages import (
     redirect,
     sign_in_page,
 )
-from smart_auth.registry import Client, ClientRegistry, User, UserRegistry
 from smart_auth.scopes import ScopeSet, narrow, parse_scopes
 from smart_auth.settings import SmartSettings
 from smart_auth.signing_in import Entrance
 from smart_auth.store import AuthorizationRequest, Grant, IssuedCode, Launch, Pending, digest
+from smart_auth.users import User, UserRegistry
 from smart_auth.vault import Vault
 from smart_auth.wording import choices_of, duration_of, facts_of, offered_values
 

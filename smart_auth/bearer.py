@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 
+from smart_auth.clients import Client, ClientRegistry
 from smart_auth.errors import (
     ExpiredTokenError,
     MalformedTokenError,
@@ -20,11 +21,11 @@ from smart_auth.errors import (
     WrongAudienceError,
     WrongIssuerError,
 )
-from smart_auth.registry import Client, ClientRegistry, User, UserRegistry
 from smart_auth.revocation import Revocations, Standing
 from smart_auth.scopes import ScopeSet, parse_scopes
 from smart_auth.settings import SmartSettings
 from smart_auth.tokens import Claims, SigningKeys, numeric_date, verify_access_token
+from smart_auth.users import User, UserRegistry
 
 _MOST_REMEMBERED = 10_000
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote_plus
 
+from smart_auth.clients import ASYMMETRIC, PUBLIC, SYMMETRIC, Client, ClientRegistry
 from smart_auth.errors import (
     AlreadyThereError,
     InvalidClientError,
@@ -21,7 +22,6 @@ from smart_auth.errors import (
     MalformedTokenError,
 )
 from smart_auth.passwords import WrongPasswordError, verify_password
-from smart_auth.registry import ASYMMETRIC, PUBLIC, SYMMETRIC, Client, ClientRegistry
 from smart_auth.tokens import Claims, numeric_date, unverified_subject, verify_assertion
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from smart_auth.registry import GRANT_TYPES
+from smart_auth.clients import GRANT_TYPES
 from smart_auth.scopes import WORDS
 from smart_auth.settings import SmartSettings
 from smart_auth.tokens import ASSERTION_ALGORITHMS, ID_ALGORITHM

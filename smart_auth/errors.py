@@ -5,6 +5,7 @@ The tree::
     SmartError
     ├── ConfigurationError         a client, user, key or setting that must not be started with
     ├── AlreadyThereError          the store already has that key: a replay
+    ├── ChangedError               somebody else has changed that entry meanwhile
     ├── OAuthError                 an answer of the token, introspection or revocation endpoint
     │   ├── InvalidRequestError, InvalidClientError, InvalidGrantError, UnauthorizedClientError,
     │   │   UnsupportedGrantTypeError, InvalidScopeError (also: ScopeParseError)
@@ -34,6 +35,10 @@ class ConfigurationError(SmartError):
 
 class AlreadyThereError(SmartError):
     """``GrantStore.add`` found the key: whoever sent it has sent it before."""
+
+
+class ChangedError(SmartError):
+    """``RegisterStore.save`` found another version than it was given: read again, then decide again."""
 
 
 class OAuthError(SmartError):

@@ -9,8 +9,8 @@ from datetime import datetime
 
 from smart_auth.bearer import BearerAuthenticator, Caller, subject_of
 from smart_auth.errors import BearerError
-from smart_auth.registry import UserRegistry
 from smart_auth.settings import SmartSettings
+from smart_auth.users import UserRegistry
 from smart_auth.vault import Vault
 
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from smart_auth.bearer import subject_of
-from smart_auth.registry import Client, User
+from smart_auth.clients import Client
 from smart_auth.scopes import ScopeSet
 from smart_auth.settings import SmartSettings
 from smart_auth.store import Grant
 from smart_auth.tokens import SigningKeys, sign_access_token, sign_id_token
+from smart_auth.users import User
 
 RandomBytes = Callable[[int], bytes]
 

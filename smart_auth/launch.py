@@ -7,9 +7,10 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
+from smart_auth.clients import ClientRegistry
 from smart_auth.errors import SmartError
-from smart_auth.registry import ClientRegistry, User, UserRegistry
 from smart_auth.store import Launch
+from smart_auth.users import User, UserRegistry
 
 _REFERENCE = re.compile(r"([A-Z][A-Za-z]+)/[A-Za-z0-9\-.]{1,64}")
 

@@ -11,18 +11,19 @@ from smart_auth import discovery
 from smart_auth.authlib_bridge import TokenEndpoints
 from smart_auth.authorize import Authorization
 from smart_auth.bearer import BearerAuthenticator, Caller, subject_of
+from smart_auth.clients import ASYMMETRIC, Client, ClientRegistry
 from smart_auth.errors import ConfigurationError
 from smart_auth.exchange import HttpRequest, HttpResponse
 from smart_auth.introspection import TokenFinder
 from smart_auth.issuing import Issuer, RandomBytes
 from smart_auth.launch import NoPatients, PatientDirectory, require_acceptable
-from smart_auth.registry import ASYMMETRIC, Client, ClientRegistry, UserRegistry
 from smart_auth.revocation import Revocations
 from smart_auth.scopes import ScopeSet, parse_scopes
 from smart_auth.settings import SmartSettings
 from smart_auth.signing_in import Entrance
-from smart_auth.store import GrantStore, Launch
+from smart_auth.store import GrantStore, Launch, RegisterStore
 from smart_auth.tokens import SigningKeys
+from smart_auth.users import UserRegistry
 from smart_auth.vault import Vault
 
 SYSTEM_CLIENT = "consentry-system"
@@ -42,6 +43,7 @@ class SmartServer:
         clients: ClientRegistry,
         users: UserRegistry,
         store: GrantStore,
+        register: RegisterStore,
         clock: Callable[[], datetime],
         patients: PatientDirectory | None = None,
         random_bytes: RandomBytes = secrets.token_bytes,
@@ -69,6 +71,7 @@ class SmartServer:
             settings, clients, users, vault, Entrance.of(users), patients or NoPatients(), clock
         )
         self._clients, self._users, self._vault, self._clock = clients, users, vault, clock
+        self._register = register
 
     async def recheck(self) -> None:
         """Ask the store again about tokens that are remembered as good: another server has revoked some."""

@@ -12,8 +12,8 @@ import anyio
 import anyio.to_thread
 
 from smart_auth.passwords import WrongPasswordError, hash_password, verify_password
-from smart_auth.registry import User, UserRegistry
 from smart_auth.throttle import SignInThrottle
+from smart_auth.users import User, UserRegistry
 
 _LONGEST_PASSWORD = 1024
 

@@ -7,6 +7,7 @@ are never stored in clear.  Stored form of a value (our own): ``0x01 | JSON obje
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -40,6 +41,49 @@ class GrantStore(Protocol):
 
     async def take(self, kind: str, key: str) -> bytes | None:
         """Return and delete the value as one step: of callers at the same moment one gets it."""
+        ...
+
+    async def drop(self, kind: str, key: str) -> None:
+        """Delete; nothing happens when it is not there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a RegisterStore.
+
+    Attributes:
+        key: 64 hexadecimal digits.
+        owner: Whose it is, 64 hexadecimal digits, or empty.
+        version: How often it was saved; 0 for one that is not there yet.
+    """
+
+    key: str
+    owner: str
+    version: int
+    value: bytes = field(repr=False)
+
+
+class RegisterStore(Protocol):
+    """What is kept for good: accounts, clients, grants; ``fhir_server`` implements it.
+
+    ``kind`` is a word of ours.  Entries last until they are dropped.
+    """
+
+    async def find(self, kind: str, key: str) -> Entry | None:
+        """Return the entry as it was last saved, by whatever process."""
+        ...
+
+    async def of(self, kind: str, owner: str | None = None) -> Sequence[Entry]:
+        """Return the entries of a kind in the order of their keys: all, or those of one owner."""
+        ...
+
+    async def save(self, kind: str, entry: Entry) -> None:
+        """Keep owner and value, if ``entry.version`` is still the version that is there; durable when it returns.
+
+        Raises:
+            ChangedError: It is not, so nothing was kept: somebody else was faster.
+        """
         ...
 
     async def drop(self, kind: str, key: str) -> None:

@@ -12,6 +12,7 @@ from anchoring.anchorer import LeafSource
 from anchoring.journal import AnchorJournal
 from fhir_server.measures import UNITS, Histogram
 from fhir_server.store.protocol import Store
+from smart_auth.store import Entry
 
 
 class GrantItems(Protocol):
@@ -43,6 +44,30 @@ class GrantItems(Protocol):
 
     async def drop(self, kind: str, key: str) -> None:
         """Delete; nothing happens when it is not there."""
+        ...
+
+
+class RegisterItems(Protocol):
+    """What the authorization server keeps for good, sealed: a ``smart_auth.store.RegisterStore`` whose values are opaque."""
+
+    async def find(self, kind: str, key: str) -> Entry | None:
+        """See ``RegisterStore.find``."""
+        ...
+
+    async def of(self, kind: str, owner: str | None = None) -> Sequence[Entry]:
+        """See ``RegisterStore.of``."""
+        ...
+
+    async def save(self, kind: str, entry: Entry) -> None:
+        """See ``RegisterStore.save``.
+
+        Raises:
+            ChangedError: Another version is there.
+        """
+        ...
+
+    async def drop(self, kind: str, key: str) -> None:
+        """See ``RegisterStore.drop``."""
         ...
 
 
@@ -197,6 +222,7 @@ class Database:
 
     store: Store
     grants: GrantItems
+    register: RegisterItems
     secrets: SecretItems
     leaves: LeafSource
     anchors: Anchors

@@ -3,11 +3,13 @@
 Keys of grants are hashes already (``smart_auth/store.py``).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from fhir_server.crypto.seal import DataKey, place
-from fhir_server.store.database import GrantItems
+from fhir_server.store.database import GrantItems, RegisterItems
+from smart_auth.store import Entry
 
 
 class SealedGrants:
@@ -48,6 +50,42 @@ class SealedGrants:
 
     def _now(self) -> int:
         return _ms(self._clock())
+
+
+class SealedRegister:
+    """A ``smart_auth.store.RegisterStore``."""
+
+    def __init__(self, items: RegisterItems, key: bytes) -> None:
+        self._items = items
+        self._key = DataKey(b"register", key)
+
+    async def find(self, kind: str, key: str) -> Entry | None:
+        """See ``RegisterStore.find``."""
+        found = await self._items.find(kind, key)
+        return self._opened(kind, found) if found else None
+
+    async def of(self, kind: str, owner: str | None = None) -> Sequence[Entry]:
+        """See ``RegisterStore.of``."""
+        return [self._opened(kind, each) for each in await self._items.of(kind, owner)]
+
+    async def save(self, kind: str, entry: Entry) -> None:
+        """See ``RegisterStore.save``."""
+        sealed = self._key.seal(entry.value, _place(kind, entry, entry.version + 1))
+        await self._items.save(kind, replace(entry, value=sealed))
+
+    async def drop(self, kind: str, key: str) -> None:
+        """See ``RegisterStore.drop``."""
+        await self._items.drop(kind, key)
+
+    def _opened(self, kind: str, entry: Entry) -> Entry:
+        opened = self._key.open(entry.value, _place(kind, entry, entry.version))
+        return replace(entry, value=opened)
+
+
+def _place(kind: str, entry: Entry, version: int) -> bytes:
+    """What a value is sealed to: it cannot be moved to another owner, key or version."""
+    told = (kind, entry.key, entry.owner, str(version))
+    return place(tuple(each.encode() for each in told))
 
 
 def _ms(at: datetime) -> int:

@@ -13,6 +13,7 @@ from fhir_server.store.mongo_items import (
     MongoJournal,
     MongoLeaves,
     MongoNews,
+    MongoRegisterItems,
     MongoReindexJournal,
     MongoSecretItems,
 )
@@ -53,6 +54,7 @@ async def _opened(mongo: Mongo) -> Database:
     return Database(
         store=MongoStore(mongo, turn),
         grants=MongoGrantItems(mongo),
+        register=MongoRegisterItems(mongo),
         secrets=MongoSecretItems(mongo),
         leaves=MongoLeaves(mongo),
         anchors=MongoJournal(mongo),

@@ -1,7 +1,8 @@
 """What is kept in MongoDB beside the records: grants, secrets, leaves, the journals of the anchorer and of reindexing.
 
 ``grant``: ``_id`` is kind and key, ``until`` the expiry in milliseconds, ``forget`` the same as a date, after which the
-server deletes it.  ``secret`` and ``meta``: ``_id`` is the name.  ``anchor``: ``_id`` is the size of the tree.
+server deletes it.  ``register``: ``_id`` is kind and key.  ``secret`` and ``meta``: ``_id`` is the name.  ``anchor``: ``_id``
+is the size of the tree.
 """
 
 import re
@@ -19,10 +20,14 @@ from fhir_server.store.mongo import (
     Session,
 )
 from fhir_server.store.mongo_documents import AUDIT, META, RECORD
-from smart_auth.errors import AlreadyThereError
+from smart_auth.errors import AlreadyThereError, ChangedError
+from smart_auth.store import Entry
 
-GRANT, SECRET, ANCHOR = "grant", "secret", "anchor"
-ITEM_INDEXES = {GRANT: (IndexModel([("forget", ASCENDING)], expireAfterSeconds=0),)}
+GRANT, REGISTER, SECRET, ANCHOR = "grant", "register", "secret", "anchor"
+ITEM_INDEXES = {
+    GRANT: (IndexModel([("forget", ASCENDING)], expireAfterSeconds=0),),
+    REGISTER: (IndexModel([("kind", ASCENDING), ("owner", ASCENDING)]),),
+}
 _PENDING = "anchor-pending"
 _JOB = "reindex|"
 _NEWS = "news"
@@ -59,6 +64,41 @@ class MongoGrantItems:
     async def drop(self, kind: str, key: str) -> None:
         """See ``GrantItems.drop``."""
         await self._mongo.take(GRANT, {"_id": f"{kind}|{key}"})
+
+
+class MongoRegisterItems:
+    """A ``store.database.RegisterItems``."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._mongo = mongo
+
+    async def find(self, kind: str, key: str) -> Entry | None:
+        """See ``RegisterItems.find``."""
+        found = await self._mongo.one(REGISTER, {"_id": f"{kind}|{key}"})
+        return _entry(found) if found else None
+
+    async def of(self, kind: str, owner: str | None = None) -> Sequence[Entry]:
+        """See ``RegisterItems.of``."""
+        where = {"kind": kind} if owner is None else {"kind": kind, "owner": owner}
+        found = await self._mongo.find(Query(REGISTER, where, sort=(("_id", 1),)))
+        return [_entry(each) for each in found]
+
+    async def save(self, kind: str, entry: Entry) -> None:
+        """See ``RegisterItems.save``."""
+        name = f"{kind}|{entry.key}"
+        made = {"kind": kind, "key": entry.key, "owner": entry.owner, "sealed": entry.value}
+        if entry.version:
+            change = {"$set": made, "$inc": {"version": 1}}
+            where = {"_id": name, "version": entry.version}
+            done = await self._mongo.change(REGISTER, where, change) is not None
+        else:
+            done = await self._mongo.insert(REGISTER, {"_id": name, "version": 1, **made})
+        if not done:
+            raise ChangedError("another was faster")
+
+    async def drop(self, kind: str, key: str) -> None:
+        """See ``RegisterItems.drop``."""
+        await self._mongo.take(REGISTER, {"_id": f"{kind}|{key}"})
 
 
 class MongoSecretItems:
@@ -180,6 +220,10 @@ class MongoReindexJournal:
 def _grant(kind: str, key: str, sealed: bytes, expires: int) -> Document:
     forget = datetime.fromtimestamp(expires / 1000, UTC)
     return {"_id": f"{kind}|{key}", "sealed": sealed, "until": expires, "forget": forget}
+
+
+def _entry(found: Document) -> Entry:
+    return Entry(found["key"], found["owner"], found["version"], found["sealed"])
 
 
 def _where(kind: str, key: str, now: int) -> Document:

@@ -8,6 +8,7 @@ from fhir_server.store.sqlite_chunks import SqliteChunkItems
 from fhir_server.store.sqlite_grants import SqliteGrantItems
 from fhir_server.store.sqlite_leases import SqliteLeases
 from fhir_server.store.sqlite_log import SqliteJournal, SqliteLeaves
+from fhir_server.store.sqlite_register import SqliteRegisterItems
 from fhir_server.store.sqlite_reindex import SqliteReindexJournal
 from fhir_server.store.sqlite_secrets import SqliteSecretItems
 
@@ -22,6 +23,7 @@ def open_sqlite(path: Path) -> Database:
     return Database(
         store=store,
         grants=SqliteGrantItems(store),
+        register=SqliteRegisterItems(store),
         secrets=SqliteSecretItems(store),
         leaves=SqliteLeaves(store),
         anchors=SqliteJournal(store),

@@ -41,6 +41,8 @@ DOORS = {
     "joserfc": ("smart_auth/tokens.py",),
     "jinja2": ("smart_auth/pages.py", "fhir_server/portal/documentation.py"),
     "argon2": ("smart_auth/passwords.py",),
+    "webauthn": ("smart_auth/passkeys.py",),
+    "pyotp": ("smart_auth/one_time_codes.py",),
     "web3": ("anchoring/evm.py", "anchoring/recursion.py"),
     "eth": ("anchoring/embedded.py",),
     "jsonschema_rs": ("profiles/validation.py",),

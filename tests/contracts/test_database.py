@@ -15,13 +15,14 @@ import pytest
 
 from fhir_server.store import mongo_leases
 from fhir_server.store.database import Database
-from smart_auth.errors import AlreadyThereError
+from smart_auth.errors import AlreadyThereError, ChangedError
+from smart_auth.store import Entry
 
 from .stores import ADAPTERS, DATABASES, TYPE, database, version, write
 
 __all__ = ["database"]
 
-KEY, OTHER = "a" * 64, "b" * 64
+KEY, OTHER, OWNER = "a" * 64, "b" * 64, "c" * 64
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
@@ -208,3 +209,45 @@ async def test_a_task_of_a_process_that_died_passes_to_another(
         assert time.monotonic() < until
         await asyncio.sleep(0.1)
     await database.close()
+
+
+async def test_an_entry_of_the_register_is_saved_over_the_version_that_was_read(
+    database: Database,
+) -> None:
+    register = database.register
+    assert await register.find("account", KEY) is None
+    await register.save("account", Entry(KEY, OWNER, 0, b"first"))
+    await register.save("account", Entry(KEY, OWNER, 1, b"second"))
+    assert await register.find("account", KEY) == Entry(KEY, OWNER, 2, b"second")
+    assert await register.find("client", KEY) is None
+    for wrong in (0, 1, 3):
+        with pytest.raises(ChangedError):
+            await register.save("account", Entry(KEY, OWNER, wrong, b"late"))
+    assert await register.find("account", KEY) == Entry(KEY, OWNER, 2, b"second")
+    await register.drop("account", KEY)
+    await register.drop("account", KEY)
+    with pytest.raises(ChangedError):
+        await register.save("account", Entry(KEY, OWNER, 2, b"late"))
+    assert await register.of("account") == []
+
+
+async def test_the_register_is_listed_by_owner(database: Database) -> None:
+    register = database.register
+    for key, owner in ((OTHER, ""), (KEY, OWNER)):
+        await register.save("grant", Entry(key, owner, 0, owner.encode()))
+    first, second = sorted((KEY, OTHER))
+    assert [each.key for each in await register.of("grant")] == [first, second]
+    assert [each.key for each in await register.of("grant", OWNER)] == [KEY]
+    assert [each.key for each in await register.of("grant", "")] == [OTHER]
+    assert await register.of("account", OWNER) == []
+
+
+async def test_of_many_that_save_an_entry_at_once_one_succeeds(database: Database) -> None:
+    async def save(value: bytes) -> int:
+        try:
+            await database.register.save("account", Entry(KEY, "", 0, value))
+        except ChangedError:
+            return 0
+        return 1
+
+    assert sum(await asyncio.gather(*(save(bytes([n])) for n in range(16)))) == 1

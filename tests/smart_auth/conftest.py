@@ -8,19 +8,20 @@ import html
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 
-from smart_auth.errors import AlreadyThereError, BearerError
+from smart_auth.clients import ClientRegistry
+from smart_auth.errors import AlreadyThereError, BearerError, ChangedError
 from smart_auth.exchange import HttpRequest, HttpResponse, Pairs
 from smart_auth.passwords import HashCost, hash_password
-from smart_auth.registry import ClientRegistry, User, UserRegistry
 from smart_auth.server import SmartServer
 from smart_auth.settings import SmartSettings
+from smart_auth.store import Entry
 from smart_auth.tokens import (
     SigningKeys,
     client_assertion,
@@ -29,6 +30,7 @@ from smart_auth.tokens import (
     load_keys,
     public_jwks,
 )
+from smart_auth.users import User, UserRegistry
 
 ISSUER = "https://auth.example.org/auth"
 FHIR = "https://auth.example.org/fhir"
@@ -83,6 +85,30 @@ class MemoryStore:
         self.entries.pop((kind, key), None)
 
 
+@dataclass
+class MemoryRegister:
+    """The RegisterStore of these tests."""
+
+    entries: dict[tuple[str, str], Entry] = field(default_factory=dict)
+
+    async def find(self, kind: str, key: str) -> Entry | None:
+        return self.entries.get((kind, key))
+
+    async def of(self, kind: str, owner: str | None = None) -> list[Entry]:
+        found = sorted(e.key for (k, _), e in self.entries.items() if k == kind)
+        all_ = [self.entries[kind, key] for key in found]
+        return [each for each in all_ if owner in (None, each.owner)]
+
+    async def save(self, kind: str, entry: Entry) -> None:
+        before = self.entries.get((kind, entry.key))
+        if entry.version != (before.version if before else 0):
+            raise ChangedError
+        self.entries[kind, entry.key] = replace(entry, version=entry.version + 1)
+
+    async def drop(self, kind: str, key: str) -> None:
+        self.entries.pop((kind, key), None)
+
+
 class Patients:
     """The PatientDirectory of these tests."""
 
@@ -97,6 +123,7 @@ class House:
 
     server: SmartServer
     store: MemoryStore
+    register: MemoryRegister
     clock: Clock
     keys: SigningKeys
     client_keys: Mapping[str, dict[str, object]]
@@ -298,10 +325,10 @@ def registered(client_keys: Any) -> tuple[ClientRegistry, UserRegistry]:
 
 @pytest.fixture
 def house(clock: Clock, keys: SigningKeys, client_keys: Any, registered: Any) -> House:
-    store = MemoryStore(clock)
+    store, register = MemoryStore(clock), MemoryRegister()
     settings = SmartSettings(ISSUER, FHIR, custodian="Organization/custodian")
-    server = SmartServer(settings, keys, *registered, store, clock, Patients())
-    return House(server, store, clock, keys, client_keys)
+    server = SmartServer(settings, keys, *registered, store, register, clock, Patients())
+    return House(server, store, register, clock, keys, client_keys)
 
 
 APP_SCOPE = (

@@ -1,4 +1,4 @@
-"""Clients and users from plain mappings: every refusal names the field, none shows a secret."""
+"""Clients from plain mappings: every refusal names the field, none shows a secret."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from smart_auth.clients import ClientRegistry
 from smart_auth.errors import ConfigurationError
-from smart_auth.registry import ClientRegistry, UserRegistry
 from smart_auth.tokens import generate_client_key, public_jwks
 from tests.smart_auth.conftest import CHEAP, REDIRECT, client_mappings, hash_password
 
@@ -19,7 +19,6 @@ APP = {
     "redirect_uris": [REDIRECT],
     "scope": "patient/*.rs",
 }
-USER = {"username": "a", "name": "A", "fhir_user": "Patient/1", "password_hash": HASH}
 
 
 def without(good: dict[str, Any], changed: dict[str, Any]) -> dict[str, Any]:
@@ -30,7 +29,6 @@ def test_the_good_ones_of_these_tests_are_accepted(client_keys: Any) -> None:
     clients = ClientRegistry.from_mappings([APP, *client_mappings(client_keys)])
     assert clients.find("app") is not None
     assert clients.find("nobody") is None
-    assert UserRegistry.from_mappings([USER]).find("a") is not None
 
 
 @pytest.mark.parametrize(
@@ -112,35 +110,9 @@ def test_wrong_private_or_unfit_keys_are_refused(jwks: Any) -> None:
 def test_a_name_cannot_be_registered_twice() -> None:
     with pytest.raises(ConfigurationError, match="app"):
         ClientRegistry.from_mappings([APP, APP])
-    with pytest.raises(ConfigurationError, match="username"):
-        UserRegistry.from_mappings([USER, USER])
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("username", ""),
-        ("name", None),
-        ("password_hash", None),
-        ("password_hash", "in clear"),
-        ("fhir_user", None),
-        ("fhir_user", "Organization/1"),
-        ("fhir_user", "anna"),
-        ("organizations", ["clinic"]),
-        ("organizations", "Organization/1"),
-        ("purposes", [5]),
-        ("patient", "Practitioner/1"),
-        ("email", "a@example.org"),
-    ],
-)
-def test_a_wrong_user_is_refused_by_the_name_of_its_field(field: str, value: Any) -> None:
-    with pytest.raises(ConfigurationError, match=field) as refused:
-        UserRegistry.from_mappings([without(USER, {field: value})])
-    assert "in clear" not in str(refused.value)
 
 
 def test_no_repr_shows_a_secret() -> None:
     changed = {"kind": "confidential-symmetric", "secret_hash": HASH}
     clients = ClientRegistry.from_mappings([APP | changed])
-    users = UserRegistry.from_mappings([USER])
-    assert HASH not in repr(clients.find("app")) + repr(users.find("a"))
+    assert HASH not in repr(clients.find("app"))

@@ -1,0 +1,86 @@
+"""The people who can sign in, read from plain mappings (fhir_server loads the JSON file)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+
+from smart_auth.errors import ConfigurationError
+from smart_auth.passwords import require_hash
+from smart_auth.reading import Fields, Mappings
+
+_FHIR_USER = ("Patient", "Practitioner", "PractitionerRole", "RelatedPerson", "Person")
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One person who can sign in.
+
+    Attributes:
+        password_hash: argon2id hash.
+        fhir_user: Reference of who the person is (``Practitioner/1``, ``Patient/1`` ...).
+        organizations: References of the organizations the person works for.
+        purposes: v3-ActReason codes the person may use; none permits nothing.
+        patient: The person's own Patient reference, if a patient.
+    """
+
+    username: str
+    password_hash: str = field(repr=False)
+    fhir_user: str
+    name: str
+    organizations: tuple[str, ...] = ()
+    purposes: tuple[str, ...] = ()
+    patient: str | None = None
+
+
+class UserRegistry:
+    """The people who can sign in, by user name."""
+
+    def __init__(self, users: Iterable[User]) -> None:
+        """Keep the users.
+
+        Raises:
+            ConfigurationError: A username occurs twice.
+        """
+        self._users: dict[str, User] = {}
+        for user in users:
+            if user.username in self._users:
+                raise ConfigurationError("a username is registered twice")
+            self._users[user.username] = user
+
+    @classmethod
+    def from_mappings(cls, mappings: Mappings) -> UserRegistry:
+        """Read users from plain mappings whose keys are ``User``'s fields.
+
+        Raises:
+            ConfigurationError: The message names the user's place in the list and the wrong field.
+        """
+        return cls(_read_user(mapping, place) for place, mapping in enumerate(mappings))
+
+    def __iter__(self) -> Iterator[User]:
+        return iter(self._users.values())
+
+    def find(self, username: str) -> User | None:
+        """Return the user, or None when there is none of that name."""
+        return self._users.get(username)
+
+
+def _read_user(mapping: Mapping[str, object], place: int) -> User:
+    read = Fields(f"user {place}", mapping)
+    read.require_known(each.name for each in fields(User))
+    fhir_user = read.reference("fhir_user")
+    if fhir_user is None or fhir_user.partition("/")[0] not in _FHIR_USER:
+        raise read.wrong("fhir_user", f"must refer to one of {', '.join(_FHIR_USER)}")
+    patient = read.reference("patient")
+    if patient is not None and not patient.startswith("Patient/"):
+        raise read.wrong("patient", "must refer to a Patient")
+    require_hash(f"{read.entry}: password_hash", read.text("password_hash"))
+    return User(
+        username=read.text("username"),
+        password_hash=read.text("password_hash"),
+        fhir_user=fhir_user,
+        name=read.text("name"),
+        organizations=read.references("organizations"),
+        purposes=read.texts("purposes"),
+        patient=patient,
+    )
