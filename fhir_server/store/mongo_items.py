@@ -1,8 +1,8 @@
 """What is kept in MongoDB beside the records: grants, secrets, leaves, the journals of the anchorer and of reindexing.
 
 ``grant``: ``_id`` is kind and key, ``until`` the expiry in milliseconds, ``forget`` the same as a date, after which the
-server deletes it.  ``register``: ``_id`` is kind and key.  ``secret`` and ``meta``: ``_id`` is the name.  ``anchor``: ``_id``
-is the size of the tree.
+server deletes it.  ``register``: ``_id`` is kind and key.  ``secret`` and ``meta``: ``_id`` is the name.
+``anchor``: ``_id`` is the size of the tree.
 """
 
 import re
