@@ -25,6 +25,7 @@ from fhir_server.commands.story.telling import Teller
 from fhir_server.commands.token import system_token
 from fhir_server.sample import people
 from smart_auth.passwords import HashCost, hash_password
+from tests.app_site import AppSite, app_site
 
 PATIENTS = 120  # registered before the server starts; each journey takes one
 _TOKENS_KEPT = 120.0  # seconds
@@ -33,10 +34,20 @@ _SHARED = (EHR, INSURER, "mirela", "irisa")  # callers whose tokens do not depen
 
 
 @pytest.fixture(scope="session")
-def _stage() -> Iterator[Play]:
+def site() -> Iterator[AppSite]:
+    """Where apps of tests are served: not the server's own origin."""
+    with (
+        tempfile.TemporaryDirectory(prefix="consentry-apps-") as folder,
+        app_site(Path(folder)) as opened,
+    ):
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def _stage(site: AppSite) -> Iterator[Play]:
     """The server of ``clinic``."""
     with tempfile.TemporaryDirectory(prefix="consentry-test-") as folder:
-        play = set_stage(Path(folder), Teller(None), more=_more_people())
+        play = set_stage(Path(folder), Teller(None), more=_more_people(), apps=site.clients())
         try:
             steps.load_chart(play)
             yield play

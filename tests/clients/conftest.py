@@ -17,6 +17,7 @@ import pytest
 from fhir_server.commands.story.play import Play
 
 HERE = Path(__file__).parent
+NPM = shutil.which("npm")
 Run = Callable[..., Any]
 
 
@@ -35,7 +36,7 @@ def mark() -> str:
 @pytest.fixture(scope="session")
 def packages() -> Iterator[Path]:
     """The npm packages of ``package-lock.json``, installed."""
-    if shutil.which("npm") is None:
+    if NPM is None:
         pytest.skip("npm is not here: the clients in JavaScript are not run")
     with tempfile.TemporaryDirectory(prefix="consentry-npm-") as folder:
         for name in ("package.json", "package-lock.json"):

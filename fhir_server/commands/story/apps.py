@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from html.parser import HTMLParser
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 
@@ -132,19 +132,32 @@ def ehr_launch(
     return str(answer.json()["launch"])
 
 
-def _authorize(endpoints: Endpoints, query: dict[str, str], person: Person) -> str:
-    """The person's way through the pages; the code."""
+def sign_in_and_allow(url: str, person: Person) -> str:
+    """The person's way through the pages from an app's authorization request; the url that leads back to the app.
+
+    Raises:
+        StepError: The pages lead elsewhere.
+    """
+    endpoint = url.partition("?")[0]
     with httpx.Client(timeout=_TIMEOUT) as browser:
-        page = browser.get(endpoints.authorize, params=query)
+        page = browser.get(url)
         login = _form(page, "sign-in")
         given = {"username": [person.username], "password": [person.password]}
-        page = browser.post(endpoints.authorize, data={**login, **given})
+        page = browser.post(endpoint, data={**login, **given})
         decision = _form(page, "decide")
-        page = browser.post(endpoints.authorize, data={**decision, "decision": ["allow"]})
+        page = browser.post(endpoint, data={**decision, "decision": ["allow"]})
     back = str(page.headers.get("location", ""))
-    answer: dict[str, list[str]] = parse_qs(urlsplit(back).query)
-    if not back.startswith(f"{CALLBACK}?") or answer.get("state") != [query["state"]]:
+    if not back.startswith(f"{CALLBACK}?"):
         raise StepError(f"the authorize page did not return to the app: {page.status_code}")
+    return back
+
+
+def _authorize(endpoints: Endpoints, query: dict[str, str], person: Person) -> str:
+    """The code that an authorization request brings."""
+    back = sign_in_and_allow(f"{endpoints.authorize}?{urlencode(query)}", person)
+    answer: dict[str, list[str]] = parse_qs(urlsplit(back).query)
+    if answer.get("state") != [query["state"]]:
+        raise StepError("the authorize page gave back another state")
     if answer.get("iss") != [endpoints.issuer] or "code" not in answer:
         raise StepError(f"the app got no code: {answer.get('error', ['no iss'])[0]}")
     return answer["code"][0]

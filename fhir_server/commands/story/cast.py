@@ -87,10 +87,10 @@ def new_cast(more: Sequence[Person] = ()) -> Cast:
     return Cast({person.username: person for person in everybody}, keys)
 
 
-def register(cast: Cast, folder: Path) -> Registry:
-    """Write the files that register the cast, for their owner only."""
+def register(cast: Cast, folder: Path, apps: Sequence[Mapping[str, object]] = ()) -> Registry:
+    """Write the files that register the cast, and more apps, for their owner only."""
     registry = Registry(folder / "clients.json", folder / "users.json")
-    write_private(registry.clients, [*_systems(cast), *_apps()])
+    write_private(registry.clients, [*_systems(cast), *_apps(), *apps])
     write_private(registry.users, [person.registration() for person in cast.people.values()])
     return registry
 

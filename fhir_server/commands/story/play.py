@@ -3,7 +3,7 @@
 Setting the scene happens here; what is asked and what must come back is in ``steps.py``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -156,19 +156,21 @@ def set_stage(
     teller: Teller,
     port: int = 0,
     more: Sequence[Person] = (),
+    apps: Sequence[Mapping[str, object]] = (),
 ) -> Play:
     """Make the cast, register it, and start a server for it; whoever called ends with ``strike``.
 
     Args:
         folder: Takes the registry, the log, and the server's own folder.
         more: More people who can sign in.
+        apps: More clients, as the clients file has them.
 
     Raises:
         ServerError: The server does not start.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     cast = new_cast(more)
-    own = {**register(cast, folder).settings(), "anchor_interval": "1"}
+    own = {**register(cast, folder, apps).settings(), "anchor_interval": "1"}
     data = folder / DATABASE
     data.mkdir(mode=0o700, exist_ok=True)
     server = ServerProcess(data, folder / "server.log", own, port)
