@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI
@@ -44,6 +45,7 @@ from fhir_server.pipeline.policies import Policies
 from fhir_server.pipeline.run import Pipeline
 from fhir_server.portal.authorization import AuthorizationRoutes
 from fhir_server.portal.documentation import DocumentationRoutes
+from fhir_server.portal.fetching import Fetcher
 from fhir_server.portal.health import HealthRoutes, Probes
 from fhir_server.portal.metrics import MetricsRoutes
 from fhir_server.portal.together import Gauges, Shared
@@ -187,7 +189,13 @@ async def _open_smart(settings: Settings, archive: Archive) -> SmartServer:
         register,
         clock,
         tell=archive.database.news.tell,
+        fetcher=Fetcher(local=_is_local(settings)),
     )
+
+
+def _is_local(settings: Settings) -> bool:
+    """Whether this is a server for its own machine: then clients may be there, too, without TLS."""
+    return settings.env == "development" and urlsplit(settings.public_url).scheme == "http"
 
 
 def _read_list(name: str) -> list[Mapping[str, object]]:

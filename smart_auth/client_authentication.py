@@ -11,10 +11,19 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote_plus
 
-from smart_auth.clients import ASYMMETRIC, PUBLIC, SYMMETRIC, Client, ClientRegistry
+from smart_auth.client_keys import KeyShelf
+from smart_auth.clients import (
+    ASYMMETRIC,
+    PUBLIC,
+    SYMMETRIC,
+    Client,
+    ClientRegistry,
+    assertion_algorithms,
+)
 from smart_auth.errors import (
     AlreadyThereError,
     InvalidClientError,
@@ -22,7 +31,15 @@ from smart_auth.errors import (
     MalformedTokenError,
 )
 from smart_auth.passwords import WrongPasswordError, verify_password
-from smart_auth.tokens import Claims, numeric_date, unverified_subject, verify_assertion
+from smart_auth.settings import SmartSettings
+from smart_auth.tokens import (
+    Claims,
+    ClientKeys,
+    key_named_by,
+    numeric_date,
+    unverified_subject,
+    verify_assertion,
+)
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 LONGEST_ASSERTION = timedelta(minutes=5)
@@ -34,22 +51,50 @@ Remember = Callable[[str, str, datetime], None]
 _BASIC = re.compile(r"basic +([A-Za-z0-9+/]+={0,2})", re.IGNORECASE)
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a client's proof is judged by.
+
+    Attributes:
+        settings: Issuer and token endpoint, the acceptable ``aud`` of assertions.
+        keys: The keys of the client that the assertion says to be from (``client_keys.py``).
+        now: UTC.
+        remember: Notes an assertion's ``jti`` for as long as the assertion lives.
+    """
+
+    clients: ClientRegistry
+    settings: SmartSettings
+    keys: ClientKeys | None
+    now: datetime
+    remember: Remember = field(repr=False)
+
+
+async def keys_for(
+    form: Mapping[str, str], clients: ClientRegistry, shelf: KeyShelf
+) -> ClientKeys | None:
+    """Return the keys that the assertion in ``form`` has to be signed with, fetched if they must be.
+
+    Raises:
+        InvalidClientError: There is an assertion, but not one of a client with keys.
+    """
+    assertion = form.get("client_assertion")
+    if assertion is None:
+        return None
+    client = clients.find(unverified_subject(assertion))
+    if client is None or client.kind != ASYMMETRIC:
+        raise InvalidClientError("the client is unknown or has no keys")
+    return await shelf.find(client, *key_named_by(assertion))
+
+
 def authenticate_client(
-    headers: Mapping[str, str],
-    form: Mapping[str, str],
-    clients: ClientRegistry,
-    audience: str,
-    now: datetime,
-    remember: Remember,
+    headers: Mapping[str, str], form: Mapping[str, str], around: Surroundings
 ) -> Client:
     """Return the client that proved to send this request.
 
     Args:
         headers: Names in lower-case.
         form: Parameters, none repeated.
-        audience: The token endpoint's URL, the only acceptable ``aud``.
-        now: UTC.
-        remember: Notes an assertion's ``jti`` for as long as the assertion lives.
+        around: What its proof is judged by.
 
     Raises:
         InvalidClientError: No proof, a wrong one, or a way that the client is not registered for.
@@ -60,12 +105,12 @@ def authenticate_client(
     if sum(way is not None for way in ways) > 1:
         raise InvalidRequestError("more than one way of client authentication")
     if form.get("client_assertion") is not None or "client_assertion_type" in form:
-        return _by_assertion(form, clients, audience, now, remember)
+        return _by_assertion(form, around)
     if basic is not None:
-        return _by_secret(*_basic_credentials(basic), form, clients)
+        return _by_secret(*_basic_credentials(basic), form, around.clients)
     if form.get("client_secret") is not None:
-        return _by_secret(form.get("client_id", ""), form["client_secret"], form, clients)
-    client = clients.find(form.get("client_id", ""))
+        return _by_secret(form.get("client_id", ""), form["client_secret"], form, around.clients)
+    client = around.clients.find(form.get("client_id", ""))
     if client is None or client.kind != PUBLIC:
         raise InvalidClientError("the client is unknown or must authenticate")
     return client
@@ -100,24 +145,18 @@ def _basic_credentials(header: str) -> tuple[str, str]:
     return unquote_plus(client_id), unquote_plus(secret)
 
 
-def _by_assertion(
-    form: Mapping[str, str],
-    clients: ClientRegistry,
-    audience: str,
-    now: datetime,
-    remember: Remember,
-) -> Client:
+def _by_assertion(form: Mapping[str, str], around: Surroundings) -> Client:
     if form.get("client_assertion_type") != ASSERTION_TYPE:
         raise InvalidClientError("client_assertion_type is not jwt-bearer")
     assertion = form.get("client_assertion", "")
-    client = clients.find(unverified_subject(assertion))
-    if client is None or client.kind != ASYMMETRIC or client.keys is None:
+    client = around.clients.find(unverified_subject(assertion))
+    if client is None or client.kind != ASYMMETRIC or around.keys is None:
         raise InvalidClientError("the client is unknown or has no keys")
     _require_same_client(form, client)
-    claims = verify_assertion(assertion, client.keys)
-    _require_audience(claims, audience)
-    expires = _require_times(claims, now)
-    _require_first_use(client, claims, expires, remember)
+    claims = verify_assertion(assertion, around.keys, assertion_algorithms(client.fapi))
+    _require_audience(claims, client, around.settings)
+    expires = _require_times(claims, around.now)
+    _require_first_use(client, claims, expires, around.remember)
     return client
 
 
@@ -126,9 +165,16 @@ def _require_same_client(form: Mapping[str, str], client: Client) -> None:
         raise InvalidClientError("client_id is not the client that authenticated")
 
 
-def _require_audience(claims: Claims, audience: str) -> None:
+def _require_audience(claims: Claims, client: Client, settings: SmartSettings) -> None:
+    """Require the token endpoint's URL (SMART) or the issuer (RFC 8414; RFC 9126, 2); under FAPI 2.0
+    (5.3.2.1) the issuer alone, so that no other server can make the client sign for this one."""
     value = claims.get("aud")
-    if audience not in (value if isinstance(value, list) else [value]):
+    if client.fapi:
+        if value != settings.issuer:
+            raise InvalidClientError("the assertion's aud must be the issuer, as one text")
+        return
+    named = value if isinstance(value, list) else [value]
+    if settings.token_endpoint not in named and settings.issuer not in named:
         raise InvalidClientError("the assertion's aud must be the token endpoint's URL")
 
 

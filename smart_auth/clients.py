@@ -1,21 +1,26 @@
 """Registered clients, read from plain mappings (fhir_server loads the JSON file).
 
-Client metadata follows RFC 7591, 2 where it has a name for it.  Not here: ``jwks_uri``, which
-needs fetching and is refused until that is built.
+Client metadata follows RFC 7591, 2 where it has a name for it.  Not here: clients that register
+themselves (registered_clients.py), and fetching what a ``jwks_uri`` holds (client_keys.py).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from smart_auth.errors import ConfigurationError, ScopeParseError
 from smart_auth.passwords import require_hash
 from smart_auth.reading import Fields, Mappings
 from smart_auth.scopes import ScopeSet, parse_scopes
-from smart_auth.tokens import ClientKeys, load_client_keys
+from smart_auth.tokens import (
+    ASSERTION_ALGORITHMS,
+    FAPI_ALGORITHMS,
+    ClientKeys,
+    load_client_keys,
+)
 
 PUBLIC = "public"
 ASYMMETRIC = "confidential-asymmetric"
@@ -36,13 +41,18 @@ class Client:
         kind: ``public``, ``confidential-asymmetric`` (private_key_jwt) or
             ``confidential-symmetric`` (client secret).
         redirect_uris: Compared character by character, nothing normalised.
-        keys: Public keys of an asymmetric client.
+        keys: Public keys of an asymmetric client, unless it has a ``jwks_uri``.
+        jwks_uri: Where the public keys of an asymmetric client are.
         secret_hash: argon2id hash of a symmetric client's secret.
         scope: The most that it may ever be granted.
         organization: Reference of the organization it acts for, or None.
         purposes: v3-ActReason codes it may use; the first is the default; none permits nothing.
         launch_uri: Where an EHR launch sends the browser.
         system: The custodian's own; it may introspect every token.
+        introspects: A resource server; it may introspect every token, too.
+        fapi: FAPI 2.0 Security Profile: pushed requests and DPoP, always.
+        bound: Its access tokens are bound to a key (RFC 9449, 5.2: ``dpop_bound_access_tokens``).
+        pushes: It must push its requests (RFC 9126, 6: ``require_pushed_authorization_requests``).
     """
 
     client_id: str
@@ -57,18 +67,25 @@ class Client:
     purposes: tuple[str, ...] = ()
     launch_uri: str | None = None
     system: bool = False
+    introspects: bool = False
+    fapi: bool = False
+    bound: bool = False
+    pushes: bool = False
+    jwks_uri: str | None = None
 
 
 class ClientRegistry:
-    """The registered clients by ``client_id``."""
+    """The registered clients by ``client_id``; those that are disabled are as if they were not."""
 
     def __init__(self, clients: Iterable[Client]) -> None:
-        """Keep the clients.
+        """Keep the clients of the operator's file.
 
         Raises:
             ConfigurationError: A client_id occurs twice.
         """
         self._clients: dict[str, Client] = {}
+        self._registered: Mapping[str, Client] = {}
+        self._disabled: Collection[str] = ()
         for client in clients:
             if client.client_id in self._clients:
                 raise ConfigurationError(f"client {client.client_id!r} is registered twice")
@@ -81,21 +98,46 @@ class ClientRegistry:
         Raises:
             ConfigurationError: The message names the client and the wrong field.
         """
-        return cls(_read_client(mapping) for mapping in mappings)
+        return cls(read_client(mapping) for mapping in mappings)
 
     def find(self, client_id: str) -> Client | None:
-        """Return the client, or None when nobody registered it."""
-        return self._clients.get(client_id)
+        """Return the client, or None when nobody registered it, or it is disabled."""
+        if client_id in self._disabled:
+            return None
+        return self._clients.get(client_id) or self._registered.get(client_id)
+
+    def all(self) -> list[Client]:
+        """Return every client, disabled ones too: the file's first."""
+        own = [each for id_, each in self._registered.items() if id_ not in self._clients]
+        return [*self._clients.values(), *own]
+
+    @property
+    def disabled(self) -> Collection[str]:
+        """The ids of clients that the operator has disabled."""
+        return self._disabled
+
+    def renew(self, registered: Iterable[Client], disabled: Collection[str]) -> None:
+        """Take note of the clients that registered themselves, and of those that are disabled."""
+        self._registered = {client.client_id: client for client in registered}
+        self._disabled = frozenset(disabled)
 
     def including(self, client: Client) -> ClientRegistry:
         """Return a registry with one client more."""
         return ClientRegistry([*self._clients.values(), client])
 
 
-def _read_client(mapping: Mapping[str, object]) -> Client:
+def assertion_algorithms(fapi: bool) -> tuple[str, ...]:
+    """Return what a client may sign its assertions with: SMART's algorithms, or FAPI 2.0's."""
+    return FAPI_ALGORITHMS if fapi else ASSERTION_ALGORITHMS
+
+
+def read_client(mapping: Mapping[str, object]) -> Client:
+    """Read one client; keys of the mapping are ``Client``'s fields, and ``jwks``.
+
+    Raises:
+        ConfigurationError: The message names the client and the wrong field.
+    """
     read = Fields(f"client {mapping.get('client_id')!r}", mapping)
-    if "jwks_uri" in mapping:
-        raise read.wrong("jwks_uri", "is not supported yet: give the keys inline as jwks")
     read.require_known([*(each.name for each in fields(Client)), "jwks"])
     kind = _kind(read)
     client = Client(
@@ -110,11 +152,25 @@ def _read_client(mapping: Mapping[str, object]) -> Client:
         organization=read.reference("organization"),
         purposes=read.texts("purposes"),
         launch_uri=read.optional_text("launch_uri"),
-        system=mapping.get("system") is True,
+        system=read.flag("system"),
+        introspects=read.flag("introspects"),
+        fapi=read.flag("fapi"),
+        bound=read.flag("bound") or read.flag("fapi"),
+        pushes=read.flag("pushes") or read.flag("fapi"),
+        jwks_uri=_jwks_uri(read, kind),
     )
+    _require_fitting(read, client)
+    return client
+
+
+def _require_fitting(read: Fields, client: Client) -> None:
+    """Refuse fields that do not go together."""
     if "authorization_code" in client.grant_types and not client.redirect_uris:
         raise read.wrong("redirect_uris", "must not be empty for authorization_code")
-    return client
+    if client.fapi and client.kind != ASYMMETRIC:
+        raise read.wrong("fapi", f"is for {ASYMMETRIC} only")
+    if client.introspects and client.kind == PUBLIC:
+        raise read.wrong("introspects", "is for clients that authenticate")
 
 
 def _kind(read: Fields) -> str:
@@ -134,7 +190,7 @@ def _redirect_uris(read: Fields) -> tuple[str, ...]:
 def _require_safe_redirect(read: Fields, uri: str) -> None:
     if _URI.fullmatch(uri) is None or "#" in uri:
         raise read.wrong("redirect_uris", "must be absolute URIs in ASCII without fragment")
-    parts = urlsplit(uri)
+    parts = _split(read, "redirect_uris", uri)
     if parts.scheme in _DANGEROUS or "@" in parts.netloc:
         raise read.wrong("redirect_uris", "must not run script or hold a user name")
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
@@ -148,10 +204,37 @@ def _keys(read: Fields, kind: str) -> ClientKeys | None:
         if "jwks" in read.mapping:
             raise read.wrong("jwks", f"is only for {ASYMMETRIC}")
         return None
+    if ("jwks" in read.mapping) == ("jwks_uri" in read.mapping):
+        raise read.wrong("jwks", "or jwks_uri must be given, and not both")
+    if "jwks" not in read.mapping:
+        return None
     try:
-        return load_client_keys(read.mapping.get("jwks"))
+        return load_client_keys(read.mapping.get("jwks"), assertion_algorithms(read.flag("fapi")))
     except ConfigurationError as error:
         raise read.wrong("jwks", f"is refused: {error}") from error
+
+
+def _jwks_uri(read: Fields, kind: str) -> str | None:
+    uri = read.optional_text("jwks_uri")
+    if uri is None:
+        return None
+    if kind != ASYMMETRIC:
+        raise read.wrong("jwks_uri", f"is only for {ASYMMETRIC}")
+    parts = _split(read, "jwks_uri", uri)
+    if _URI.fullmatch(uri) is None or "#" in uri or "@" in parts.netloc or not parts.hostname:
+        raise read.wrong("jwks_uri", "must be an absolute URL without user name and fragment")
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+        raise read.wrong("jwks_uri", "must be https (plain http only on loopback)")
+    return uri
+
+
+def _split(read: Fields, name: str, uri: str) -> SplitResult:
+    try:
+        parts = urlsplit(uri)
+        _ = parts.port, parts.hostname
+    except ValueError as error:
+        raise read.wrong(name, "must be a URI that can be read") from error
+    return parts
 
 
 def _secret_hash(read: Fields, kind: str) -> str | None:

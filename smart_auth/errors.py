@@ -6,6 +6,7 @@ The tree::
     ├── ConfigurationError         a client, user, key or setting that must not be started with
     ├── AlreadyThereError          the store already has that key: a replay
     ├── ChangedError               somebody else has changed that entry meanwhile
+    ├── KeysUnreachableError       a client's ``jwks_uri`` gives no keys
     ├── OAuthError                 an answer of the token, introspection or revocation endpoint
     │   ├── InvalidRequestError, InvalidClientError, InvalidGrantError, UnauthorizedClientError,
     │   │   UnsupportedGrantTypeError, InvalidScopeError (also: ScopeParseError)
@@ -39,6 +40,10 @@ class AlreadyThereError(SmartError):
 
 class ChangedError(SmartError):
     """``RegisterStore.save`` found another version than it was given: read again, then decide again."""
+
+
+class KeysUnreachableError(SmartError):
+    """A ``KeyFetcher`` got nothing that may be used; the message says why, without the address."""
 
 
 class OAuthError(SmartError):

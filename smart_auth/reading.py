@@ -46,6 +46,12 @@ class Fields:
             raise self.wrong(name, "must be a list of texts")
         return tuple(value)
 
+    def flag(self, name: str) -> bool:
+        value = self.mapping.get(name, False)
+        if not isinstance(value, bool):
+            raise self.wrong(name, "must be true or false")
+        return value
+
     def reference(self, name: str) -> str | None:
         value = self.optional_text(name)
         if value is not None and REFERENCE.fullmatch(value) is None:

@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 
 from smart_auth import discovery
-from smart_auth.authlib_bridge import TokenEndpoints
+from smart_auth.authlib_bridge.server import TokenEndpoints
 from smart_auth.authorize import Authorization
 from smart_auth.bearer import BearerAuthenticator, Caller, subject_of
+from smart_auth.client_keys import KeyFetcher, KeyShelf, NoFetcher
 from smart_auth.clients import ASYMMETRIC, Client, ClientRegistry
 from smart_auth.errors import ConfigurationError
 from smart_auth.exchange import HttpRequest, HttpResponse
@@ -48,11 +49,13 @@ class SmartServer:
         patients: PatientDirectory | None = None,
         random_bytes: RandomBytes = secrets.token_bytes,
         tell: Callable[[], Awaitable[None]] = _nobody_else,
+        fetcher: KeyFetcher | None = None,
     ) -> None:
         """Put the room together; ``clock`` gives the time in UTC, zone-aware.
 
         Args:
             tell: Called when something was revoked: makes other servers on the same store call ``recheck``.
+            fetcher: Fetches the keys of clients that registered a ``jwks_uri``.
 
         Raises:
             ConfigurationError: A client is registered under the system's own name.
@@ -66,7 +69,8 @@ class SmartServer:
         self._issuer = Issuer(settings, keys, random_bytes)
         self._bearer = BearerAuthenticator(settings, keys, clients, users, revocations)
         finder = TokenFinder(settings, self._bearer, users, vault, clock)
-        self._endpoints = TokenEndpoints(clients, users, vault, self._issuer, finder, clock)
+        shelf = KeyShelf(fetcher or NoFetcher(), clock)
+        self._endpoints = TokenEndpoints(clients, users, vault, self._issuer, finder, shelf, clock)
         self._authorization = Authorization(
             settings, clients, users, vault, Entrance.of(users), patients or NoPatients(), clock
         )

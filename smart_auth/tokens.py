@@ -3,7 +3,7 @@
 * Access tokens: ``at+jwt`` (RFC 9068), ES384.
 * id_tokens: OpenID Connect Core 1.0, 2; RS256, because conformance kits accept nothing else.
 * Client assertions: RFC 7523 with the algorithms of SMART ("Client Authentication: Asymmetric"),
-  ES384 and RS384.
+  ES384 and RS384; of clients under FAPI 2.0: PS256, ES256 and ES384.
 
 Stored form of the keys (our own): a JWK set in JSON with one member more, ``"version": 1``.  The
 first key of an algorithm signs; all of them verify, so a new key is put in front.
@@ -35,11 +35,14 @@ Jwk = dict[str, object]
 
 ACCESS_ALGORITHM = "ES384"
 ID_ALGORITHM = "RS256"
-ASSERTION_ALGORITHMS = ("ES384", "RS384")
+ASSERTION_ALGORITHMS = ("ES384", "RS384")  # SMART
+FAPI_ALGORITHMS = ("PS256", "ES256", "ES384")  # FAPI 2.0, 5.4.1 has no RSA with PKCS #1 v1.5
 
 _FOREIGN_KEYS = ("jwk", "jku", "x5u", "x5c", "crit")
+_CURVES = {"P-384": ("ES384",), "P-256": ("ES256",)}
 _SMALLEST_RSA = 2048
 _VERSION = 1
+_MOST_KEYS = 20
 _BIGGEST_TOKEN = 16384
 
 
@@ -118,18 +121,17 @@ def verify_access_token(token: str, keys: SigningKeys) -> dict[str, object]:
 
 
 def generate_client_key(algorithm: str) -> Jwk:
-    """Make a private JWK for a client: ``ES384`` (P-384) or ``RS384`` (RSA, 3072 bits).
+    """Make a private JWK for a client: of the algorithm's curve, or RSA with 3072 bits.
 
     Raises:
-        ConfigurationError: Another algorithm.
+        ConfigurationError: Not an algorithm of client assertions.
     """
-    if algorithm not in ASSERTION_ALGORITHMS:
-        raise ConfigurationError("a client key is ES384 or RS384")
+    if algorithm not in (*ASSERTION_ALGORITHMS, *FAPI_ALGORITHMS):
+        raise ConfigurationError("a client key is for ES384, RS384, ES256 or PS256")
     members = _key_members(algorithm)
+    curve = next((name for name, fitting in _CURVES.items() if algorithm in fitting), None)
     key: Key = (
-        ECKey.generate_key("P-384", members)
-        if algorithm == "ES384"
-        else RSAKey.generate_key(3072, members)
+        RSAKey.generate_key(3072, members) if curve is None else ECKey.generate_key(curve, members)
     )
     return dict(key.as_dict(private=True))
 
@@ -153,7 +155,7 @@ def client_assertion(key: Jwk, client_id: str, token_url: str, now: datetime, al
 
 @dataclass(frozen=True, slots=True)
 class ClientKeys:
-    """The public keys that a client registered."""
+    """The public keys of a client: registered, or fetched from where it registered."""
 
     keys: tuple[Key, ...] = field(repr=False)
 
@@ -165,20 +167,25 @@ class ClientKeys:
         return tuple(key for key in named if algorithm in _algorithms_of(key))
 
 
-def load_client_keys(jwks: object) -> ClientKeys:
-    """Read the inline ``jwks`` of a client's registration (RFC 7591, 2).
+def load_client_keys(
+    jwks: object, algorithms: Collection[str] = ASSERTION_ALGORITHMS
+) -> ClientKeys:
+    """Read the ``jwks`` of a client's registration (RFC 7591, 2), or what its ``jwks_uri`` holds.
 
     Raises:
-        ConfigurationError: Not a JWK set, a private or weak key in it, or no usable key.
+        ConfigurationError: Not a JWK set, a private key in it, too many, or none for ``algorithms``.
     """
     members = jwks.get("keys") if isinstance(jwks, Mapping) else None
     if not isinstance(members, list):
         raise ConfigurationError("jwks must be a JWK set: an object with a list named keys")
+    if len(members) > _MOST_KEYS:
+        raise ConfigurationError(f"jwks must hold {_MOST_KEYS} keys at most")
     keys = tuple(_import_key(member) for member in members)
     if any(key.is_private for key in keys):
         raise ConfigurationError("jwks must hold public keys only: a private key is in it")
-    if not any(_algorithms_of(key) for key in keys):
-        raise ConfigurationError("jwks must hold a P-384 key or an RSA key of 2048 bits or more")
+    if not any(name in algorithms for key in keys for name in _algorithms_of(key)):
+        wanted = " or ".join(algorithms)
+        raise ConfigurationError(f"jwks must hold a key for {wanted}; RSA of 2048 bits or more")
     return ClientKeys(keys)
 
 
@@ -195,12 +202,26 @@ def unverified_subject(assertion: str) -> str:
     return subject
 
 
-def verify_assertion(assertion: str, keys: ClientKeys) -> dict[str, object]:
-    """Return the claims of an assertion signed with one of the client's registered keys.
+def key_named_by(assertion: str) -> tuple[object, str]:
+    """Return the ``kid`` (or None) and ``alg`` that an assertion's header says, before any proof.
 
     Raises:
-        InvalidClientError: Another algorithm than ES384 or RS384, a key brought along in the
-            header, no registered key of that ``kid``, or the signature does not match.
+        InvalidClientError: There is no header that can be read.
+    """
+    header = _header_of(assertion)
+    if header is None:
+        raise InvalidClientError("the assertion is not a signed JWT")
+    return header.get("kid"), str(header.get("alg"))
+
+
+def verify_assertion(
+    assertion: str, keys: ClientKeys, algorithms: Collection[str] = ASSERTION_ALGORITHMS
+) -> dict[str, object]:
+    """Return the claims of an assertion signed with one of the client's keys.
+
+    Raises:
+        InvalidClientError: Another algorithm than ``algorithms``, a key brought along in the
+            header, no key of that ``kid``, or the signature does not match.
     """
     header = _header_of(assertion)
     if header is None or any(name in header for name in _FOREIGN_KEYS):
@@ -208,8 +229,8 @@ def verify_assertion(assertion: str, keys: ClientKeys) -> dict[str, object]:
     if str(header.get("typ", "JWT")).upper() != "JWT":
         raise InvalidClientError("the assertion's typ must be JWT")
     algorithm = header.get("alg")
-    if not isinstance(algorithm, str) or algorithm not in ASSERTION_ALGORITHMS:
-        raise InvalidClientError("the assertion must be signed with ES384 or RS384")
+    if not isinstance(algorithm, str) or algorithm not in algorithms:
+        raise InvalidClientError(f"the assertion must be signed with {' or '.join(algorithms)}")
     fitting = keys.fitting(header.get("kid"), algorithm)
     if not fitting:
         raise InvalidClientError("no registered key fits the assertion's kid and alg")
@@ -274,14 +295,14 @@ def _import_key(member: object) -> Key:
 
 
 def _algorithms_of(key: Key) -> Collection[str]:
-    """Return which of our two assertion algorithms a registered key may be used with."""
+    """Return which of the assertion algorithms a key may be used with."""
     if key.get("use") not in (None, "sig"):
         return ()
     fitting: tuple[str, ...] = ()
-    if isinstance(key, ECKey) and key.curve_name == "P-384":
-        fitting = ("ES384",)
+    if isinstance(key, ECKey):
+        fitting = _CURVES.get(key.curve_name, ())
     if isinstance(key, RSAKey) and key.raw_value.key_size >= _SMALLEST_RSA:
-        fitting = ("RS384",)
+        fitting = ("RS384", "PS256")
     return [name for name in fitting if key.get("alg") in (None, name)]
 
 

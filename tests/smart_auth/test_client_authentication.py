@@ -65,7 +65,7 @@ async def test_a_single_key_needs_no_kid(house: House) -> None:
         {"sub": "web", "iss": "web"},
         {"sub": "consentry-system", "iss": "consentry-system"},
         {"aud": None},
-        {"aud": ISSUER},
+        {"aud": ISSUER + "/"},
         {"aud": TOKEN_URL + "/"},
         {"aud": TOKEN_URL.upper()},
         {"aud": []},

@@ -64,6 +64,11 @@ def test_the_good_ones_of_these_tests_are_accepted(client_keys: Any) -> None:
         ("organization", "https://evil.example/Organization/1"),
         ("purposes", "TREAT"),
         ("jwks_uri", "https://app.example.org/jwks"),
+        ("fapi", True),
+        ("fapi", "yes"),
+        ("introspects", True),
+        ("redirect_uris", ["https://[app.example.org/"]),
+        ("redirect_uris", ["https://app.example.org:99999/"]),
         ("redirect_url", REDIRECT),
     ],
 )
@@ -116,3 +121,35 @@ def test_no_repr_shows_a_secret() -> None:
     changed = {"kind": "confidential-symmetric", "secret_hash": HASH}
     clients = ClientRegistry.from_mappings([APP | changed])
     assert HASH not in repr(clients.find("app"))
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://app.example.org/jwks",
+        "https://user@app.example.org/jwks",
+        "https://app.example.org/jwks#x",
+        "https:///jwks",
+        "https://[::1/jwks",
+        "https://app.example.org:99999/jwks",
+        "file:///etc/passwd",
+        "ftp://app.example.org/jwks",
+        "//app.example.org/jwks",
+        "https://app.example.org/\njwks",
+        "",
+        5,
+    ],
+)
+def test_an_address_of_keys_that_is_not_plain_https_is_refused(uri: object) -> None:
+    changed = {"kind": "confidential-asymmetric", "jwks_uri": uri}
+    with pytest.raises(ConfigurationError, match="jwks"):
+        ClientRegistry.from_mappings([without(APP, changed)])
+
+
+def test_keys_come_inline_or_from_an_address_and_not_both_ways(client_keys: Any) -> None:
+    asymmetric = {**APP, "kind": "confidential-asymmetric"}
+    uri, jwks = {"jwks_uri": "https://a.example/k"}, {"jwks": public_jwks(client_keys["ES384"])}
+    assert ClientRegistry.from_mappings([{**asymmetric, **uri}]).find("app") is not None
+    for both_or_none in ({**uri, **jwks}, {}):
+        with pytest.raises(ConfigurationError, match="jwks"):
+            ClientRegistry.from_mappings([{**asymmetric, **both_or_none}])
