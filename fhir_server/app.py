@@ -48,6 +48,7 @@ from fhir_server.portal.documentation import DocumentationRoutes
 from fhir_server.portal.fetching import Fetcher
 from fhir_server.portal.health import HealthRoutes, Probes
 from fhir_server.portal.metrics import MetricsRoutes
+from fhir_server.portal.patients import PipelinePatients
 from fhir_server.portal.together import Gauges, Shared
 from fhir_server.rest.routes import FhirRoutes
 from fhir_server.search.tokens import Tokenizer
@@ -62,6 +63,7 @@ from fhir_server.vault.vault import Vault
 from profiles.definitions import r4
 from profiles.validation import Validator
 from smart_auth.clients import ClientRegistry
+from smart_auth.launch import PatientDirectory
 from smart_auth.server import SmartServer
 from smart_auth.settings import SmartSettings
 from smart_auth.tokens import generate_keys, load_keys
@@ -108,7 +110,7 @@ async def open_house(settings: Settings) -> House:
     database, own, vault = archive.database, archive.own, archive.vault
     await archive.rotation.begin()
     await vault.prepare(_now())
-    smart = await _open_smart(settings, archive)
+    smart = await _open_smart(settings, archive, PipelinePatients(lambda: pipeline, clock))
     anchorer = await open_evidence(settings, database, own)
     config = Config(
         zone=ZoneInfo(settings.zone),
@@ -168,7 +170,9 @@ async def open_tokens(settings: Settings) -> AsyncIterator[SmartServer]:
         yield await _open_smart(settings, archive)
 
 
-async def _open_smart(settings: Settings, archive: Archive) -> SmartServer:
+async def _open_smart(
+    settings: Settings, archive: Archive, patients: PatientDirectory | None = None
+) -> SmartServer:
     own = archive.own
     smart_settings = SmartSettings(
         issuer=f"{settings.public_url}/auth",
@@ -188,6 +192,7 @@ async def _open_smart(settings: Settings, archive: Archive) -> SmartServer:
         grants,
         register,
         clock,
+        patients,
         tell=archive.database.news.tell,
         fetcher=Fetcher(local=_is_local(settings)),
     )

@@ -8,20 +8,18 @@ import html
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 
 from smart_auth.clients import ClientRegistry
-from smart_auth.errors import AlreadyThereError, BearerError, ChangedError
+from smart_auth.errors import BearerError
 from smart_auth.exchange import HttpRequest, HttpResponse, Pairs
 from smart_auth.passwords import HashCost, hash_password
 from smart_auth.server import SmartServer
 from smart_auth.settings import SmartSettings
-from smart_auth.store import Entry
 from smart_auth.tokens import (
     SigningKeys,
     client_assertion,
@@ -30,7 +28,8 @@ from smart_auth.tokens import (
     load_keys,
     public_jwks,
 )
-from smart_auth.users import User, UserRegistry
+from smart_auth.users import UserRegistry
+from tests.smart_auth.stand_ins import Clock, MemoryRegister, MemoryStore, Patients
 
 ISSUER = "https://auth.example.org/auth"
 FHIR = "https://auth.example.org/fhir"
@@ -40,81 +39,6 @@ REDIRECT = "https://app.example.org/callback"
 CHEAP = HashCost(memory=8, passes=1, lanes=1)
 PASSWORD = "correct horse"
 SECRET = "s3cret of the web app"
-
-
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def pass_(self, **span: float) -> None:
-        self.now += timedelta(**span)
-
-
-@dataclass
-class MemoryStore:
-    """The GrantStore of these tests."""
-
-    clock: Clock
-    entries: dict[tuple[str, str], tuple[bytes, datetime]] = field(default_factory=dict)
-    asked: int = 0
-
-    async def put(self, kind: str, key: str, value: bytes, expires: datetime) -> None:
-        self.entries[kind, key] = (value, expires)
-
-    async def add(self, kind: str, key: str, value: bytes, expires: datetime) -> None:
-        if await self.find(kind, key) is not None:
-            raise AlreadyThereError
-        await self.put(kind, key, value, expires)
-
-    async def find(self, kind: str, key: str) -> bytes | None:
-        self.asked += 1
-        value, expires = self.entries.get((kind, key), (None, self.clock.now))
-        return value if expires > self.clock.now else None
-
-    async def take(self, kind: str, key: str) -> bytes | None:
-        value = await self.find(kind, key)
-        self.entries.pop((kind, key), None)
-        return value
-
-    async def drop(self, kind: str, key: str) -> None:
-        self.entries.pop((kind, key), None)
-
-
-@dataclass
-class MemoryRegister:
-    """The RegisterStore of these tests."""
-
-    entries: dict[tuple[str, str], Entry] = field(default_factory=dict)
-
-    async def find(self, kind: str, key: str) -> Entry | None:
-        return self.entries.get((kind, key))
-
-    async def of(self, kind: str, owner: str | None = None) -> list[Entry]:
-        found = sorted(e.key for (k, _), e in self.entries.items() if k == kind)
-        all_ = [self.entries[kind, key] for key in found]
-        return [each for each in all_ if owner in (None, each.owner)]
-
-    async def save(self, kind: str, entry: Entry) -> None:
-        before = self.entries.get((kind, entry.key))
-        if entry.version != (before.version if before else 0):
-            raise ChangedError
-        self.entries[kind, entry.key] = replace(entry, version=entry.version + 1)
-
-    async def drop(self, kind: str, key: str) -> None:
-        self.entries.pop((kind, key), None)
-
-
-class Patients:
-    """The PatientDirectory of these tests."""
-
-    async def search(self, user: User, text: str) -> list[tuple[str, str]]:
-        known = [("Patient/1", "Anna Archer"), ("Patient/2", "Ben <b>Baker</b>")]
-        return [each for each in known if text.lower() in each[1].lower()]
 
 
 @dataclass
