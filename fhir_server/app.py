@@ -34,6 +34,7 @@ from fhir_server.interactions.cursors import Cursors
 from fhir_server.interactions.desk import Tools
 from fhir_server.interactions.entering import open_register
 from fhir_server.interactions.erasing.erasures import Erasures, Maker
+from fhir_server.interactions.exporting.export import Exports
 from fhir_server.interactions.leaf import index_rest
 from fhir_server.interactions.reindex.anew import index_anew
 from fhir_server.interactions.reindex.parameters import Parameters
@@ -125,7 +126,8 @@ async def open_house(settings: Settings) -> House:
     documents = Documents(database.chunks, settings.tenant)
     erasures = open_erasures(settings, vault, tokenizer)
     cursor_key = await own.get("cursors", new_seed)
-    tools = _tools(settings, anchorer, parameters, documents, erasures, cursor_key)
+    exports = Exports(SealedRegister(database.register, await own.get("exports", new_seed)))
+    tools = _tools(settings, anchorer, parameters, documents, erasures, exports, cursor_key)
     await parameters.reload()
     await index_anew(vault, database.reindex, tokenizer, r4().resource_types)
     await index_rest(vault, tokenizer, database.events)
@@ -221,6 +223,7 @@ def _tools(
     parameters: Parameters,
     documents: Documents,
     erasures: Erasures,
+    exports: Exports,
     cursor_key: bytes,
 ) -> Tools:
     definitions = r4()
@@ -257,6 +260,7 @@ def _tools(
         capability=Statements(searchable, statement).current,
         parameters=parameters,
         documents=documents,
+        exports=exports,
         most_inline=settings.max_body_bytes,
     )
 
