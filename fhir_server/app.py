@@ -34,6 +34,7 @@ from fhir_server.interactions.cursors import Cursors
 from fhir_server.interactions.desk import Tools
 from fhir_server.interactions.entering import open_register
 from fhir_server.interactions.erasing.erasures import Erasures, Maker
+from fhir_server.interactions.exporting.export import Exports
 from fhir_server.interactions.leaf import index_rest
 from fhir_server.interactions.reindex.anew import index_anew
 from fhir_server.interactions.reindex.parameters import Parameters
@@ -48,6 +49,7 @@ from fhir_server.portal.documentation import DocumentationRoutes
 from fhir_server.portal.fetching import Fetcher
 from fhir_server.portal.health import HealthRoutes, Probes
 from fhir_server.portal.metrics import MetricsRoutes
+from fhir_server.portal.patients import PipelinePatients
 from fhir_server.portal.together import Gauges, Shared
 from fhir_server.rest.routes import FhirRoutes
 from fhir_server.search.tokens import Tokenizer
@@ -62,6 +64,7 @@ from fhir_server.vault.vault import Vault
 from profiles.definitions import r4
 from profiles.validation import Validator
 from smart_auth.clients import ClientRegistry
+from smart_auth.launch import PatientDirectory
 from smart_auth.server import SmartServer
 from smart_auth.settings import SmartSettings
 from smart_auth.tokens import generate_keys, load_keys
@@ -108,7 +111,7 @@ async def open_house(settings: Settings) -> House:
     database, own, vault = archive.database, archive.own, archive.vault
     await archive.rotation.begin()
     await vault.prepare(_now())
-    smart = await _open_smart(settings, archive)
+    smart = await _open_smart(settings, archive, PipelinePatients(lambda: pipeline, clock))
     anchorer = await open_evidence(settings, database, own)
     config = Config(
         zone=ZoneInfo(settings.zone),
@@ -123,7 +126,8 @@ async def open_house(settings: Settings) -> House:
     documents = Documents(database.chunks, settings.tenant)
     erasures = open_erasures(settings, vault, tokenizer)
     cursor_key = await own.get("cursors", new_seed)
-    tools = _tools(settings, anchorer, parameters, documents, erasures, cursor_key)
+    exports = Exports(SealedRegister(database.register, await own.get("exports", new_seed)))
+    tools = _tools(settings, anchorer, parameters, documents, erasures, exports, cursor_key)
     await parameters.reload()
     await index_anew(vault, database.reindex, tokenizer, r4().resource_types)
     await index_rest(vault, tokenizer, database.events)
@@ -168,7 +172,9 @@ async def open_tokens(settings: Settings) -> AsyncIterator[SmartServer]:
         yield await _open_smart(settings, archive)
 
 
-async def _open_smart(settings: Settings, archive: Archive) -> SmartServer:
+async def _open_smart(
+    settings: Settings, archive: Archive, patients: PatientDirectory | None = None
+) -> SmartServer:
     own = archive.own
     smart_settings = SmartSettings(
         issuer=f"{settings.public_url}/auth",
@@ -188,6 +194,7 @@ async def _open_smart(settings: Settings, archive: Archive) -> SmartServer:
         grants,
         register,
         clock,
+        patients,
         tell=archive.database.news.tell,
         fetcher=Fetcher(local=_is_local(settings)),
     )
@@ -216,6 +223,7 @@ def _tools(
     parameters: Parameters,
     documents: Documents,
     erasures: Erasures,
+    exports: Exports,
     cursor_key: bytes,
 ) -> Tools:
     definitions = r4()
@@ -252,6 +260,7 @@ def _tools(
         capability=Statements(searchable, statement).current,
         parameters=parameters,
         documents=documents,
+        exports=exports,
         most_inline=settings.max_body_bytes,
     )
 

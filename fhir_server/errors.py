@@ -26,6 +26,7 @@ ConsentryError
     ├── UnsupportedMediaTypeError (415)
     ├── RangeError (416)                 a part of a document that it does not have
     ├── InvalidResourceError (422)
+    ├── TooManyExportsError (429)
     ├── TooManyError (503)
     ├── KeysUnavailableError (503)
     ├── DatabaseLostError (503)
@@ -238,6 +239,13 @@ class InvalidResourceError(FhirError):
 
     status = 422
     code = "structure"
+
+
+class TooManyExportsError(FhirError):
+    """The caller has as many exports as one may have."""
+
+    status = 429
+    code = "throttled"
 
 
 class TooManyError(FhirError):

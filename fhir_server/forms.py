@@ -230,12 +230,13 @@ class Opened:
     Attributes:
         status: HTTP status.
         records: What is disclosed or was written.
-        shape: ``resource``, ``searchset``, ``history``, ``document`` or ``empty``.
+        shape: ``resource``, ``searchset``, ``history``, ``document``, ``lines`` (NDJSON) or ``empty``.
         total: ``Bundle.total`` after consent, if asked for or known.
         links: (relation, url) of a Bundle.
         issues: To be told beside the answer.
         counted: Patients whose records were counted in a total without being shown, if they are few.
         document: A ready body: a CapabilityStatement, a receipt, or the recorded answers of a Bundle's entries.
+        headers: Of an answer with a ready body.
     """
 
     in_scope: InScope
@@ -247,6 +248,7 @@ class Opened:
     issues: tuple[Issue, ...] = ()
     document: bytes = b""
     counted: tuple[str, ...] = ()
+    headers: Pairs = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,10 @@ XML = "application/fhir+xml"
 JSON_TYPES = frozenset({JSON, "application/json", "application/json+fhir", "text/json", "json", ""})
 XML_TYPES = frozenset({XML, "application/xml", "application/xml+fhir", "text/xml", "xml"})
 _ANY = frozenset({"*/*", "application/*", "text/html", "html"})  # a browser is shown JSON
+NDJSON = "application/fhir+ndjson"
+_NDJSON_TYPES = frozenset(
+    {NDJSON, "application/ndjson", "application/x-ndjson", "ndjson", "text/plain"}
+)
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -61,6 +65,16 @@ def require_fhir(form: Form) -> None:
     """
     if not form.is_fhir:
         raise NotAcceptableError(f"accept {JSON} or {XML}")
+
+
+def require_lines(form: Form) -> None:
+    """Refuse who takes no NDJSON; who takes a resource in JSON takes its lines.
+
+    Raises:
+        NotAcceptableError: The caller takes neither.
+    """
+    if form.media_type not in _NDJSON_TYPES | {JSON}:
+        raise NotAcceptableError(f"accept {NDJSON}")
 
 
 @lru_cache(1024)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from email.utils import formatdate
 from functools import lru_cache
 
 from fhir_server.errors import InvalidResourceError, MalformedError
@@ -163,6 +164,11 @@ def instant(at: int) -> str:
     """Milliseconds since 1970 UTC as a FHIR instant."""
     whole = datetime.fromtimestamp(at // 1000, UTC)
     return f"{whole:%Y-%m-%dT%H:%M:%S}.{at % 1000:03d}Z"
+
+
+def http_date(at: int) -> str:
+    """Milliseconds since 1970 UTC as an HTTP-date (RFC 9110, 5.6.7)."""
+    return formatdate(at / 1000, usegmt=True)
 
 
 def references(value: object) -> list[str]:

@@ -51,6 +51,15 @@ class Issuer:
         claims |= {"jti": identifier, "grant": identifier}
         return self._body(sign_access_token(claims, self.keys), lifetime, scopes)
 
+    def page_token(self, client: Client, person: User, scopes: ScopeSet, now: datetime) -> str:
+        """Return an access token for what our own pages show to a person who is signed in."""
+        lifetime = self.settings.backend_token_lifetime
+        identifier = random_text(self.random_bytes)
+        subject = subject_of(self.settings.issuer, person.username)
+        claims = self._claims(client, subject, scopes, now, lifetime)
+        claims |= {"jti": identifier, "grant": identifier}
+        return sign_access_token(claims, self.keys)
+
     def granted_answer(
         self, client: Client, grant: Grant, scopes: ScopeSet, now: datetime
     ) -> TokenBody:

@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
-import json
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from smart_auth import discovery
-from smart_auth.account import Account
 from smart_auth.authlib_bridge.server import TokenEndpoints
 from smart_auth.authorize import Authorization
 from smart_auth.bearer import BearerAuthenticator, Caller, subject_of
 from smart_auth.client_keys import KeyFetcher, KeyShelf, NoFetcher
 from smart_auth.clients import ASYMMETRIC, Client, ClientRegistry
-from smart_auth.entrance import Entrance
 from smart_auth.errors import ConfigurationError
 from smart_auth.exchange import HttpRequest, HttpResponse
 from smart_auth.introspection import TokenFinder
 from smart_auth.issuing import Issuer, RandomBytes
-from smart_auth.launch import NoPatients, PatientDirectory, require_acceptable
-from smart_auth.presence import Presence
+from smart_auth.launch import (
+    NoPatients,
+    PatientDirectory,
+    require_acceptable,
+    seen_by_its_user,
+)
 from smart_auth.revocation import Revocations
 from smart_auth.scopes import ScopeSet, parse_scopes
 from smart_auth.settings import SmartSettings
-from smart_auth.signing_in import SigningIn
+from smart_auth.signing_in import Entrance
 from smart_auth.store import GrantStore, Launch, RegisterStore
 from smart_auth.tokens import SigningKeys
-from smart_auth.users import UserRegistry
+from smart_auth.users import User, UserRegistry
 from smart_auth.vault import Vault
 
 SYSTEM_CLIENT = "consentry-system"
+PAGES_CLIENT = "consentry-pages"
+_PAGE_PURPOSES = (
+    *("TREAT", "PATRQT", "FAMRQT", "PWATRNY", "SUPNWK", "CAREMGT"),
+    *("HPAYMT", "HOPERAT", "PUBHLTH", "HRESCH", "PATADMIN"),
+)  # v3-ActReason; nobody breaks the glass by looking at a list
 
 
 async def _nobody_else() -> None:
@@ -66,7 +72,8 @@ class SmartServer:
         self._settings = settings
         self._keys = keys
         self._system = _system_client(settings)
-        clients = clients.including(self._system)
+        self._pages = _pages_client()
+        clients = clients.including(self._system).including(self._pages)
         revocations = Revocations(store, settings.refresh_lifetime, clock, tell)
         vault = Vault(store, settings, revocations, random_bytes)
         self._issuer = Issuer(settings, keys, random_bytes)
@@ -74,11 +81,9 @@ class SmartServer:
         finder = TokenFinder(settings, self._bearer, users, vault, clock)
         shelf = KeyShelf(fetcher or NoFetcher(), clock)
         self._endpoints = TokenEndpoints(clients, users, vault, self._issuer, finder, shelf, clock)
-        presence = Presence(settings, users, vault, clock)
-        self._signing_in = SigningIn(presence, Entrance.of(users), clock)
-        self._account = Account(presence)
+        self._patients = patients or NoPatients()
         self._authorization = Authorization(
-            settings, clients, vault, presence, patients or NoPatients(), clock
+            settings, clients, users, vault, Entrance.of(users), self._patients, clock
         )
         self._clients, self._users, self._vault, self._clock = clients, users, vault, clock
         self._register = register
@@ -107,47 +112,19 @@ class SmartServer:
         """Answer ``GET`` and ``POST [issuer]/authorize``, our own pages' forms included."""
         return await self._authorization.answer(request)
 
-    async def sign_in(self, request: HttpRequest) -> HttpResponse:
-        """Answer ``POST [issuer]/sign-in``: a form of the sign-in pages."""
-        return await self._signing_in.answer(request)
-
-    async def account(self, request: HttpRequest) -> HttpResponse:
-        """Answer GET or POST ``[issuer]/account``."""
-        return await self._account.answer(request)
-
-    async def create_launch(
-        self,
-        client_id: str,
-        username: str,
-        patient: str | None = None,
-        encounter: str | None = None,
-        *,
-        patient_label: str | None = None,
-        need_patient_banner: bool = True,
-        intent: str | None = None,
-        fhir_context: Sequence[Mapping[str, object]] = (),
-    ) -> str:
+    async def create_launch(self, launch: Launch) -> str:
         """Return a launch handle: for this client and user, once, within ``launch_lifetime``.
 
-        ``patient`` and ``encounter`` are relative references; ``fhir_context`` holds what is open
-        besides (SMART "fhirContext").
+        ``read_launch`` reads a launch from JSON.
 
         Raises:
-            LaunchError: Client, user or a reference is not acceptable.
+            LaunchError: Client, user or a reference is not acceptable, or the user can see no such
+                patient or encounter.
+            PageError: The records cannot be looked at just now.
         """
-        context = json.dumps([dict(entry) for entry in fhir_context])
-        launch = Launch(
-            client_id=client_id,
-            username=username,
-            patient=patient,
-            encounter=encounter,
-            patient_label=patient_label,
-            need_patient_banner=need_patient_banner,
-            intent=intent,
-            fhir_context=context,
-        )
         require_acceptable(launch, self._clients, self._users)
-        return await self._vault.issue_launch(launch, self._clock())
+        seen = await seen_by_its_user(launch, self._users, self._patients)
+        return await self._vault.issue_launch(seen, self._clock())
 
     async def token(self, request: HttpRequest) -> HttpResponse:
         """Answer ``POST [issuer]/token``."""
@@ -181,6 +158,16 @@ class SmartServer:
         """
         return await self._bearer.authenticate(bearer, now)
 
+    def page_token(self, user: User, scope: str, now: datetime) -> tuple[str, str]:
+        """Return an access token for what one of our own pages shows to a person, and its purpose.
+
+        It never leaves the server.  The purpose is the first of the person's that a page may use;
+        empty, when there is none, and then the token opens nothing.
+        """
+        token = self._issuer.page_token(self._pages, user, parse_scopes(scope), now)
+        purposes = (each for each in user.purposes if each in _PAGE_PURPOSES)
+        return token, next(purposes, "")
+
     def system_token(self, scope: str, now: datetime) -> str:
         """Return an access token for the custodian's own system, signed here.
 
@@ -204,4 +191,15 @@ def _system_client(settings: SmartSettings) -> Client:
         organization=settings.custodian or None,
         purposes=settings.system_purposes,
         system=True,
+    )
+
+
+def _pages_client() -> Client:
+    """Return the client that our own pages are: it has no keys, so it cannot ask the token endpoint."""
+    return Client(
+        client_id=PAGES_CLIENT,
+        name="Consentry's own pages",
+        kind=ASYMMETRIC,
+        grant_types=(),
+        purposes=_PAGE_PURPOSES,
     )

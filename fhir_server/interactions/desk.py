@@ -9,6 +9,7 @@ from fhir_server.errors import InvalidResourceError, Issue
 from fhir_server.forms import Gate, Json
 from fhir_server.interactions.cursors import Cursors
 from fhir_server.interactions.erasing.erasures import Erasures
+from fhir_server.interactions.exporting.export import Exports
 from fhir_server.interactions.reindex.parameters import Parameters
 from fhir_server.ownership import patients_of
 from fhir_server.resource_text import ResourceText
@@ -42,6 +43,7 @@ class Tools:
         capability: Gives the CapabilityStatement or TerminologyCapabilities, whole or a summary of it.
         parameters: The custom search parameters.
         documents: What Binaries hold that is too large to stand in them.
+        exports: Where bulk exports are kept.
         most_inline: Largest document, in bytes, that is sent as a FHIR resource all the same.
     """
 
@@ -66,6 +68,7 @@ class Tools:
     capability: Callable[[str, str], bytes]
     parameters: Parameters
     documents: Documents
+    exports: Exports
     most_inline: int
 
     def require_valid(self, resource: ResourceText) -> tuple[Issue, ...]:

@@ -57,3 +57,13 @@ def page(
 def document(in_scope: InScope, content: bytes, records: Sequence[Record] = ()) -> Opened:
     """A ready body, and the records that it tells of."""
     return Opened(in_scope, 200, tuple(records), shape="document", document=content)
+
+
+def answered(in_scope: InScope, status: int, headers: Pairs, content: bytes = b"") -> Opened:
+    """An answer that is told by headers, and perhaps a ready body that names no record."""
+    return Opened(in_scope, status, shape="document", document=content, headers=headers)
+
+
+def lines(in_scope: InScope, records: Sequence[Record]) -> Opened:
+    """Resources as NDJSON."""
+    return Opened(in_scope, 200, tuple(records), shape="lines")

@@ -28,6 +28,7 @@ from fhir_server.media import (
     form_of,
     media_type,
     require_fhir,
+    require_lines,
 )
 from fhir_server.pipeline.parameters import parameters_sent, plain_parameters
 from fhir_server.pipeline.preconditions import preconditions, prefer
@@ -39,6 +40,7 @@ from profiles.strict_json import decode
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _MOST_PARAMETERS = 200
 _SHAPING = frozenset({"_format", "_pretty", "_summary", "_elements", "_filename"})  # no condition
+_LINES = "$export-file"
 CONTEXT = "x-security-context"
 _GUESSES = {"GET": "read", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
@@ -70,7 +72,9 @@ def ask(
         UnsupportedMediaTypeError: The body is of no kind that is read here.
     """
     place = _place(received)
-    if not (received.method == "GET" and place.type_ == "Binary" and place.id_):
+    if place.shape == _LINES:
+        require_lines(form_of(received.headers, received.query))
+    elif not (received.method == "GET" and place.type_ == "Binary" and place.id_):
         require_fhir(form_of(received.headers, received.query))
     if place.type_ and place.type_ not in types:
         raise NotFoundError(f"'{place.type_[:64]}' is not an R4 resource type")

@@ -5,15 +5,15 @@ Bundle totals and links are those of what is released.  Stored bytes go out as t
 
 import json
 from collections.abc import Iterator
-from email.utils import formatdate
 from hashlib import sha256
 
 from fhir_server.errors import Issue
 from fhir_server.forms import Opened, Pairs, Record, Released, Stream
 from fhir_server.interactions.outcome import outcome
+from fhir_server.media import NDJSON
 from fhir_server.pipeline.ranges import wanted
 from fhir_server.pipeline.view import Content, View, content_of, parameters_of, view_of
-from fhir_server.resource_text import instant
+from fhir_server.resource_text import http_date, instant
 
 _GRADE = "http://hl7.org/fhir/StructureDefinition/match-grade"
 _WRITES = frozenset({"create", "update", "patch"})
@@ -30,7 +30,9 @@ def redact(opened: Opened, base: str) -> Released:
         case "document" if opened.in_scope.asked.interaction.code == "capabilities":
             return _statement(opened)
         case "document":
-            body, headers = opened.document, ()
+            body, headers = opened.document, opened.headers
+        case "lines":
+            body, headers = _lines(opened), (("Content-Type", NDJSON),)
         case _:
             body, headers = _bundle(opened, base), ()
     return Released(opened.in_scope, opened.status, body, headers, records, opened.counted)
@@ -127,11 +129,18 @@ def _version_headers(record: Record, base: str, *, located: bool) -> Pairs:
     version = record.version
     headers = (
         ("ETag", f'W/"{version.version}"'),
-        ("Last-Modified", formatdate(version.at / 1000, usegmt=True)),
+        ("Last-Modified", http_date(version.at)),
     )
     if not located:
         return headers
     return (*headers, ("Location", f"{base}/{record.reference}/_history/{version.version}"))
+
+
+def _lines(opened: Opened) -> bytes:
+    """A resource a line: ends of lines stand in JSON only where white space may."""
+    view = _view(opened)
+    one = (view.of(r).replace(b"\n", b" ").replace(b"\r", b" ") for r in opened.records)
+    return b"".join(line + b"\n" for line in one)
 
 
 def _bundle(opened: Opened, base: str) -> bytes:

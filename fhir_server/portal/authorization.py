@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from smart_auth.errors import SmartError
 from smart_auth.exchange import HttpRequest, HttpResponse
+from smart_auth.launch import read_launch
 from smart_auth.server import SmartServer
 
 _MAX_FORM_BYTES = 256 * 1024
@@ -40,8 +41,6 @@ class AuthorizationRoutes:
         add("/auth/jwks", self.jwks, response_model=None)
         add("/auth/smart-style.json", self.style, response_model=None)
         add("/auth/authorize", self.authorize, methods=["GET", "POST"], response_model=None)
-        for path, page in (("sign-in", self.sign_in), ("account", self.account)):
-            add(f"/auth/{path}", page, methods=["GET", "POST"], response_model=None)
         add("/auth/token", self.token, methods=["POST"], response_model=None)
         add("/auth/introspect", self.introspect, methods=["POST"], response_model=None)
         add("/auth/revoke", self.revoke, methods=["POST"], response_model=None)
@@ -67,14 +66,6 @@ class AuthorizationRoutes:
         """RFC 6749, 3.1."""
         return _answer(await self._smart().authorize(await _translated(request)))
 
-    async def sign_in(self, request: Request) -> Response:
-        """The forms of the sign-in pages."""
-        return _answer(await self._smart().sign_in(await _translated(request)))
-
-    async def account(self, request: Request) -> Response:
-        """The account page."""
-        return _answer(await self._smart().account(await _translated(request)))
-
     async def token(self, request: Request) -> Response:
         """RFC 6749, 3.2."""
         return _answer(await self._smart().token(await _translated(request)))
@@ -88,7 +79,7 @@ class AuthorizationRoutes:
         return _answer(await self._smart().revoke(await _translated(request)))
 
     async def launch(self, request: Request) -> Response:
-        """The EHR opens an app: ``{client_id, username, patient, encounter}`` to ``{launch}``.
+        """An EHR opens an app: its context as JSON (``smart_auth/launch.py``) to ``{launch}``.
 
         Only a system of the custodian may, with its own access token; the handle is good for that client and user, once.
         """
@@ -98,27 +89,19 @@ class AuthorizationRoutes:
             caller = await smart.authenticate(bearer, self._clock())
             if caller.user is not None or self._custodian not in caller.organizations:
                 return _json(403, {"error": "access_denied"})
-            wanted = orjson.loads(await request.body())
-            handle = await smart.create_launch(
-                str(wanted["client_id"]),
-                str(wanted["username"]),
-                wanted.get("patient"),
-                wanted.get("encounter"),
-            )
+            handle = await smart.create_launch(read_launch(_document(await request.body())))
         except SmartError as error:
             return _json(
-                getattr(error, "status", 400),
-                {"error": "invalid_request", "error_description": str(error)},
-            )
-        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-            return _json(
-                400,
-                {
-                    "error": "invalid_request",
-                    "error_description": "client_id and username are needed",
-                },
+                error.status, {"error": "invalid_request", "error_description": str(error)}
             )
         return _json(201, {"launch": handle})
+
+
+def _document(body: bytes) -> object:
+    try:
+        return orjson.loads(body) if len(body) <= _MAX_FORM_BYTES else None
+    except orjson.JSONDecodeError:
+        return None
 
 
 async def _translated(request: Request) -> HttpRequest:

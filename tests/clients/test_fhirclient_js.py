@@ -89,6 +89,23 @@ def test_a_launch_from_the_ehr_brings_patient_and_encounter(
     assert told["refreshed"] is True
 
 
+def test_a_clinician_picks_the_patient_of_a_standalone_launch(
+    app: AppSite, browser: Browser, journey: Play
+) -> None:
+    page = browser.new_context().new_page()
+    _open(page, app, iss=journey.server.fhir)
+    _sign_in(page, journey, "helena")
+    page.get_by_label("Find a patient").fill("nobody of this name")
+    page.get_by_role("button", name="Search").click()
+    assert page.get_by_role("status").inner_text() == "No patient was found."
+    page.get_by_label("Find a patient").fill(f"MRN-{journey.patient.partition('/')[2]}")
+    page.get_by_role("button", name="Search").click()
+    page.get_by_label("Achterberg, Rosalind · born 1984-03-17 · female").check()
+    page.get_by_role("button", name="Continue").click()
+    told = _allow(page)
+    assert f"Patient/{told['patient']}" == journey.patient
+
+
 def test_who_denies_sends_the_app_away_with_an_error(
     app: AppSite, browser: Browser, journey: Play
 ) -> None:

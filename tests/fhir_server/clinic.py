@@ -44,6 +44,7 @@ from profiles.definitions import r4
 from smart_auth.bearer import Caller
 from smart_auth.errors import ExpiredTokenError
 from smart_auth.scopes import parse_scopes
+from smart_auth.users import User
 from tests import mongo_server
 from tests.fhir_server.answers import BASE, Answer, Json
 from tests.fhir_server.tools import tools_of
@@ -112,6 +113,12 @@ class Clinic:
             system=False,
         )
         return name
+
+    def page_token(self, user: User, scope: str, now: datetime) -> tuple[str, str]:
+        """Stands in for ``SmartServer.page_token``."""
+        organization, purpose = next(iter(user.organizations), ""), user.purposes[0]
+        name = f"page of {user.username}"
+        return self.caller(name, scope, organization, (purpose,), user.fhir_user), purpose
 
     def received(
         self,

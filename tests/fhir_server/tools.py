@@ -15,11 +15,13 @@ from fhir_server.interactions.capabilities import Statements
 from fhir_server.interactions.capability_statement import capability_statement
 from fhir_server.interactions.desk import Tools
 from fhir_server.interactions.erasing.erasures import Erasures, Maker
+from fhir_server.interactions.exporting.export import Exports
 from fhir_server.interactions.reindex.parameters import Parameters
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.search.values import Searchable
 from fhir_server.settings import Settings
 from fhir_server.store.database import Database
+from fhir_server.store.grants import SealedRegister
 from fhir_server.vault.documents import Documents
 from fhir_server.vault.ledger import Ledger
 from fhir_server.vault.vault import Vault
@@ -40,7 +42,7 @@ def development_tools() -> Tools:
     tokenizer = Tokenizer(searchable, BlindIndex(bytes(32), "default"))
     parameters = Parameters(None, None, searchable, tokenizer, r4(), None)  # type: ignore[arg-type]
     documents = Documents(None, "default")  # type: ignore[arg-type]
-    return app._tools(Settings(), _NeverAnchored(), parameters, documents, None, b"c" * 32)  # type: ignore[arg-type]
+    return app._tools(Settings(), _NeverAnchored(), parameters, documents, None, None, b"c" * 32)  # type: ignore[arg-type]
 
 
 def tools_of(vault: Vault, database: Database, base: str, ledger: Path, **changed: object) -> Tools:
@@ -61,6 +63,7 @@ def tools_of(vault: Vault, database: Database, base: str, ledger: Path, **change
             vault, database.reindex, searchable, tokenizer, r4(), database.news.tell
         ),
         "documents": Documents(database.chunks, "default"),
+        "exports": Exports(SealedRegister(database.register, b"e" * 32)),
         "capability": Statements(searchable, statement).current,
     }
     return replace(development_tools(), **{**own, **changed})  # type: ignore[arg-type]

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import base64
 import hmac
+import html
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 
 from smart_auth.clients import ClientRegistry
-from smart_auth.errors import AlreadyThereError, BearerError, ChangedError
+from smart_auth.errors import BearerError
 from smart_auth.exchange import HttpRequest, HttpResponse, Pairs
 from smart_auth.passwords import HashCost, hash_password
 from smart_auth.server import SmartServer
 from smart_auth.settings import SmartSettings
-from smart_auth.store import Entry
 from smart_auth.tokens import (
     SigningKeys,
     client_assertion,
@@ -28,89 +28,17 @@ from smart_auth.tokens import (
     load_keys,
     public_jwks,
 )
-from smart_auth.users import User, UserRegistry
-from tests.smart_auth.browsing import ISSUER, PASSWORD, REDIRECT, Browser, pairs
+from smart_auth.users import UserRegistry
+from tests.smart_auth.stand_ins import Clock, MemoryRegister, MemoryStore, Patients
 
+ISSUER = "https://auth.example.org/auth"
 FHIR = "https://auth.example.org/fhir"
 TOKEN_URL = f"{ISSUER}/token"
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+REDIRECT = "https://app.example.org/callback"
 CHEAP = HashCost(memory=8, passes=1, lanes=1)
+PASSWORD = "correct horse"
 SECRET = "s3cret of the web app"
-
-
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def pass_(self, **span: float) -> None:
-        self.now += timedelta(**span)
-
-
-@dataclass
-class MemoryStore:
-    """The GrantStore of these tests."""
-
-    clock: Clock
-    entries: dict[tuple[str, str], tuple[bytes, datetime]] = field(default_factory=dict)
-    asked: int = 0
-
-    async def put(self, kind: str, key: str, value: bytes, expires: datetime) -> None:
-        self.entries[kind, key] = (value, expires)
-
-    async def add(self, kind: str, key: str, value: bytes, expires: datetime) -> None:
-        if await self.find(kind, key) is not None:
-            raise AlreadyThereError
-        await self.put(kind, key, value, expires)
-
-    async def find(self, kind: str, key: str) -> bytes | None:
-        self.asked += 1
-        value, expires = self.entries.get((kind, key), (None, self.clock.now))
-        return value if expires > self.clock.now else None
-
-    async def take(self, kind: str, key: str) -> bytes | None:
-        value = await self.find(kind, key)
-        self.entries.pop((kind, key), None)
-        return value
-
-    async def drop(self, kind: str, key: str) -> None:
-        self.entries.pop((kind, key), None)
-
-
-@dataclass
-class MemoryRegister:
-    """The RegisterStore of these tests."""
-
-    entries: dict[tuple[str, str], Entry] = field(default_factory=dict)
-
-    async def find(self, kind: str, key: str) -> Entry | None:
-        return self.entries.get((kind, key))
-
-    async def of(self, kind: str, owner: str | None = None) -> list[Entry]:
-        found = sorted(e.key for (k, _), e in self.entries.items() if k == kind)
-        all_ = [self.entries[kind, key] for key in found]
-        return [each for each in all_ if owner in (None, each.owner)]
-
-    async def save(self, kind: str, entry: Entry) -> None:
-        before = self.entries.get((kind, entry.key))
-        if entry.version != (before.version if before else 0):
-            raise ChangedError
-        self.entries[kind, entry.key] = replace(entry, version=entry.version + 1)
-
-    async def drop(self, kind: str, key: str) -> None:
-        self.entries.pop((kind, key), None)
-
-
-class Patients:
-    """The PatientDirectory of these tests."""
-
-    async def search(self, user: User, text: str) -> list[tuple[str, str]]:
-        known = [("Patient/1", "Anna Archer"), ("Patient/2", "Ben <b>Baker</b>")]
-        return [each for each in known if text.lower() in each[1].lower()]
 
 
 @dataclass
@@ -202,6 +130,65 @@ class Answer:
         return self.status, self.body.get("error", "")
 
 
+@dataclass
+class Browser:
+    """A browser: keeps cookies, fills in the forms of the page it shows, follows no redirect."""
+
+    server: SmartServer
+    cookies: dict[str, str] = field(default_factory=dict)
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    text: str = ""
+
+    async def get(self, parameters: Pairs) -> Browser:
+        return await self._send("GET", parameters, ())
+
+    async def post(self, parameters: Pairs) -> Browser:
+        return await self._send("POST", (), parameters)
+
+    async def submit(self, step: str, *more: tuple[str, str], **fields: str) -> Browser:
+        fixed = {"step": step, "request": self.hidden("request"), "csrf": self.hidden("csrf")}
+        return await self.post((*pairs(fixed | fields), *more))
+
+    async def sign_in(self, username: str = "anna", password: str = PASSWORD) -> Browser:
+        return await self.submit("sign-in", username=username, password=password)
+
+    async def allow(self, *scopes: str) -> Browser:
+        picked = scopes or tuple(self.ticked())
+        ticked = [("scope", scope) for scope in picked]
+        return await self.submit("decide", *ticked, decision="allow")
+
+    def hidden(self, name: str) -> str:
+        found = re.search(rf'name="{name}" value="([^"]*)"', self.text)
+        return html.unescape(found[1]) if found else ""
+
+    def ticked(self) -> list[str]:
+        found = re.findall(r'name="scope" value="([^"]*)" checked', self.text)
+        return [html.unescape(each) for each in found]
+
+    @property
+    def answer(self) -> dict[str, str]:
+        """The parameters that the redirect carries to the app."""
+        location = self.headers["Location"]
+        assert location.startswith(f"{REDIRECT}?")
+        return dict(parse_qsl(urlsplit(location).query, keep_blank_values=True))
+
+    @property
+    def error(self) -> str:
+        return self.answer.get("error", "")
+
+    async def _send(self, method: str, query: Pairs, form: Pairs) -> Browser:
+        url = f"{ISSUER}/authorize"
+        request = HttpRequest(method, url, "/auth/authorize", {}, query, form, dict(self.cookies))
+        response = await self.server.authorize(request)
+        self.status, self.text = response.status, response.body.decode()
+        self.headers = dict(response.headers)
+        name, _, value = self.headers.get("Set-Cookie", "").partition(";")[0].partition("=")
+        if name:
+            self.cookies[name] = value
+        return self
+
+
 def with_mac(alg: str, header: dict[str, Any], claims: dict[str, Any], secret: bytes) -> str:
     """Forge a JWT with a MAC under ``secret``; by hand, since joserfc refuses public keys."""
     parts = [{"alg": alg, **header}, claims]
@@ -232,6 +219,10 @@ def asking(without: str = "", **changed: str) -> Pairs:
         "code_challenge_method": "S256",
     }
     return tuple((n, v) for n, v in (good | changed).items() if n != without)
+
+
+def pairs(parameters: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(parameters.items())
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ What an operation reaches besides what its path names is looked at type by type,
 from dataclasses import dataclass
 
 _R4 = "http://hl7.org/fhir/OperationDefinition"
+_BULK = "http://hl7.org/fhir/uv/bulkdata/OperationDefinition"
 _OWN = "https://consentry.example/OperationDefinition"
 _BOTH = ("GET", "POST")
 _SYSTEM, _TYPE, _INSTANCE = "", "[type]/", "[type]/[id]/"
@@ -50,6 +51,16 @@ OPERATIONS = (
         ((_INSTANCE, "r"),),
         frozenset({"Encounter"}),
     ),
+    Operation("export", f"{_BULK}/patient-export", ((_TYPE, "s"),), frozenset({"Patient"})),
+    Operation("export", f"{_BULK}/group-export", ((_INSTANCE, "r"),), frozenset({"Group"})),
+    Operation("export", f"{_BULK}/export", ((_SYSTEM, "s"),)),
+    Operation(
+        "export-status",
+        f"{_OWN}/export-status",
+        ((_SYSTEM, "s"),),
+        methods=("GET", "DELETE"),
+    ),
+    Operation("export-file", f"{_OWN}/export-file", ((_SYSTEM, "s"),), methods=("GET",)),
     Operation("lastn", f"{_R4}/Observation-lastn", ((_TYPE, "s"),), frozenset({"Observation"})),
     Operation(
         "docref",

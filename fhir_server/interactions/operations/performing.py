@@ -9,6 +9,7 @@ from fhir_server.interactions.operations.docref import docref
 from fhir_server.interactions.operations.document import document, persists
 from fhir_server.interactions.operations.erase import erase
 from fhir_server.interactions.operations.everything import everything
+from fhir_server.interactions.operations.export import export, export_file, export_status
 from fhir_server.interactions.operations.lastn import lastn
 from fhir_server.interactions.operations.match import match
 from fhir_server.interactions.operations.meta import meta, meta_add, meta_delete
@@ -21,6 +22,9 @@ PERFORMED: dict[str, Callable[[InScope, Desk], Awaitable[Opened]]] = {
     "docref": docref,
     "document": document,
     "everything": everything,
+    "export": export,
+    "export-file": export_file,
+    "export-status": export_status,
     "lastn": lastn,
     "match": match,
     "meta": meta,
@@ -33,6 +37,7 @@ PERFORMED: dict[str, Callable[[InScope, Desk], Awaitable[Opened]]] = {
     "validate": validate,
 }
 ON_THEIR_OWN: dict[str, Callable[[InScope, Tools], Awaitable[Opened]]] = {"erase": erase}
+_ALONE = frozenset({*ON_THEIR_OWN, "export", "export-file", "export-status"})
 _CHANGES = frozenset({"meta-add", "meta-delete"})
 
 
@@ -43,7 +48,7 @@ async def perform(in_scope: InScope, desk: Desk) -> Opened:
         FhirError: As each of them says.
     """
     operation = in_scope.asked.interaction.operation
-    if operation in ON_THEIR_OWN:
+    if operation in _ALONE and desk.writer is not None:
         raise BadRequestError(f"${operation} can not be part of a transaction")
     return await PERFORMED[operation](in_scope, desk)
 

@@ -12,6 +12,10 @@ from fhir_server.interactions.search.finding import Reach
 from fhir_server.search.joins import LOG, InCompartment, Wanted, Within, compartment_join
 from fhir_server.search.query import Query
 
+_MAY_HOLD_LOG = frozenset(
+    {"export-file", "export-status"}
+)  # what they look through was said before
+
 
 def types_searched(reach: Reach) -> list[str]:
     """The types, in the order in which they are answered.
@@ -53,7 +57,9 @@ def placed(query: Query, reach: Reach) -> tuple[Wanted, ...]:
 
 def names_log(interaction: Interaction) -> bool:
     """Whether AuditEvents may be selected: their index must be complete then."""
-    return interaction.type_ == LOG or any(LOG in name or LOG in v for name, v in interaction.query)
+    if interaction.type_ == LOG or interaction.operation in _MAY_HOLD_LOG:
+        return True
+    return any(LOG in name or LOG in value for name, value in interaction.query)
 
 
 def _members(reach: Reach) -> Mapping[str, object]:

@@ -31,7 +31,8 @@ async def test_the_capability_statement_names_them(clinic: Clinic) -> None:
     assert "meta" in [o["name"] for o in rest["operation"]]
     named = {r["type"]: {o["name"] for o in r.get("operation", ())} for r in rest["resource"]}
     labels = {"meta", "meta-add", "meta-delete", "validate"}
-    assert named["Patient"] == labels | {"erase", "everything", "match", "summary"}
+    assert named["Patient"] == labels | {"erase", "everything", "export", "match", "summary"}
+    assert named["Group"] == labels | {"export"}
     assert named["Encounter"] == labels | {"everything"}
     assert named["Observation"] == labels | {"lastn"}
     assert named["DocumentReference"] == labels | {"docref"}
@@ -44,7 +45,7 @@ async def test_the_capability_statement_names_them(clinic: Clinic) -> None:
     ("url", "there"),
     [
         ("$everything", ["meta"]),
-        ("Patient/$lastn", ["everything", "match", "meta", "summary"]),
+        ("Patient/$lastn", ["everything", "export", "match", "meta", "summary"]),
         ("Patient/a/$match", ["erase", "everything", "meta", "meta-add", "meta-delete", "summary"]),
         ("Observation/$nothing", ["lastn", "meta"]),
         ("AuditEvent/1/$meta-add", ["meta", "receipt"]),
