@@ -35,25 +35,37 @@ def test_a_key_that_is_not_the_clients_gets_nothing(
     assert _lines(tmp_path / "out", "Patient") == []
 
 
+def test_it_exports_in_bulk_and_deletes_the_export(
+    journey: Play, site: AppSite, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    key = site.key_file("fetch-es384", tmp_path)
+    done = _run("bulk", journey, "fetch-es384", key, out, {})
+    assert done.returncode == 0, done.stdout + done.stderr
+    fetched = {f"{line['resourceType']}/{line['id']}" for line in _lines(out, "Condition")}
+    assert fetched >= {f.reference for f in journey.filed if f.type_ == "Condition"}
+    assert journey.patient.partition("/")[2] in {line["id"] for line in _lines(out, "Patient")}
+
+
 def _crawl(play: Play, client_id: str, key: Path, out: Path) -> subprocess.CompletedProcess[str]:
     """Fetch one patient and her conditions."""
-    command = [
-        sys.executable,
-        "-c",
-        "from smart_fetch.cli.main import main_cli; main_cli()",
-        "crawl",
-    ]
+    return _run("crawl", play, client_id, key, out, {"--id-list": play.patient.partition("/")[2]})
+
+
+def _run(
+    mode: str, play: Play, client_id: str, key: Path, out: Path, more: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    program = "from smart_fetch.cli.main import main_cli; main_cli()"
     options = {
         "--fhir-url": play.server.fhir,
         "--smart-client-id": client_id,
         "--smart-key": str(key),
-        "--id-list": play.patient.partition("/")[2],
         "--type": "Patient,Condition",
+        **more,
     }
     words = [word for pair in options.items() for word in pair]
-    return subprocess.run(
-        [*command, *words, str(out)], capture_output=True, text=True, timeout=120, check=False
-    )
+    command = [sys.executable, "-c", program, mode, *words, str(out)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 def _lines(folder: Path, type_: str) -> list[dict[str, object]]:

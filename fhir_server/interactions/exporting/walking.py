@@ -22,7 +22,7 @@ from fhir_server.search.plan import Group, compartment
 from fhir_server.search.query import parse_criteria
 from fhir_server.store.protocol import SealedVersion
 
-STEP = 8000  # records that one request looks at
+STEP = 16_000  # records that one request looks at
 _CHUNK = 128
 _FULL = 2000  # resources of a file
 _HEAVY = 8 * 1024 * 1024  # bytes of a file, about
