@@ -19,7 +19,7 @@ from smart_auth.settings import SmartSettings
 from smart_auth.store import AuthorizationRequest
 
 LONGEST_PARAMETER = 8192
-_CHALLENGE = re.compile(r"[A-Za-z0-9_\-]{43}")  # base64url of a SHA-256 (RFC 7636, 4.2)
+_SHA256 = re.compile(r"[A-Za-z0-9_\-]{43}")  # in base64url (RFC 7636, 4.2; RFC 9449, 10)
 _LONGEST_NONCE = 512
 
 
@@ -75,6 +75,7 @@ def read_request(
         nonce=nonce,
         launch=parameters.get("launch") or None,
         max_age=_max_age(parameters),
+        dpop_jkt=_dpop_jkt(parameters),
     )
 
 
@@ -96,9 +97,9 @@ def _location(redirect_uri: str, answer: dict[str, str], state: str | None, issu
 
 
 def _require_code_flow(parameters: Mapping[str, str]) -> None:
-    for name, error in (("request", "request"), ("request_uri", "request_uri")):
+    for name in ("request", "request_uri"):  # those pushed here were resolved before
         if name in parameters:
-            raise RedirectError(f"{error}_not_supported", f"{name} is not supported")
+            raise RedirectError(f"{name}_not_supported", f"{name} is not supported")
     if "response_type" not in parameters:
         raise RedirectError("invalid_request", "response_type is missing")
     if parameters["response_type"] != "code":
@@ -119,7 +120,7 @@ def _code_challenge(parameters: Mapping[str, str]) -> str:
     if parameters.get("code_challenge_method") != "S256":
         raise RedirectError("invalid_request", "code_challenge_method must be S256")
     challenge = parameters.get("code_challenge", "")
-    if _CHALLENGE.fullmatch(challenge) is None:
+    if _SHA256.fullmatch(challenge) is None:
         raise RedirectError("invalid_request", "code_challenge must be a base64url SHA-256")
     return challenge
 
@@ -135,6 +136,13 @@ def _scopes(parameters: Mapping[str, str], client: Client) -> ScopeSet:
     if not granted:
         raise RedirectError("invalid_scope", "none of the scopes may be granted to this client")
     return granted
+
+
+def _dpop_jkt(parameters: Mapping[str, str]) -> str | None:
+    thumbprint = parameters.get("dpop_jkt")
+    if thumbprint is not None and _SHA256.fullmatch(thumbprint) is None:
+        raise RedirectError("invalid_request", "dpop_jkt must be a base64url SHA-256")
+    return thumbprint
 
 
 def _max_age(parameters: Mapping[str, str]) -> int | None:

@@ -34,6 +34,7 @@ from smart_auth.pages import (
     redirect,
     sign_in_page,
 )
+from smart_auth.pushed_requests import resolve
 from smart_auth.scopes import ScopeSet, narrow, parse_scopes
 from smart_auth.settings import SmartSettings
 from smart_auth.signing_in import Entrance
@@ -92,7 +93,8 @@ class Authorization:
             return problem_page(str(error), error.status, error.retry_after)
 
     async def _begin(self, request: HttpRequest) -> HttpResponse:
-        parameters = read_parameters(request.query + request.form)
+        brought = read_parameters(request.query + request.form)
+        parameters = await resolve(brought, self.clients, self.vault)
         client = identify_client(parameters, self.clients)
         try:
             asked = read_request(parameters, client, self.settings)
@@ -269,7 +271,9 @@ class Authorization:
             error = RedirectError("invalid_request", "launch has expired or was used already")
             return self._refuse(asked.redirect_uri, asked.state, error)
         grant = self._grant(pending, present, scopes)
-        issued = IssuedCode(grant, asked.redirect_uri, asked.code_challenge, asked.nonce)
+        issued = IssuedCode(
+            grant, asked.redirect_uri, asked.code_challenge, asked.nonce, asked.dpop_jkt
+        )
         code = await self.vault.issue_code(issued, self.clock())
         return redirect(code_location(asked, code, self.settings.issuer))
 

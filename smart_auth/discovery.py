@@ -98,4 +98,6 @@ def _shared(settings: SmartSettings) -> dict[str, object]:
         "introspection_endpoint_auth_methods_supported": list(_CLIENT_AUTHENTICATION),
         "revocation_endpoint_auth_methods_supported": methods,
         "authorization_response_iss_parameter_supported": True,
+        "pushed_authorization_request_endpoint": f"{settings.issuer}/par",
+        "require_pushed_authorization_requests": False,
     }

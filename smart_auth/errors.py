@@ -10,6 +10,7 @@ The tree::
     ├── OAuthError                 an answer of the token, introspection or revocation endpoint
     │   ├── InvalidRequestError, InvalidClientError, InvalidGrantError, UnauthorizedClientError,
     │   │   UnsupportedGrantTypeError, InvalidScopeError (also: ScopeParseError)
+    │   ├── TooLargeError, RefusedRequestError
     │   └── TemporarilyUnavailableError
     ├── BearerError                the access token is refused: 401, ``invalid_token``
     │   ├── MalformedTokenError, BadSignatureError, WrongIssuerError, WrongAudienceError
@@ -91,6 +92,21 @@ class InvalidScopeError(OAuthError):
 
 class ScopeParseError(InvalidScopeError):
     """A scope begins like a SMART scope but does not follow the grammar."""
+
+
+class TooLargeError(OAuthError):
+    """The request is larger than it may be (RFC 9126, 2.3: 413)."""
+
+    status = 413
+    error = "invalid_request"
+
+
+class RefusedRequestError(OAuthError):
+    """A pushed request that the authorization endpoint would refuse, with the code it would give."""
+
+    def __init__(self, error: str, message: str) -> None:
+        super().__init__(message)
+        self.error = error
 
 
 class TemporarilyUnavailableError(OAuthError):

@@ -138,6 +138,10 @@ class SmartServer:
         """Answer ``POST [issuer]/revoke``."""
         return await self._endpoints.revoke(request)
 
+    async def push(self, request: HttpRequest) -> HttpResponse:
+        """Answer ``POST [issuer]/par``."""
+        return await self._endpoints.push(request)
+
     async def revoke_access(self, username: str, client_id: str) -> None:
         """End everything that a person granted to a client up to now, at the person's wish.
 

@@ -102,6 +102,7 @@ class Grant:
         patient: Relative reference, ``Patient/1``; so is ``encounter``.
         fhir_context: Text of a JSON array (SMART "fhirContext").
         online_until: For ``online_access``: when the session ends, seconds; else None.
+        jkt: Thumbprint of the key that refresh tokens of a public client are bound to (RFC 9449, 5).
     """
 
     grant_id: str
@@ -116,16 +117,22 @@ class Grant:
     intent: str | None = None
     fhir_context: str = "[]"
     online_until: int | None = None
+    jkt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class IssuedCode:
-    """What an authorization code stands for."""
+    """What an authorization code stands for.
+
+    Attributes:
+        jkt: Thumbprint of the only key that may redeem it (RFC 9449, 10); None for any or none.
+    """
 
     grant: Grant
     redirect_uri: str
     code_challenge: str
     nonce: str | None
+    jkt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +166,7 @@ class AuthorizationRequest:
         scope: What is asked and the client may have, as text.
         launch: EHR launch handle.
         max_age: Oldest acceptable sign-in in seconds; 0 asks for a new one.
+        dpop_jkt: Thumbprint of the only key that may redeem the code (RFC 9449, 10).
     """
 
     client_id: str
@@ -169,6 +177,7 @@ class AuthorizationRequest:
     nonce: str | None = field(repr=False)
     launch: str | None = field(repr=False)
     max_age: int | None = None
+    dpop_jkt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,16 @@
 """The authorization server over HTTP: routes that translate to ``smart_auth`` and back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime
+from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
 from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
 
+from fhir_server.errors import FhirError
+from fhir_server.rest.bodies import read_body
 from smart_auth.errors import SmartError
 from smart_auth.exchange import HttpRequest, HttpResponse
 from smart_auth.launch import read_launch
@@ -24,7 +28,7 @@ class AuthorizationRoutes:
         self._smart = smart
         self._clock = clock
         self._custodian = custodian
-        self.router = APIRouter(include_in_schema=False)
+        self.router = APIRouter(include_in_schema=False, route_class=_Route)
         add = self.router.add_api_route
         for prefix in ("", "/fhir"):
             add(
@@ -44,6 +48,7 @@ class AuthorizationRoutes:
         add("/auth/token", self.token, methods=["POST"], response_model=None)
         add("/auth/introspect", self.introspect, methods=["POST"], response_model=None)
         add("/auth/revoke", self.revoke, methods=["POST"], response_model=None)
+        add("/auth/par", self.push, methods=["POST"], response_model=None)
         add("/auth/launch", self.launch, methods=["POST"], response_model=None)
 
     async def smart_configuration(self) -> Response:
@@ -78,6 +83,10 @@ class AuthorizationRoutes:
         """RFC 7009."""
         return _answer(await self._smart().revoke(await _translated(request)))
 
+    async def push(self, request: Request) -> Response:
+        """RFC 9126."""
+        return _answer(await self._smart().push(await _translated(request)))
+
     async def launch(self, request: Request) -> Response:
         """An EHR opens an app: its context as JSON (``smart_auth/launch.py``) to ``{launch}``.
 
@@ -89,7 +98,7 @@ class AuthorizationRoutes:
             caller = await smart.authenticate(bearer, self._clock())
             if caller.user is not None or self._custodian not in caller.organizations:
                 return _json(403, {"error": "access_denied"})
-            handle = await smart.create_launch(read_launch(_document(await request.body())))
+            handle = await smart.create_launch(read_launch(_document(await read_body(request, _MAX_FORM_BYTES))))
         except SmartError as error:
             return _json(
                 error.status, {"error": "invalid_request", "error_description": str(error)}
@@ -99,15 +108,31 @@ class AuthorizationRoutes:
 
 def _document(body: bytes) -> object:
     try:
-        return orjson.loads(body) if len(body) <= _MAX_FORM_BYTES else None
+        return orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
 
 
+class _Route(APIRoute):
+    """A route that says in OAuth's words what is wrong with a body that can not be read."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        plain = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            try:
+                return await plain(request)
+            except FhirError as error:
+                told = {"error": "invalid_request", "error_description": str(error)}
+                return _json(error.status, told)
+
+        return handler
+
+
 async def _translated(request: Request) -> HttpRequest:
-    body = await request.body()
+    body = await read_body(request, _MAX_FORM_BYTES)
     form: tuple[tuple[str, str], ...] = ()
-    if request.method == "POST" and len(body) <= _MAX_FORM_BYTES:
+    if request.method == "POST":
         form = tuple(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
     return HttpRequest(
         method=request.method,

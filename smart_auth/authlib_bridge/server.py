@@ -28,13 +28,14 @@ from smart_auth.exchange import (
 )
 from smart_auth.introspection import TokenFinder
 from smart_auth.issuing import Issuer, TokenBody
+from smart_auth.pushed_requests import keep_pushed, pushed_parameters, require_small
 from smart_auth.users import User, UserRegistry
 from smart_auth.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
 class TokenEndpoints:
-    """The endpoints that clients call directly: token, introspection and revocation.
+    """The endpoints that clients call directly: token, introspection, revocation, pushed requests.
 
     Attributes:
         at_once: How many requests are worked on at the same time: checking a client secret takes
@@ -61,6 +62,10 @@ class TokenEndpoints:
     async def revoke(self, request: HttpRequest) -> HttpResponse:
         """Answer RFC 7009, 2: the token's whole grant ends, whichever of its tokens is sent."""
         return await self._run(request, _answer_revocation)
+
+    async def push(self, request: HttpRequest) -> HttpResponse:
+        """Answer RFC 9126, 2."""
+        return await self._run(request, _answer_push)
 
     async def _run(
         self, request: HttpRequest, answer: Callable[[_Server, BridgeRequest], HttpResponse]
@@ -90,6 +95,13 @@ def _answer_introspection(server: _Server, request: BridgeRequest) -> HttpRespon
 def _answer_revocation(server: _Server, request: BridgeRequest) -> HttpResponse:
     response: HttpResponse = server.create_endpoint_response("revocation", request)
     return response
+
+
+def _answer_push(server: _Server, request: BridgeRequest) -> HttpResponse:
+    require_small(sum(len(name) + len(value) for name, value in request.parameters.items()))
+    ours, client = server.ours, server.authenticate_client(request).client
+    asked = pushed_parameters(request.parameters, client, ours.clients, ours.issuer.settings)
+    return anyio.from_thread.run(keep_pushed, asked, ours.vault, server.now)
 
 
 class _Server(AuthorizationServer):  # type: ignore[misc]
