@@ -98,7 +98,9 @@ class AuthorizationRoutes:
             caller = await smart.authenticate(bearer, self._clock())
             if caller.user is not None or self._custodian not in caller.organizations:
                 return _json(403, {"error": "access_denied"})
-            handle = await smart.create_launch(read_launch(_document(await read_body(request, _MAX_FORM_BYTES))))
+            handle = await smart.create_launch(
+                read_launch(_document(await read_body(request, _MAX_FORM_BYTES)))
+            )
         except SmartError as error:
             return _json(
                 error.status, {"error": "invalid_request", "error_description": str(error)}
