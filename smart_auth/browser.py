@@ -12,12 +12,26 @@ import base64
 import hmac
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from smart_auth.errors import PageError
 from smart_auth.exchange import Pairs
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_\-]{43}")
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """One browser, whoever sits before it.
+
+    Attributes:
+        cookie: The browser's identifier.
+        more: Headers that the answer must carry: a new cookie.
+    """
+
+    cookie: str = field(repr=False)
+    more: Pairs = field(default=(), repr=False)
 
 
 def cookie_name(secure: bool) -> str:
@@ -31,11 +45,23 @@ def read_cookie(cookies: Mapping[str, str], secure: bool) -> str | None:
     return value if _IDENTIFIER.fullmatch(value) else None
 
 
-def set_cookie(identifier: str, secure: bool) -> Pairs:
-    """Return the header that gives the browser an identifier until it is closed."""
+def require_cookie(cookies: Mapping[str, str], secure: bool) -> Visitor:
+    """Return the browser that has our cookie: it sends a form of a page that we showed to it.
+
+    Raises:
+        PageError: It has none.
+    """
+    cookie = read_cookie(cookies, secure)
+    if cookie is None:
+        raise PageError("This browser does not keep our cookie.", status=403)
+    return Visitor(cookie)
+
+
+def with_cookie(identifier: str, secure: bool) -> Visitor:
+    """Return the browser that takes a new identifier, which it keeps until it is closed."""
     flags = "; Secure" if secure else ""
     value = f"{cookie_name(secure)}={identifier}; Path=/; HttpOnly; SameSite=Lax{flags}"
-    return (("Set-Cookie", value),)
+    return Visitor(identifier, (("Set-Cookie", value),))
 
 
 def csrf_token(identifier: str, handle: str) -> str:

@@ -2,7 +2,7 @@
 
 Every page carries a Content-Security-Policy that permits its own style and forms, nothing else.
 ``form-action`` must name the client's redirect origin too, because browsers apply it to the
-redirect that answers the form (CSP 3, 6.4.1).
+redirect that answers the form (CSP 3, 6.4.1).  ``render`` makes a page of any template.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ class PageForm:
 
     Attributes:
         action: URL that the form is sent to.
-        handle: Of the pending request; form field ``request``.
+        handle: Of what waits in the store, or empty; form field ``request``.
         csrf: Bound to the session cookie and the handle; form field ``csrf``.
-        redirect_uri: Where the answer will go: its origin is let through ``form-action``.
+        redirect_uri: Where the answer may go besides: its origin is let through ``form-action``.
     """
 
     action: str
     handle: str = field(repr=False)
     csrf: str = field(repr=False)
-    redirect_uri: str
+    redirect_uri: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +57,18 @@ class AuthorizeView:
 
 
 def sign_in_page(
-    form: PageForm, client_name: str, problem: str | None, status: int, more: Pairs
+    form: PageForm, why: str, problem: str | None, status: int, more: Pairs
 ) -> HttpResponse:
     """Return the sign-in page: fields ``username`` and ``password``, ``step`` = ``sign-in``."""
-    values = {"title": "Sign in", "form": form, "client_name": client_name, "problem": problem}
-    return _page("sign_in.html", values, status, (*_policy(form.redirect_uri), *more))
+    values = {"title": "Sign in", "why": why, "problem": problem}
+    return render("sign_in.html", form, values, status, more)
+
+
+def account_page(form: PageForm, user_name: str, more: Pairs) -> HttpResponse:
+    """Return the account page: ``step`` = ``sign-out``."""
+    return render(
+        "account.html", form, {"title": "Your account", "user_name": user_name}, 200, more
+    )
 
 
 def patient_page(
@@ -75,21 +82,19 @@ def patient_page(
     """Return the patient picker: fields ``search`` or ``patient``, ``step`` = ``patient``."""
     values = {
         "title": "Choose a patient",
-        "form": form,
         "client_name": client_name,
         "user_name": user_name,
         "search": search,
         "offered": offered,
     }
-    return _page("patient.html", values, 200, (*_policy(form.redirect_uri), *more))
+    return render("patient.html", form, values, 200, more)
 
 
 def authorize_page(form: PageForm, view: AuthorizeView, more: Pairs) -> HttpResponse:
     """Return the authorize page: ``decision`` = allow or deny, ``scope`` repeated."""
     values = {
         "title": f"Allow {view.client_name}?",
-        "form": form,
-        "host": urlsplit(form.redirect_uri).hostname,
+        "host": urlsplit(form.redirect_uri or "").hostname,
         "client_name": view.client_name,
         "user_name": view.user_name,
         "patient_label": view.patient_label,
@@ -97,14 +102,14 @@ def authorize_page(form: PageForm, view: AuthorizeView, more: Pairs) -> HttpResp
         "facts": view.facts,
         "duration": view.duration,
     }
-    return _page("authorize.html", values, 200, (*_policy(form.redirect_uri), *more))
+    return render("authorize.html", form, values, 200, more)
 
 
 def problem_page(problem: str, status: int, retry_after: int | None = None) -> HttpResponse:
     """Return a page that says what is wrong and goes nowhere."""
     wait: Pairs = () if retry_after is None else (("Retry-After", str(retry_after)),)
     values = {"title": "This cannot go on", "problem": problem}
-    return _page("problem.html", values, status, (*_policy(None), *wait))
+    return render("problem.html", None, values, status, wait)
 
 
 def redirect(location: str, more: Pairs = ()) -> HttpResponse:
@@ -113,11 +118,21 @@ def redirect(location: str, more: Pairs = ()) -> HttpResponse:
     return HttpResponse(303, (*headers, ("Referrer-Policy", "no-referrer"), *more))
 
 
-def _page(template: str, values: Mapping[str, object], status: int, more: Pairs) -> HttpResponse:
-    text = _ENVIRONMENT.get_template(template).render(
-        **values,
-        style=_STYLE,
-    )
+def render(
+    template: str,
+    form: PageForm | None,
+    values: Mapping[str, object],
+    status: int = 200,
+    more: Pairs = (),
+) -> HttpResponse:
+    """Return the page of a template, with the headers that every page of ours carries.
+
+    Args:
+        form: What its forms send back; None for a page without a form.
+        values: What the template says; ``title`` always.
+        more: Headers besides.
+    """
+    text = _ENVIRONMENT.get_template(template).render(**values, form=form, style=_STYLE)
     headers = (
         ("Content-Type", "text/html; charset=utf-8"),
         ("Cache-Control", "no-store"),
@@ -126,11 +141,13 @@ def _page(template: str, values: Mapping[str, object], status: int, more: Pairs)
         ("X-Content-Type-Options", "nosniff"),
         ("X-Frame-Options", "DENY"),
     )
-    return HttpResponse(status, (*headers, *more), text.encode())
+    return HttpResponse(status, (*headers, *_policy(form), *more), text.encode())
 
 
-def _policy(redirect_uri: str | None) -> Pairs:
-    targets = "'none'" if redirect_uri is None else f"'self' {_origin(redirect_uri)}"
+def _policy(form: PageForm | None) -> Pairs:
+    targets = "'none'" if form is None else "'self'"
+    if form is not None and form.redirect_uri is not None:
+        targets += f" {_origin(form.redirect_uri)}"
     policy = (
         f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action {targets}; "
         "base-uri 'none'; frame-ancestors 'none'"

@@ -7,11 +7,13 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from smart_auth import discovery
+from smart_auth.account import Account
 from smart_auth.authlib_bridge.server import TokenEndpoints
 from smart_auth.authorize import Authorization
 from smart_auth.bearer import BearerAuthenticator, Caller, subject_of
 from smart_auth.client_keys import KeyFetcher, KeyShelf, NoFetcher
 from smart_auth.clients import ASYMMETRIC, Client, ClientRegistry
+from smart_auth.entrance import Entrance
 from smart_auth.errors import ConfigurationError
 from smart_auth.exchange import HttpRequest, HttpResponse
 from smart_auth.introspection import TokenFinder
@@ -22,10 +24,11 @@ from smart_auth.launch import (
     require_acceptable,
     seen_by_its_user,
 )
+from smart_auth.presence import Presence
 from smart_auth.revocation import Revocations
 from smart_auth.scopes import ScopeSet, parse_scopes
 from smart_auth.settings import SmartSettings
-from smart_auth.signing_in import Entrance
+from smart_auth.signing_in import SigningIn
 from smart_auth.store import GrantStore, Launch, RegisterStore
 from smart_auth.tokens import SigningKeys
 from smart_auth.users import User, UserRegistry
@@ -82,8 +85,11 @@ class SmartServer:
         shelf = KeyShelf(fetcher or NoFetcher(), clock)
         self._endpoints = TokenEndpoints(clients, users, vault, self._issuer, finder, shelf, clock)
         self._patients = patients or NoPatients()
+        presence = Presence(settings, users, vault, clock)
+        self._signing_in = SigningIn(presence, Entrance.of(users), clock)
+        self._account = Account(presence)
         self._authorization = Authorization(
-            settings, clients, users, vault, Entrance.of(users), self._patients, clock
+            settings, clients, vault, presence, self._patients, clock
         )
         self._clients, self._users, self._vault, self._clock = clients, users, vault, clock
         self._register = register
@@ -111,6 +117,14 @@ class SmartServer:
     async def authorize(self, request: HttpRequest) -> HttpResponse:
         """Answer ``GET`` and ``POST [issuer]/authorize``, our own pages' forms included."""
         return await self._authorization.answer(request)
+
+    async def sign_in(self, request: HttpRequest) -> HttpResponse:
+        """Answer ``POST [issuer]/sign-in``: a form of the sign-in pages."""
+        return await self._signing_in.answer(request)
+
+    async def account(self, request: HttpRequest) -> HttpResponse:
+        """Answer GET or POST ``[issuer]/account``."""
+        return await self._account.answer(request)
 
     async def create_launch(self, launch: Launch) -> str:
         """Return a launch handle: for this client and user, once, within ``launch_lifetime``.

@@ -69,6 +69,16 @@ class SmartSettings:
         return f"{self.issuer}/token"
 
     @property
+    def sign_in_page(self) -> str:
+        """Where the forms of the sign-in pages go."""
+        return f"{self.issuer}/sign-in"
+
+    @property
+    def account_page(self) -> str:
+        """Where people see how they sign in."""
+        return f"{self.issuer}/account"
+
+    @property
     def secure(self) -> bool:
         """Whether the endpoints are on https, so that cookies can be ``Secure``."""
         return self.issuer.startswith("https:")

@@ -137,11 +137,47 @@ class IssuedCode:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One sign-in of one person in one browser; times in seconds since the epoch."""
+    """One sign-in of one person in one browser; times in seconds since the epoch.
+
+    Attributes:
+        acr: How surely, one of ``assurance.LEVELS``.
+        amr: With what (RFC 8176).
+        before: Digest of the cookie that the browser had when the sign-in began.
+    """
 
     username: str
     auth_time: int
     ends: int
+    acr: str
+    amr: tuple[str, ...]
+    before: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """A sign-in that is not finished.
+
+    Attributes:
+        cookie: Digest of the browser's cookie: only this browser goes on with it.
+        before: Digest of the cookie that it had at the beginning.
+        asked_at: Seconds since the epoch.
+        back: URL of the page that asked for it.
+        why: What the sign-in page says, a sentence.
+        acr: What the page wants at least.
+        since: When the sign-in must have been at the earliest, seconds; None for any.
+        username: Who has shown a first factor.
+        amr: What was shown so far.
+    """
+
+    cookie: str = field(repr=False)
+    before: str = field(repr=False)
+    asked_at: int
+    back: str = field(repr=False)
+    why: str
+    acr: str
+    since: int | None = None
+    username: str | None = None
+    amr: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +242,7 @@ def digest(secret: str) -> str:
     return sha256(secret.encode()).hexdigest()
 
 
-def pack(record: Grant | IssuedCode | Session | Launch | Pending) -> bytes:
+def pack(record: Grant | IssuedCode | Session | SignIn | Launch | Pending) -> bytes:
     """Return the stored form of a record."""
     return _VERSION + json.dumps(asdict(record)).encode()
 
@@ -224,7 +260,14 @@ def unpack_code(stored: bytes) -> IssuedCode:
 
 def unpack_session(stored: bytes) -> Session:
     """Read a Session that ``pack`` made."""
-    return Session(**json.loads(_json(stored)))
+    members = json.loads(_json(stored))
+    return Session(**{**members, "amr": tuple(members["amr"])})
+
+
+def unpack_sign_in(stored: bytes) -> SignIn:
+    """Read a SignIn that ``pack`` made."""
+    members = json.loads(_json(stored))
+    return SignIn(**{**members, "amr": tuple(members["amr"])})
 
 
 def unpack_launch(stored: bytes) -> Launch:

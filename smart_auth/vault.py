@@ -23,6 +23,7 @@ from smart_auth.store import (
     Launch,
     Pending,
     Session,
+    SignIn,
     digest,
     pack,
     unpack_code,
@@ -30,7 +31,9 @@ from smart_auth.store import (
     unpack_launch,
     unpack_pending,
     unpack_session,
+    unpack_sign_in,
 )
+from smart_auth.users import User
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +123,12 @@ class Vault:
         except InvalidGrantError:
             return None
 
-    async def open_session(self, username: str, now: datetime) -> str:
+    async def open_session(self, done: SignIn, person: User, acr: str, now: datetime) -> str:
         """Return a new session id for a person who has just signed in."""
         identifier = random_text(self.random_bytes)
         ends = now + self.settings.session_lifetime
-        session = Session(username, int(now.timestamp()), int(ends.timestamp()))
+        times = int(now.timestamp()), int(ends.timestamp())
+        session = Session(person.username, *times, acr, done.amr, done.before)
         await self.store.put("session", digest(identifier), pack(session), ends)
         return identifier
 
@@ -136,6 +140,20 @@ class Vault:
     async def close_session(self, identifier: str) -> None:
         """End a session."""
         await self.store.drop("session", digest(identifier))
+
+    async def keep_sign_in(self, handle: str, sign_in: SignIn) -> None:
+        """Keep an unfinished sign-in; going on with it does not prolong it."""
+        await self._keep_page("sign-in", handle, sign_in)
+
+    async def find_sign_in(self, handle: str) -> SignIn | None:
+        """Return an unfinished sign-in, or None."""
+        stored = await self.store.find("sign-in", digest(handle))
+        return None if stored is None else unpack_sign_in(stored)
+
+    async def take_sign_in(self, handle: str) -> SignIn | None:
+        """Return an unfinished sign-in, once: it is finished once."""
+        stored = await self.store.take("sign-in", digest(handle))
+        return None if stored is None else unpack_sign_in(stored)
 
     async def issue_launch(self, launch: Launch, now: datetime) -> str:
         """Return a launch handle."""
@@ -156,9 +174,7 @@ class Vault:
 
     async def keep_pending(self, handle: str, pending: Pending) -> None:
         """Keep a pending authorization request; looking at it does not prolong it."""
-        started = datetime.fromtimestamp(pending.asked_at, UTC)
-        expires = started + self.settings.page_lifetime + timedelta(seconds=1)
-        await self.store.put("pending", digest(handle), pack(pending), expires)
+        await self._keep_page("pending", handle, pending)
 
     async def find_pending(self, handle: str) -> Pending | None:
         """Return a pending authorization request, or None."""
@@ -169,6 +185,11 @@ class Vault:
         """Return a pending authorization request, once: a decision is made once."""
         stored = await self.store.take("pending", digest(handle))
         return None if stored is None else unpack_pending(stored)
+
+    async def _keep_page(self, kind: str, handle: str, page: SignIn | Pending) -> None:
+        started = datetime.fromtimestamp(page.asked_at, UTC)
+        expires = started + self.settings.page_lifetime + timedelta(seconds=1)
+        await self.store.put(kind, digest(handle), pack(page), expires)
 
     async def _living(self, grant: Grant) -> Grant:
         subject = subject_of(self.settings.issuer, grant.username)

@@ -45,6 +45,8 @@ class AuthorizationRoutes:
         add("/auth/jwks", self.jwks, response_model=None)
         add("/auth/smart-style.json", self.style, response_model=None)
         add("/auth/authorize", self.authorize, methods=["GET", "POST"], response_model=None)
+        for path, page in (("sign-in", self.sign_in), ("account", self.account)):
+            add(f"/auth/{path}", page, methods=["GET", "POST"], response_model=None)
         add("/auth/token", self.token, methods=["POST"], response_model=None)
         add("/auth/introspect", self.introspect, methods=["POST"], response_model=None)
         add("/auth/revoke", self.revoke, methods=["POST"], response_model=None)
@@ -70,6 +72,14 @@ class AuthorizationRoutes:
     async def authorize(self, request: Request) -> Response:
         """RFC 6749, 3.1."""
         return _answer(await self._smart().authorize(await _translated(request)))
+
+    async def sign_in(self, request: Request) -> Response:
+        """The forms of the sign-in pages."""
+        return _answer(await self._smart().sign_in(await _translated(request)))
+
+    async def account(self, request: Request) -> Response:
+        """The account page."""
+        return _answer(await self._smart().account(await _translated(request)))
 
     async def token(self, request: Request) -> Response:
         """RFC 6749, 3.2."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import base64
 import hmac
-import html
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import quote
 
 import pytest
 
@@ -29,15 +27,13 @@ from smart_auth.tokens import (
     public_jwks,
 )
 from smart_auth.users import UserRegistry
+from tests.smart_auth.browsing import ISSUER, PASSWORD, REDIRECT, Browser, pairs
 from tests.smart_auth.stand_ins import Clock, MemoryRegister, MemoryStore, Patients
 
-ISSUER = "https://auth.example.org/auth"
 FHIR = "https://auth.example.org/fhir"
 TOKEN_URL = f"{ISSUER}/token"
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-REDIRECT = "https://app.example.org/callback"
 CHEAP = HashCost(memory=8, passes=1, lanes=1)
-PASSWORD = "correct horse"
 SECRET = "s3cret of the web app"
 
 
@@ -130,65 +126,6 @@ class Answer:
         return self.status, self.body.get("error", "")
 
 
-@dataclass
-class Browser:
-    """A browser: keeps cookies, fills in the forms of the page it shows, follows no redirect."""
-
-    server: SmartServer
-    cookies: dict[str, str] = field(default_factory=dict)
-    status: int = 0
-    headers: dict[str, str] = field(default_factory=dict)
-    text: str = ""
-
-    async def get(self, parameters: Pairs) -> Browser:
-        return await self._send("GET", parameters, ())
-
-    async def post(self, parameters: Pairs) -> Browser:
-        return await self._send("POST", (), parameters)
-
-    async def submit(self, step: str, *more: tuple[str, str], **fields: str) -> Browser:
-        fixed = {"step": step, "request": self.hidden("request"), "csrf": self.hidden("csrf")}
-        return await self.post((*pairs(fixed | fields), *more))
-
-    async def sign_in(self, username: str = "anna", password: str = PASSWORD) -> Browser:
-        return await self.submit("sign-in", username=username, password=password)
-
-    async def allow(self, *scopes: str) -> Browser:
-        picked = scopes or tuple(self.ticked())
-        ticked = [("scope", scope) for scope in picked]
-        return await self.submit("decide", *ticked, decision="allow")
-
-    def hidden(self, name: str) -> str:
-        found = re.search(rf'name="{name}" value="([^"]*)"', self.text)
-        return html.unescape(found[1]) if found else ""
-
-    def ticked(self) -> list[str]:
-        found = re.findall(r'name="scope" value="([^"]*)" checked', self.text)
-        return [html.unescape(each) for each in found]
-
-    @property
-    def answer(self) -> dict[str, str]:
-        """The parameters that the redirect carries to the app."""
-        location = self.headers["Location"]
-        assert location.startswith(f"{REDIRECT}?")
-        return dict(parse_qsl(urlsplit(location).query, keep_blank_values=True))
-
-    @property
-    def error(self) -> str:
-        return self.answer.get("error", "")
-
-    async def _send(self, method: str, query: Pairs, form: Pairs) -> Browser:
-        url = f"{ISSUER}/authorize"
-        request = HttpRequest(method, url, "/auth/authorize", {}, query, form, dict(self.cookies))
-        response = await self.server.authorize(request)
-        self.status, self.text = response.status, response.body.decode()
-        self.headers = dict(response.headers)
-        name, _, value = self.headers.get("Set-Cookie", "").partition(";")[0].partition("=")
-        if name:
-            self.cookies[name] = value
-        return self
-
-
 def with_mac(alg: str, header: dict[str, Any], claims: dict[str, Any], secret: bytes) -> str:
     """Forge a JWT with a MAC under ``secret``; by hand, since joserfc refuses public keys."""
     parts = [{"alg": alg, **header}, claims]
@@ -219,10 +156,6 @@ def asking(without: str = "", **changed: str) -> Pairs:
         "code_challenge_method": "S256",
     }
     return tuple((n, v) for n, v in (good | changed).items() if n != without)
-
-
-def pairs(parameters: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple(parameters.items())
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from smart_auth.store import (
     Launch,
     Pending,
     Session,
+    SignIn,
     digest,
     pack,
     unpack_code,
@@ -18,6 +19,7 @@ from smart_auth.store import (
     unpack_launch,
     unpack_pending,
     unpack_session,
+    unpack_sign_in,
 )
 
 GRANT = Grant("g", "c", "u", "openid", 5, 6.5, patient="Patient/1", fhir_context='[{"type":"x"}]')
@@ -31,7 +33,10 @@ def test_every_record_comes_back_as_it_was() -> None:
     assert unpack_grant(pack(GRANT)) == GRANT
     assert unpack_code(pack(code)) == code
     assert unpack_launch(pack(LAUNCH)) == LAUNCH
-    assert unpack_session(pack(Session("u", 1, 2))) == Session("u", 1, 2)
+    session = Session("u", 1, 2, "acr", ("pwd", "otp"), "d")
+    assert unpack_session(pack(session)) == session
+    sign_in = SignIn("d", "d", 7, "https://a/account", "Why.", "acr", None, "u", ("pwd",))
+    assert unpack_sign_in(pack(sign_in)) == sign_in
     assert unpack_pending(pack(PENDING)) == PENDING
 
 

@@ -138,14 +138,10 @@ def sign_in_and_allow(url: str, person: Person) -> str:
     Raises:
         StepError: The pages lead elsewhere.
     """
-    endpoint = url.partition("?")[0]
     with httpx.Client(timeout=_TIMEOUT) as browser:
         page = browser.get(url)
-        login = _form(page, "sign-in")
-        given = {"username": [person.username], "password": [person.password]}
-        page = browser.post(endpoint, data={**login, **given})
-        decision = _form(page, "decide")
-        page = browser.post(endpoint, data={**decision, "decision": ["allow"]})
+        page = _submit(browser, page, "sign-in", username=person.username, password=person.password)
+        page = _submit(browser, page, "decide", decision="allow")
     back = str(page.headers.get("location", ""))
     if not back.startswith(f"{CALLBACK}?"):
         raise StepError(f"the authorize page did not return to the app: {page.status_code}")
@@ -175,30 +171,37 @@ def _granted(answer: httpx.Response) -> Granted:
     )
 
 
-def _form(page: httpx.Response, step: str) -> dict[str, list[str]]:
-    """The fields of the page's form for a step, as a browser would send them."""
+def _submit(browser: httpx.Client, page: httpx.Response, step: str, **given: str) -> httpx.Response:
+    """Fill in the page's form for a step, send it, and go where the answer leads, unless that is an app."""
     reader = _Forms()
     reader.feed(page.text)
-    for form in reader.forms:
+    for action, form in reader.forms:
         if form.get("step") == [step]:
-            return form
+            fields = form | {name: [value] for name, value in given.items()}
+            return _followed(browser, browser.post(action, data=fields))
     raise StepError(f"there is no '{step}' form on the page: {page.status_code}")
 
 
+def _followed(browser: httpx.Client, page: httpx.Response) -> httpx.Response:
+    leads = str(page.headers.get("location", ""))
+    return browser.get(leads) if leads and not leads.startswith(CALLBACK) else page
+
+
 class _Forms(HTMLParser):
-    """Collects the forms of a page: hidden fields, and boxes that are ticked."""
+    """Collects the forms of a page: where they go, hidden fields, and boxes that are ticked."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.forms: list[dict[str, list[str]]] = []
+        self.forms: list[tuple[str, dict[str, list[str]]]] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
         if tag == "form":
-            self.forms.append({})
+            self.forms.append((str(given["action"]), {}))
         if tag != "input" or not self.forms:
             return
         if given.get("type") == "hidden" or (
             given.get("type") == "checkbox" and "checked" in given
         ):
-            self.forms[-1].setdefault(str(given["name"]), []).append(str(given["value"]))
+            fields = self.forms[-1][1]
+            fields.setdefault(str(given["name"]), []).append(str(given["value"]))

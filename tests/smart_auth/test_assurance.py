@@ -1,0 +1,12 @@
+"""Levels of assurance."""
+
+from __future__ import annotations
+
+from smart_auth.assurance import PASSWORD_ALONE, TWO_FACTORS, reaches
+
+
+def test_two_factors_are_enough_for_one_and_not_the_other_way() -> None:
+    assert reaches(TWO_FACTORS, PASSWORD_ALONE)
+    assert reaches(TWO_FACTORS, TWO_FACTORS)
+    assert reaches(PASSWORD_ALONE, PASSWORD_ALONE)
+    assert not reaches(PASSWORD_ALONE, TWO_FACTORS)
