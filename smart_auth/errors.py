@@ -5,6 +5,7 @@ The tree::
     SmartError
     ├── ConfigurationError         a client, user, key or setting that must not be started with
     ├── AlreadyThereError          the store already has that key: a replay
+    ├── ProviderError              the outside OpenID provider does not answer as one
     ├── ChangedError               somebody else has changed that entry meanwhile
     ├── KeysUnreachableError       a client's ``jwks_uri`` gives no keys
     ├── OAuthError                 an answer of the token, introspection or revocation endpoint
@@ -45,6 +46,10 @@ class ChangedError(SmartError):
 
 class KeysUnreachableError(SmartError):
     """A ``KeyFetcher`` got nothing that may be used; the message says why, without the address."""
+
+
+class ProviderError(SmartError):
+    """The outside OpenID provider does not answer, or not as one."""
 
 
 class OAuthError(SmartError):

@@ -74,6 +74,11 @@ class SmartSettings:
         return f"{self.issuer}/sign-in"
 
     @property
+    def outside_page(self) -> str:
+        """Where the outside OpenID provider sends browsers back to."""
+        return f"{self.issuer}/outside"
+
+    @property
     def account_page(self) -> str:
         """Where people see how they sign in."""
         return f"{self.issuer}/account"

@@ -22,6 +22,7 @@ class User:
         organizations: References of the organizations the person works for.
         purposes: v3-ActReason codes the person may use; none permits nothing.
         patient: The person's own Patient reference, if a patient.
+        outside: The person's ``sub`` at the outside OpenID provider, if she signs in there.
     """
 
     username: str
@@ -31,6 +32,7 @@ class User:
     organizations: tuple[str, ...] = ()
     purposes: tuple[str, ...] = ()
     patient: str | None = None
+    outside: str | None = field(default=None, repr=False)
 
 
 class UserRegistry:
@@ -40,13 +42,18 @@ class UserRegistry:
         """Keep the users.
 
         Raises:
-            ConfigurationError: A username occurs twice.
+            ConfigurationError: A username, or who somebody is at the outside provider, occurs twice.
         """
         self._users: dict[str, User] = {}
+        self._outside: dict[str, User] = {}
         for user in users:
             if user.username in self._users:
                 raise ConfigurationError("a username is registered twice")
             self._users[user.username] = user
+            if user.outside is not None and user.outside in self._outside:
+                raise ConfigurationError("two users are the same person at the outside provider")
+            if user.outside is not None:
+                self._outside[user.outside] = user
 
     @classmethod
     def from_mappings(cls, mappings: Mappings) -> UserRegistry:
@@ -59,6 +66,10 @@ class UserRegistry:
 
     def __iter__(self) -> Iterator[User]:
         return iter(self._users.values())
+
+    def find_outside(self, subject: str) -> User | None:
+        """Return the user who is ``subject`` at the outside provider, or None."""
+        return self._outside.get(subject)
 
     def find(self, username: str) -> User | None:
         """Return the user, or None when there is none of that name."""
@@ -83,4 +94,5 @@ def _read_user(mapping: Mapping[str, object], place: int) -> User:
         organizations=read.references("organizations"),
         purposes=read.texts("purposes"),
         patient=patient,
+        outside=read.optional_text("outside"),
     )

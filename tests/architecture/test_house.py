@@ -38,8 +38,11 @@ DOORS = {
     "cryptography": ("fhir_server/crypto/", "anchoring/signing.py", "smart_auth/tokens.py"),
     "pkcs11": ("fhir_server/crypto/providers/token.py",),
     "hvac": ("fhir_server/crypto/providers/transit.py",),
-    "authlib": ("smart_auth/authlib_bridge/",),
-    "joserfc": ("smart_auth/tokens.py",),
+    "authlib": ("smart_auth/authlib_bridge/", "fhir_server/portal/outside_provider.py"),
+    "joserfc": (
+        "smart_auth/outside_tokens.py",
+        "smart_auth/tokens.py",
+    ),
     "jinja2": ("smart_auth/pages.py", "fhir_server/portal/documentation.py"),
     "argon2": ("smart_auth/passwords.py",),
     "webauthn": ("smart_auth/passkeys.py",),
@@ -51,7 +54,11 @@ DOORS = {
     "prometheus_client": ("fhir_server/portal/metrics.py",),
     "opentelemetry": ("fhir_server/tracing.py",),
     "rich": ("fhir_server/commands/",),
-    "httpx": ("fhir_server/commands/", "fhir_server/portal/fetching.py"),
+    "httpx": (
+        "fhir_server/commands/",
+        "fhir_server/portal/fetching.py",
+        "fhir_server/portal/outside_provider.py",
+    ),
 }
 
 

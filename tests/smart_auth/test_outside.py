@@ -1,0 +1,172 @@
+"""Signing in at an outside provider: a real one answers, and every other answer is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx
+import oidc_provider_mock
+import pytest
+
+from fhir_server.errors import SettingsError
+from fhir_server.portal.outside_provider import OutsideProvider
+from smart_auth.assurance import PASSWORD_ALONE, TWO_FACTORS
+from smart_auth.browser import Visitor
+from smart_auth.errors import PageError
+from smart_auth.exchange import HttpRequest, Pairs
+from smart_auth.outside import Arrival, Outside
+from smart_auth.users import UserRegistry
+
+from .conftest import House, user_mappings
+
+HANDLE = "h" * 43
+HERE = Visitor("c" * 43)
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[str]:
+    with oidc_provider_mock.run_server_in_thread() as server:
+        yield f"http://localhost:{server.server_port}"
+
+
+@dataclass
+class Desk:
+    """Our side, and a browser that goes to the provider and comes back."""
+
+    outside: Outside
+    issuer: str
+
+    async def away(self, subject: str = "helena@id", **claims: object) -> Pairs:
+        """Sign in there; what it answers with."""
+        async with httpx.AsyncClient() as client:
+            told = await client.put(f"{self.issuer}/users/{subject}", json=claims)
+            told.raise_for_status()
+            address = await self.outside.begin(HERE, HANDLE)
+            answer = await client.post(address, data={"sub": subject})
+        assert answer.headers["location"].startswith(self.outside.settings.outside_page)
+        return tuple(parse_qsl(urlsplit(answer.headers["location"]).query))
+
+    async def back(self, answer: Pairs, visitor: Visitor = HERE) -> Arrival:
+        page = self.outside.settings.outside_page
+        return await self.outside.arrive(HttpRequest("GET", page, "/x", {}, answer), visitor)
+
+
+@pytest.fixture
+def desk(house: House, issuer: str) -> Desk:
+    people = user_mappings()
+    people[1]["outside"] = "helena@id"
+    provider = OutsideProvider(issuer, "consentry", "secret", "Hospital sign-in")
+    settings, vault = house.server._settings, house.server._vault
+    users = UserRegistry.from_mappings(people)
+    real_time = lambda: datetime.now(UTC)  # noqa: E731  the provider's clock is the real one
+    return Desk(Outside(provider, settings, users, vault, real_time), issuer)
+
+
+@pytest.fixture(autouse=True)
+def _now(clock: Any) -> None:
+    clock.now = datetime.now(UTC)
+
+
+async def test_who_signs_in_there_is_a_user_here(desk: Desk) -> None:
+    arrival = await desk.back(await desk.away())
+    assert (arrival.person.username, arrival.sign_in) == ("drdoe", HANDLE)
+    assert (arrival.acr, arrival.amr) == (PASSWORD_ALONE, ("fed",))
+
+
+async def test_two_factors_there_are_two_factors_here(desk: Desk) -> None:
+    arrival = await desk.back(await desk.away(amr=["pwd", "mfa", 5]))
+    assert (arrival.acr, arrival.amr) == (TWO_FACTORS, ("pwd", "mfa"))
+    assert (await desk.back(await desk.away(acr=TWO_FACTORS))).acr == TWO_FACTORS
+    assert (await desk.back(await desk.away(acr="mfa", amr="mfa"))).acr == PASSWORD_ALONE
+
+
+async def test_the_request_has_state_nonce_and_a_challenge(desk: Desk) -> None:
+    one, two = [
+        dict(parse_qsl(urlsplit(await desk.outside.begin(HERE, HANDLE)).query)) for _ in "12"
+    ]
+    assert one["scope"] == "openid"
+    assert one["code_challenge_method"] == "S256"
+    assert all(one[name] != two[name] for name in ("state", "nonce", "code_challenge"))
+    assert HANDLE not in str(one)
+    assert HERE.cookie not in str(one)
+
+
+async def test_who_is_no_user_here_does_not_become_one(desk: Desk) -> None:
+    with pytest.raises(PageError, match="not registered here"):
+        await desk.back(await desk.away("stranger@id"))
+
+
+async def test_an_answer_is_good_once_in_the_browser_that_asked(desk: Desk) -> None:
+    answer = await desk.away()
+    with pytest.raises(PageError, match="browser"):
+        await desk.back(answer, Visitor("d" * 43))
+    with pytest.raises(PageError, match="used already"):
+        await desk.back(answer)
+    answer = await desk.away()
+    await desk.back(answer)
+    with pytest.raises(PageError, match="used already"):
+        await desk.back(answer)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"state": None},
+        {"state": "x" * 43},
+        {"code": None},
+        {"code": "another"},
+        {"iss": "https://evil.example.org"},
+        {"code": None, "error": "access_denied"},
+        {"code": "x\x00"},
+        {"code": "x" * 9000},
+    ],
+)
+async def test_another_answer_is_refused(desk: Desk, changed: dict[str, str | None]) -> None:
+    answer = dict(await desk.away()) | changed
+    with pytest.raises(PageError):
+        await desk.back(tuple((n, v) for n, v in answer.items() if v is not None))
+
+
+async def test_a_repeated_parameter_is_refused(desk: Desk) -> None:
+    answer = await desk.away()
+    with pytest.raises(PageError):
+        await desk.back((*answer, ("code", "x")))
+
+
+async def test_a_code_of_another_request_is_refused(desk: Desk) -> None:
+    """The provider would take it; the nonce and the verifier are those of the other browser."""
+    victim, mine = dict(await desk.away()), dict(await desk.away("stranger@id"))
+    with pytest.raises(PageError):
+        await desk.back((("state", mine["state"]), ("code", victim["code"])))
+
+
+async def test_new_keys_of_the_provider_are_fetched(desk: Desk) -> None:
+    provider: Any = desk.outside.provider
+    await desk.back(await desk.away())
+    [jwks] = [url for url in provider._known if "jwks" in url]
+    provider._known[jwks].value = {"keys": []}
+    assert (await desk.back(await desk.away())).person.username == "drdoe"
+
+
+@pytest.mark.parametrize("issuer_", ["http://localhost:1", "http://localhost:1/x"])
+async def test_a_provider_that_does_not_answer_is_named(desk: Desk, issuer_: str) -> None:
+    provider = OutsideProvider(issuer_, "consentry", "", "Hospital sign-in")
+    with pytest.raises(PageError, match="Hospital sign-in does not answer") as refused:
+        await replace(desk.outside, provider=provider).begin(HERE, HANDLE)
+    assert refused.value.status == 503
+
+
+async def test_metadata_of_another_issuer_are_refused(desk: Desk) -> None:
+    provider = OutsideProvider(desk.issuer + "/", "consentry", "", "Hospital sign-in")
+    with pytest.raises(PageError):
+        await replace(desk.outside, provider=provider).begin(HERE, HANDLE)
+
+
+@pytest.mark.parametrize("issuer_", ["http://id.example.org", "ftp://localhost", "", "localhost"])
+def test_a_provider_on_plain_http_is_refused(issuer_: str) -> None:
+    with pytest.raises(SettingsError, match="https"):
+        OutsideProvider(issuer_, "consentry", "", "")
