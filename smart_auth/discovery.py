@@ -86,6 +86,7 @@ def _shared(settings: SmartSettings) -> dict[str, object]:
         "jwks_uri": f"{settings.issuer}/jwks",
         "authorization_endpoint": settings.authorization_endpoint,
         "token_endpoint": settings.token_endpoint,
+        "management_endpoint": settings.apps_page,
         "introspection_endpoint": f"{settings.issuer}/introspect",
         "revocation_endpoint": f"{settings.issuer}/revoke",
         "grant_types_supported": list(GRANT_TYPES),

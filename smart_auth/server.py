@@ -8,6 +8,7 @@ from datetime import datetime
 
 from smart_auth import discovery
 from smart_auth.account import Account
+from smart_auth.apps_page import AppsPage
 from smart_auth.authlib_bridge.server import TokenEndpoints
 from smart_auth.authorize import Authorization
 from smart_auth.bearer import BearerAuthenticator, Caller, subject_of
@@ -16,6 +17,7 @@ from smart_auth.clients import ASYMMETRIC, Client, ClientRegistry
 from smart_auth.entrance import Entrance
 from smart_auth.errors import ConfigurationError
 from smart_auth.exchange import HttpRequest, HttpResponse
+from smart_auth.granted import GrantRegister
 from smart_auth.introspection import TokenFinder
 from smart_auth.issuing import Issuer, RandomBytes
 from smart_auth.launch import (
@@ -83,11 +85,15 @@ class SmartServer:
         self._bearer = BearerAuthenticator(settings, keys, clients, users, revocations)
         finder = TokenFinder(settings, self._bearer, users, vault, clock)
         shelf = KeyShelf(fetcher or NoFetcher(), clock)
-        self._endpoints = TokenEndpoints(clients, users, vault, self._issuer, finder, shelf, clock)
+        granted = GrantRegister(register, revocations, settings, clock)
+        self._endpoints = TokenEndpoints(
+            clients, users, vault, self._issuer, finder, shelf, granted, clock
+        )
         self._patients = patients or NoPatients()
         presence = Presence(settings, users, vault, clock)
         self._signing_in = SigningIn(presence, Entrance.of(users), clock)
         self._account = Account(presence)
+        self._apps_page = AppsPage(presence, granted, clients)
         self._authorization = Authorization(
             settings, clients, vault, presence, self._patients, clock
         )
@@ -125,6 +131,10 @@ class SmartServer:
     async def account(self, request: HttpRequest) -> HttpResponse:
         """Answer GET or POST ``[issuer]/account``."""
         return await self._account.answer(request)
+
+    async def apps(self, request: HttpRequest) -> HttpResponse:
+        """Answer GET or POST ``[issuer]/apps``: what a person granted to apps (management_endpoint)."""
+        return await self._apps_page.answer(request)
 
     async def create_launch(self, launch: Launch) -> str:
         """Return a launch handle: for this client and user, once, within ``launch_lifetime``.

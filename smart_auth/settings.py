@@ -84,6 +84,16 @@ class SmartSettings:
         return f"{self.issuer}/account"
 
     @property
+    def apps_page(self) -> str:
+        """SMART "management_endpoint": where people see what they granted to apps."""
+        return f"{self.issuer}/apps"
+
+    @property
+    def open_app_page(self) -> str:
+        """Where people open apps on a patient: our own EHR launch."""
+        return f"{self.issuer}/open-app"
+
+    @property
     def secure(self) -> bool:
         """Whether the endpoints are on https, so that cookies can be ``Secure``."""
         return self.issuer.startswith("https:")

@@ -45,7 +45,8 @@ class AuthorizationRoutes:
         add("/auth/jwks", self.jwks, response_model=None)
         add("/auth/smart-style.json", self.style, response_model=None)
         add("/auth/authorize", self.authorize, methods=["GET", "POST"], response_model=None)
-        for path, page in (("sign-in", self.sign_in), ("account", self.account)):
+        pages = (("sign-in", self.sign_in), ("account", self.account), ("apps", self.apps))
+        for path, page in pages:
             add(f"/auth/{path}", page, methods=["GET", "POST"], response_model=None)
         add("/auth/token", self.token, methods=["POST"], response_model=None)
         add("/auth/introspect", self.introspect, methods=["POST"], response_model=None)
@@ -80,6 +81,10 @@ class AuthorizationRoutes:
     async def account(self, request: Request) -> Response:
         """The account page."""
         return _answer(await self._smart().account(await _translated(request)))
+
+    async def apps(self, request: Request) -> Response:
+        """What a person granted to apps."""
+        return _answer(await self._smart().apps(await _translated(request)))
 
     async def token(self, request: Request) -> Response:
         """RFC 6749, 3.2."""

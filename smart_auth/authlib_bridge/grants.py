@@ -98,6 +98,8 @@ def _granted(
         body["id_token"] = ours.issuer.id_token(client, person, grant, scopes, server.now, nonce)
     granted = parse_scopes(grant.scope)
     lasting = "offline_access" in granted or "online_access" in granted
-    if lasting and "refresh_token" in client.grant_types:
+    lasting = lasting and "refresh_token" in client.grant_types
+    if lasting:
         body["refresh_token"] = anyio.from_thread.run(ours.vault.issue_refresh, grant, server.now)
+    anyio.from_thread.run(ours.granted.note, grant, lasting)
     return body

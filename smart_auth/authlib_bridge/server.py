@@ -26,6 +26,7 @@ from smart_auth.exchange import (
     json_response,
     oauth_error_response,
 )
+from smart_auth.granted import GrantRegister
 from smart_auth.introspection import TokenFinder
 from smart_auth.issuing import Issuer, TokenBody
 from smart_auth.pushed_requests import keep_pushed, pushed_parameters, require_small
@@ -48,6 +49,7 @@ class TokenEndpoints:
     issuer: Issuer
     finder: TokenFinder
     shelf: KeyShelf
+    granted: GrantRegister
     clock: Callable[[], datetime] = field(repr=False)
     at_once: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(8))
 

@@ -87,6 +87,7 @@ class Browser:
             AUTHORIZE: self.server.authorize,
             f"{ISSUER}/sign-in": self.server.sign_in,
             f"{ISSUER}/account": self.server.account,
+            f"{ISSUER}/apps": self.server.apps,
         }[url]
         path = urlsplit(url).path
         response = await call(HttpRequest(method, url, path, {}, query, form, dict(self.cookies)))
