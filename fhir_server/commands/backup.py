@@ -21,7 +21,7 @@ from fhir_server.errors import BackupError, SettingsError
 from fhir_server.evidence import CHAIN_FILE
 from fhir_server.settings import Settings, read_settings
 from fhir_server.store.opening import DATABASE_FILE
-from fhir_server.store.sqlite_backup import copy_together, described
+from fhir_server.store.sqlite.backup import copy_together, described
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -22,7 +22,7 @@ from fhir_server.errors import BackupError, SettingsError
 from fhir_server.evidence import CHAIN_FILE, ORIGIN, chain_head, require_past
 from fhir_server.settings import Settings, read_settings
 from fhir_server.store.opening import DATABASE_FILE
-from fhir_server.store.sqlite_backup import described, forget_anchors
+from fhir_server.store.sqlite.backup import described, forget_anchors
 
 _BESIDE = ".restoring-"
 _SINCE = "/since-"  # in the name of a log that was begun anew

@@ -7,13 +7,13 @@ from fhir_server.errors import SettingsError
 from fhir_server.settings import Settings
 from fhir_server.store.database import Database
 from fhir_server.store.inspection import Inspection
-from fhir_server.store.mongo_database import open_mongo
-from fhir_server.store.mongo_inspection import MongoInspection
-from fhir_server.store.mongo_records import MongoSnapshot
+from fhir_server.store.mongodb.database import open_mongo
+from fhir_server.store.mongodb.inspection import MongoInspection
+from fhir_server.store.mongodb.records import MongoSnapshot
 from fhir_server.store.protocol import Snapshot
-from fhir_server.store.sqlite_database import open_sqlite
-from fhir_server.store.sqlite_inspection import SqliteInspection
-from fhir_server.store.sqlite_records import SqliteSnapshot
+from fhir_server.store.sqlite.database import open_sqlite
+from fhir_server.store.sqlite.inspection import SqliteInspection
+from fhir_server.store.sqlite.records import SqliteSnapshot
 
 DATABASE_FILE = "consentry.sqlite"
 Look = Callable[[], AbstractAsyncContextManager[tuple[Snapshot, Inspection]]]

@@ -28,7 +28,7 @@ DOORS = {
     "fastapi": ("fhir_server/rest/", "fhir_server/portal/", "fhir_server/app.py"),
     "starlette": ("fhir_server/rest/", "fhir_server/portal/", "fhir_server/app.py"),
     "uvicorn": ("fhir_server/commands/serve.py",),
-    "motor": ("fhir_server/store/mongo.py",),
+    "motor": ("fhir_server/store/mongodb/mongo.py",),
     # the drill of the demo alters a byte of a copy of the store
     "sqlite3": (
         "fhir_server/store/",

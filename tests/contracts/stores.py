@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from fhir_server.store.database import Database
-from fhir_server.store.mongo_database import open_mongo
+from fhir_server.store.mongodb.database import open_mongo
 from fhir_server.store.protocol import SealedVersion, Selection, Store
-from fhir_server.store.sqlite_database import open_sqlite
+from fhir_server.store.sqlite.database import open_sqlite
 
 from .. import mongo_server
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from fhir_server.store import mongo_leases
 from fhir_server.store.database import Database
+from fhir_server.store.mongodb import leases as mongo_leases
 from smart_auth.errors import AlreadyThereError, ChangedError
 from smart_auth.store import Entry
 

@@ -17,11 +17,13 @@ from pathlib import Path
 import pytest
 
 from fhir_server.errors import SettingsError, StoreFullError, StoreLostError
-from fhir_server.store import mongo_turn, mongo_unit, mongo_units
 from fhir_server.store.database import Database
-from fhir_server.store.mongo import Mongo
-from fhir_server.store.mongo_database import open_mongo
-from fhir_server.store.mongo_documents import META, PART, PART_BYTES
+from fhir_server.store.mongodb import turn as mongo_turn
+from fhir_server.store.mongodb import unit as mongo_unit
+from fhir_server.store.mongodb import units as mongo_units
+from fhir_server.store.mongodb.database import open_mongo
+from fhir_server.store.mongodb.documents import META, PART, PART_BYTES
+from fhir_server.store.mongodb.mongo import Mongo
 from fhir_server.store.protocol import Changes, Selection
 
 from .. import mongo_server
@@ -65,7 +67,7 @@ async def test_a_server_that_stands_alone_is_refused_in_one_sentence(
 async def test_a_server_that_is_down_is_refused_without_telling_the_password(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("fhir_server.store.mongo._PATIENCE", 300)
+    monkeypatch.setattr("fhir_server.store.mongodb.mongo._PATIENCE", 300)
     with pytest.raises(SettingsError, match="does not answer") as refused:
         await open_mongo("mongodb://user:s3cret@127.0.0.1:9/consentry")
     assert "s3cret" not in str(refused.value)
@@ -258,7 +260,7 @@ async def _write_alone(url: str) -> None:
 
 HOLDER = """
 import asyncio, sys
-from fhir_server.store.mongo_database import open_mongo
+from fhir_server.store.mongodb.database import open_mongo
 from tests.contracts.stores import version, token
 
 async def main(url):
@@ -297,7 +299,7 @@ async def test_a_process_that_is_killed_while_it_writes_keeps_nobody_from_writin
 async def test_a_server_that_is_lost_fails_requests_and_keeps_nothing_half(
     own_server: mongo_server.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fhir_server.store.mongo._PATIENCE", 400)
+    monkeypatch.setattr("fhir_server.store.mongodb.mongo._PATIENCE", 400)
     monkeypatch.setattr(mongo_turn, "_PATIENCE", 1.0)
     monkeypatch.setattr(mongo_units, "_PATIENCE", 0.5)
     database = await open_mongo(own_server.url)

@@ -21,7 +21,7 @@ from fhir_server.store.protocol import (
     Store,
     WrappedKey,
 )
-from fhir_server.store.sqlite import SqliteStore
+from fhir_server.store.sqlite.store import SqliteStore
 
 from .stores import FILE, TYPE, StoppedError, database, found, row, store, token, version, write
 

@@ -22,7 +22,7 @@ from fhir_server.store.protocol import (
     Selection,
     Store,
 )
-from fhir_server.store.sqlite import SqliteStore
+from fhir_server.store.sqlite.store import SqliteStore
 
 from .stores import ADAPTERS, DATABASES, FILE, database, found, store, token, version, write
 

@@ -35,9 +35,9 @@ from fhir_server.pipeline.heeding import Heeding
 from fhir_server.pipeline.policies import Policies
 from fhir_server.pipeline.run import Pipeline
 from fhir_server.store.database import Database
-from fhir_server.store.mongo_database import open_mongo
+from fhir_server.store.mongodb.database import open_mongo
 from fhir_server.store.own_secrets import Secrets
-from fhir_server.store.sqlite_database import open_sqlite
+from fhir_server.store.sqlite.database import open_sqlite
 from fhir_server.vault.keyring import KeyRing
 from fhir_server.vault.vault import Vault
 from profiles.definitions import r4

@@ -11,7 +11,7 @@ from anchoring.errors import ChainUnavailableError
 from fhir_server import evidence
 from fhir_server.errors import StoreFullError
 from fhir_server.store.shelf import ANCHOR_WANTED
-from fhir_server.store.sqlite import SqliteStore
+from fhir_server.store.sqlite.store import SqliteStore
 
 from .clinic import START
 

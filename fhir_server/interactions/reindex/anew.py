@@ -1,4 +1,4 @@
-"""All tokens made again, after a step of the schema that changed what they are made of (``store/sqlite_schema.py``).
+"""All tokens made again, after a step of the schema that changed what they are made of (``store/sqlite/schema.py``).
 
 The step deletes them and leaves a mark in the journal; here they are made from the opened records before the server
 answers anybody.  The mark says how far this has come (``type|rid``, empty at the beginning), so that a killed server goes

@@ -217,8 +217,8 @@ async def test_a_full_disk_is_told_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Documents leave room for what comes after them: otherwise no answer could go on record any more."""
-    monkeypatch.setattr("fhir_server.store.sqlite_chunks._RESERVE", 60_000_000)
-    monkeypatch.setattr("fhir_server.store.sqlite_chunks._SHARE", 1)
+    monkeypatch.setattr("fhir_server.store.sqlite.chunks._RESERVE", 60_000_000)
+    monkeypatch.setattr("fhir_server.store.sqlite.chunks._SHARE", 1)
     mount = ["mount", "-t", "tmpfs", "-o", "size=128m", "tmpfs", str(tmp_path)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("no right to mount a file system here")

@@ -10,7 +10,7 @@ import pytest
 
 from fhir_server.interactions.leaf import index_rest
 from fhir_server.interactions.reindex.anew import index_anew
-from fhir_server.store.sqlite import SqliteStore
+from fhir_server.store.sqlite.store import SqliteStore
 from fhir_server.vault.vault import Writer
 from profiles.definitions import r4
 from tests.fhir_server.clinic import HOUSE, OVERSEER, Clinic, observation, open_clinic, patient

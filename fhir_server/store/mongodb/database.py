@@ -1,0 +1,83 @@
+"""One MongoDB database with all that servers keep, on however many machines they run."""
+
+from fhir_server.errors import ConsentryError, SettingsError
+from fhir_server.store.database import Database
+from fhir_server.store.mongodb.chunks import CHUNK_INDEXES, MongoChunkItems
+from fhir_server.store.mongodb.documents import INDEXES, META
+from fhir_server.store.mongodb.items import (
+    ITEM_INDEXES,
+    SECRET,
+    MongoEventIndex,
+    MongoGrantItems,
+    MongoJournal,
+    MongoLeaves,
+    MongoNews,
+    MongoRegisterItems,
+    MongoReindexJournal,
+    MongoSecretItems,
+)
+from fhir_server.store.mongodb.leases import MongoLeases
+from fhir_server.store.mongodb.mongo import Mongo
+from fhir_server.store.mongodb.store import MongoStore
+from fhir_server.store.mongodb.turn import Turn
+
+SCHEMA_VERSION = 1  # stands for the documents, and for what tokens are made of
+_SCHEMA = "schema"
+
+
+async def open_mongo(url: str, *, create: bool = True) -> Database:
+    """Open the database that the url names, or make it.
+
+    Raises:
+        SettingsError: It does not answer, has no transactions, is another program's or a newer one's, or is not there
+            although ``create`` is not asked for.
+    """
+    mongo = Mongo(url)
+    try:
+        await mongo.require_transactions()
+        await _require_known(mongo, create=create)
+        return await _opened(mongo)
+    except SettingsError:
+        mongo.close()
+        raise
+    except ConsentryError as error:
+        mongo.close()
+        raise SettingsError(f"the MongoDB in store cannot be used: {error}") from error
+
+
+async def _opened(mongo: Mongo) -> Database:
+    for collection, indexes in {**INDEXES, **ITEM_INDEXES, **CHUNK_INDEXES}.items():
+        await mongo.index(collection, indexes)
+    turn = Turn(mongo)
+    await turn.prepare()
+    await mongo.insert(META, {"_id": _SCHEMA, "version": SCHEMA_VERSION})
+    return Database(
+        store=MongoStore(mongo, turn),
+        grants=MongoGrantItems(mongo),
+        register=MongoRegisterItems(mongo),
+        secrets=MongoSecretItems(mongo),
+        leaves=MongoLeaves(mongo),
+        anchors=MongoJournal(mongo),
+        reindex=MongoReindexJournal(mongo),
+        chunks=MongoChunkItems(mongo),
+        leases=MongoLeases(mongo),
+        fresh=await mongo.one(SECRET, {}) is None,
+        events=MongoEventIndex(),
+        news=MongoNews(mongo),
+    )
+
+
+async def _require_known(mongo: Mongo, *, create: bool) -> None:
+    """Refuse what this program must not touch; nothing is changed by asking."""
+    found = await mongo.one(META, {"_id": _SCHEMA})
+    if found is not None and found.get("version") != SCHEMA_VERSION:
+        raise SettingsError(
+            f"the database has schema version {found.get('version')}, this program knows {SCHEMA_VERSION}: "
+            "use the program that made it"
+        )
+    if found is None and not create:
+        raise SettingsError(
+            "no database of this program in store: start 'consentry serve' on it first"
+        )
+    if found is None and await mongo.holds_anything():
+        raise SettingsError("the database in store is not empty, and another program made it")

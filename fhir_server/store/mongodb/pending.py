@@ -1,0 +1,236 @@
+"""What units of work have written and what is not committed yet, kept in memory.
+
+A transaction of MongoDB has no savepoints, and the server may end it at any time.  So the writes of each unit are kept
+until they are durable: a unit that fails takes back its own only, and whatever the transaction loses is written again.
+Nobody else can have changed anything meanwhile (``turn.py``).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from fhir_server.errors import StoreFullError
+from fhir_server.store.mongodb.documents import (
+    AUDIT,
+    KEY,
+    PART,
+    RECORD,
+    VERSION,
+    document,
+    parts,
+    superseded,
+)
+from fhir_server.store.mongodb.mongo import (
+    Document,
+    DuplicateError,
+    InsertOne,
+    Operation,
+    ReplaceOne,
+    UpdateOne,
+)
+from fhir_server.store.mongodb.overlay import Overlay
+from fhir_server.store.mongodb.turn import Counters
+from fhir_server.store.shelf import SealedVersion, WrappedKey
+
+Each = tuple[str, Operation]
+_TOKEN = 26  # bytes of a token in an array of BSON
+_ROOM = 7 * 1024 * 1024  # beside the seal: a document has 16 MiB
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write.
+
+    Attributes:
+        operations: What it does, each to a collection, in this order.
+        current: The record as it is then, if it writes one.
+        key: The data key as it is then, if it writes one.
+        rewraps: Whether that key was there before.
+        blurs: Whether it changes records of which only the database can tell what they are now.
+    """
+
+    operations: tuple[Each, ...]
+    current: Document | None = None
+    key: WrappedKey | None = None
+    rewraps: bool = False
+    blurs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where a unit began."""
+
+    writes: int
+    counters: Counters
+
+
+class Pending:
+    """The writes of one batch of units.
+
+    Attributes:
+        counters: The numbers that come next.
+        overlay: The records of which the transaction does not have the current version.
+        blurred: How often something was written of which only the database can tell what it has become.
+    """
+
+    def __init__(self, counters: Counters) -> None:
+        self.counters = counters
+        self.overlay = Overlay()
+        self.blurred = 0
+        self._writes: list[Write] = []
+        self._sent = 0
+        self._unsent: set[str] = set()
+        self._current: dict[bytes, Document] = {}
+        self._keys: list[WrappedKey] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._writes)
+
+    @property
+    def unsent(self) -> bool:
+        """Whether the transaction does not have all of it."""
+        return self._sent < len(self._writes)
+
+    def unsent_to(self, collection: str) -> bool:
+        """Whether the transaction does not have all that is written to a collection."""
+        return collection in self._unsent
+
+    @property
+    def hides(self) -> bool:
+        """Whether the transaction does not have something of which only the database can tell what it has become."""
+        return any(write.blurs for write in self._writes[self._sent :])
+
+    @property
+    def hides_keys(self) -> bool:
+        """The same of data keys."""
+        return any(write.rewraps for write in self._writes[self._sent :])
+
+    def current(self, row: bytes) -> Document | None:
+        """The record as this batch has made it; None if it has not."""
+        return self._current.get(row)
+
+    def key(self, id_: bytes, owner: bytes) -> WrappedKey | None:
+        """A data key that this batch has written, by its id, or the newest of an owner."""
+        kept = (k for k in reversed(self._keys) if k.id == id_ or (owner and k.owner == owner))
+        return next(kept, None)
+
+    def put(
+        self, version: SealedVersion, tokens: Sequence[bytes], previous: Document | None
+    ) -> None:
+        """A version with all of its tokens.
+
+        Raises:
+            DuplicateError: This batch has made the record, or the version is not behind the previous one.
+            StoreFullError: Its tokens and wraps have no room in a document.
+        """
+        if len(version.wraps) + _TOKEN * len(tokens) > _ROOM:
+            raise StoreFullError("the record has more to be found by than a document has room for")
+        known = self._current.get(version.row)
+        if known if previous is None else version.version <= previous["version"]:
+            raise DuplicateError("a duplicate of a version that is there")
+        made = document(version, tokens)
+        operations: list[Each] = [(PART, InsertOne(part)) for part in parts(version)]
+        if previous is None:
+            operations.append((RECORD, InsertOne(made)))
+            self.counters = replace(self.counters, rid=self.counters.rid + 1)
+        else:
+            where = {"_id": version.row, "version": previous["version"]}
+            operations.append((VERSION, InsertOne(superseded(previous, version.at))))
+            operations.append((RECORD, ReplaceOne(where, made)))
+        self._add(Write(tuple(operations), current=made))
+
+    def add_key(self, key: WrappedKey) -> None:
+        """A data key."""
+        head = {"_id": key.id, "owner": key.owner, "k": self.counters.k}
+        made = InsertOne({**head, "wrapped": key.wrapped, "made": key.made})
+        self.counters = replace(self.counters, k=self.counters.k + 1)
+        self._add(Write(((KEY, made),), key=key))
+
+    def replace_key(self, key: WrappedKey) -> None:
+        """Another wrap of a data key that is there."""
+        change = UpdateOne({"_id": key.id}, {"$set": {"wrapped": key.wrapped}})
+        self._add(Write(((KEY, change),), key=key, rewraps=True))
+
+    def advance_epoch(self) -> None:
+        """The epoch of keys, counted on."""
+        self.counters = replace(self.counters, epoch=self.counters.epoch + 1)
+        self._add(Write(()))
+
+    def append_audit(self, rid: int, commitment: bytes, opening: bytes) -> int:
+        """An audit row; return its number."""
+        number = self.counters.n
+        self.counters = replace(self.counters, n=number + 1)
+        made = {"_id": rid, "n": number, "commitment": commitment, "opening": opening}
+        self._add(Write(((AUDIT, InsertOne(made)),)))
+        return number
+
+    def index(self, rid: int, tokens: Sequence[bytes]) -> None:
+        """Tokens that a record is to have beside those that it has."""
+        change = {"$addToSet": {"tokens": {"$each": list(tokens)}}}
+        self._add(Write(((RECORD, UpdateOne({"rid": rid}, change)),), blurs=True))
+
+    def other(self, operations: Iterable[Each], *, blurs: bool = False) -> None:
+        """What jobs write."""
+        self._add(Write(tuple(operations), blurs=blurs))
+
+    def mark(self) -> Mark:
+        """Where the next unit begins."""
+        return Mark(len(self._writes), self.counters)
+
+    def undo(self, mark: Mark) -> bool:
+        """Take back what came behind the mark; whether the transaction has some of it."""
+        had = self._sent > mark.writes
+        del self._writes[mark.writes :]
+        self.counters = mark.counters
+        self.blurred += 1
+        self._current, self._keys = {}, []
+        for write in self._writes:
+            self._note(write)
+        self._sent = min(self._sent, len(self._writes))
+        self._note_unsent()
+        return had
+
+    def all_again(self) -> bool:
+        """The transaction has lost what it had; whether that was anything."""
+        had, self._sent = self._sent > 0, 0
+        self._note_unsent()
+        return had
+
+    def next_operations(self) -> dict[str, list[Operation]]:
+        """What the transaction does not have yet, by collection, each in its order."""
+        found: dict[str, list[Operation]] = {}
+        for write in self._writes[self._sent :]:
+            for collection, operation in write.operations:
+                found.setdefault(collection, []).append(operation)
+        return found
+
+    def all_sent(self) -> None:
+        """The transaction has all of it."""
+        self._sent = len(self._writes)
+        self._note_unsent()
+
+    def _add(self, write: Write) -> None:
+        self._writes.append(write)
+        self._note(write)
+        self._note_one(write)
+
+    def _note(self, write: Write) -> None:
+        if write.current is not None:
+            self._current[write.current["_id"]] = write.current
+        if write.key is not None:
+            known = [key for key in self._keys if key.id != write.key.id]
+            added = not write.rewraps or len(known) < len(self._keys)
+            self._keys = [*known, write.key] if added else known
+        if write.blurs:
+            self.blurred += 1
+            self._current.clear()
+
+    def _note_unsent(self) -> None:
+        self._unsent = set()
+        self.overlay.clear()
+        for write in self._writes[self._sent :]:
+            self._note_one(write)
+
+    def _note_one(self, write: Write) -> None:
+        self._unsent.update(collection for collection, _ in write.operations)
+        if write.current is not None:
+            self.overlay.add(write.current)
