@@ -151,7 +151,7 @@ def read_client(mapping: Mapping[str, object]) -> Client:
         scope=_scope(read),
         organization=read.reference("organization"),
         purposes=read.texts("purposes"),
-        launch_uri=read.optional_text("launch_uri"),
+        launch_uri=_launch_uri(read),
         system=read.flag("system"),
         introspects=read.flag("introspects"),
         fapi=read.flag("fapi"),
@@ -187,16 +187,23 @@ def _redirect_uris(read: Fields) -> tuple[str, ...]:
     return uris
 
 
-def _require_safe_redirect(read: Fields, uri: str) -> None:
+def _require_safe_redirect(read: Fields, uri: str, name: str = "redirect_uris") -> None:
     if _URI.fullmatch(uri) is None or "#" in uri:
-        raise read.wrong("redirect_uris", "must be absolute URIs in ASCII without fragment")
-    parts = _split(read, "redirect_uris", uri)
+        raise read.wrong(name, "must be absolute URIs in ASCII without fragment")
+    parts = _split(read, name, uri)
     if parts.scheme in _DANGEROUS or "@" in parts.netloc:
-        raise read.wrong("redirect_uris", "must not run script or hold a user name")
+        raise read.wrong(name, "must not run script or hold a user name")
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-        raise read.wrong("redirect_uris", "must be https (plain http only on loopback)")
+        raise read.wrong(name, "must be https (plain http only on loopback)")
     if parts.scheme in ("http", "https") and not parts.hostname:
-        raise read.wrong("redirect_uris", "must name a host")
+        raise read.wrong(name, "must name a host")
+
+
+def _launch_uri(read: Fields) -> str | None:
+    uri = read.optional_text("launch_uri")
+    if uri is not None:
+        _require_safe_redirect(read, uri, "launch_uri")
+    return uri
 
 
 def _keys(read: Fields, kind: str) -> ClientKeys | None:

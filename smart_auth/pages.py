@@ -36,12 +36,14 @@ class PageForm:
         handle: Of what waits in the store, or empty; form field ``request``.
         csrf: Bound to the session cookie and the handle; form field ``csrf``.
         redirect_uri: Where the answer may go besides: its origin is let through ``form-action``.
+        leads_to: More URLs of which the same is true.
     """
 
     action: str
     handle: str = field(repr=False)
     csrf: str = field(repr=False)
     redirect_uri: str | None = None
+    leads_to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,8 @@ def _policy(form: PageForm | None) -> Pairs:
     targets = "'none'" if form is None else "'self'"
     if form is not None and form.redirect_uri is not None:
         targets += f" {_origin(form.redirect_uri)}"
+    if form is not None and form.leads_to:
+        targets += " " + " ".join(sorted({_origin(uri) for uri in form.leads_to}))
     policy = (
         f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action {targets}; "
         "base-uri 'none'; frame-ancestors 'none'"

@@ -26,6 +26,7 @@ from smart_auth.launch import (
     require_acceptable,
     seen_by_its_user,
 )
+from smart_auth.open_app import OpenAppPage
 from smart_auth.presence import Presence
 from smart_auth.revocation import Revocations
 from smart_auth.scopes import ScopeSet, parse_scopes
@@ -94,6 +95,7 @@ class SmartServer:
         self._signing_in = SigningIn(presence, Entrance.of(users), clock)
         self._account = Account(presence)
         self._apps_page = AppsPage(presence, granted, clients)
+        self._open_app = OpenAppPage(presence, clients, self._patients, self.create_launch)
         self._authorization = Authorization(
             settings, clients, vault, presence, self._patients, clock
         )
@@ -135,6 +137,10 @@ class SmartServer:
     async def apps(self, request: HttpRequest) -> HttpResponse:
         """Answer GET or POST ``[issuer]/apps``: what a person granted to apps (management_endpoint)."""
         return await self._apps_page.answer(request)
+
+    async def open_app(self, request: HttpRequest) -> HttpResponse:
+        """Answer GET or POST ``[issuer]/open-app``: a person opens an app on a patient."""
+        return await self._open_app.answer(request)
 
     async def create_launch(self, launch: Launch) -> str:
         """Return a launch handle: for this client and user, once, within ``launch_lifetime``.

@@ -45,7 +45,10 @@ class AuthorizationRoutes:
         add("/auth/jwks", self.jwks, response_model=None)
         add("/auth/smart-style.json", self.style, response_model=None)
         add("/auth/authorize", self.authorize, methods=["GET", "POST"], response_model=None)
-        pages = (("sign-in", self.sign_in), ("account", self.account), ("apps", self.apps))
+        pages = (
+            *(("sign-in", self.sign_in), ("account", self.account)),
+            *(("apps", self.apps), ("open-app", self.open_app)),
+        )
         for path, page in pages:
             add(f"/auth/{path}", page, methods=["GET", "POST"], response_model=None)
         add("/auth/token", self.token, methods=["POST"], response_model=None)
@@ -85,6 +88,10 @@ class AuthorizationRoutes:
     async def apps(self, request: Request) -> Response:
         """What a person granted to apps."""
         return _answer(await self._smart().apps(await _translated(request)))
+
+    async def open_app(self, request: Request) -> Response:
+        """A person opens an app on a patient."""
+        return _answer(await self._smart().open_app(await _translated(request)))
 
     async def token(self, request: Request) -> Response:
         """RFC 6749, 3.2."""

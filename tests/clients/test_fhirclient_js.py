@@ -89,6 +89,28 @@ def test_a_launch_from_the_ehr_brings_patient_and_encounter(
     assert told["refreshed"] is True
 
 
+def test_a_clinician_opens_an_app_from_our_own_page_and_takes_its_access_away(
+    app: AppSite, browser: Browser, journey: Play
+) -> None:
+    page = browser.new_context().new_page()
+    page.goto(f"{journey.server.url}/auth/open-app")
+    _sign_in(page, journey, "helena")
+    page.get_by_label("Find a patient").fill(f"MRN-{journey.patient.partition('/')[2]}")
+    page.get_by_role("button", name="Search").click()
+    page.get_by_role("button", name="Achterberg, Rosalind").click()
+    page.get_by_role("group", name="Visit").get_by_role("radio").nth(1).check()
+    encounter = page.locator("input[name=encounter]:checked").get_attribute("value")
+    page.get_by_role("button", name="Open js-app of the tests").click()
+    told = _allow(page)
+    assert f"Patient/{told['patient']}" == journey.patient
+    assert f"Encounter/{told['encounter']}" == encounter
+    page.goto(f"{journey.server.url}/auth/apps")
+    page.get_by_role("button", name="End access of js-app of the tests").click()
+    assert "no access any more" in page.get_by_role("status").inner_text()
+    page.goto(f"{app.url}/index.html")
+    page.wait_for_function("document.title.startsWith('failed')")
+
+
 def test_a_clinician_picks_the_patient_of_a_standalone_launch(
     app: AppSite, browser: Browser, journey: Play
 ) -> None:

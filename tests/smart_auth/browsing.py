@@ -88,6 +88,7 @@ class Browser:
             f"{ISSUER}/sign-in": self.server.sign_in,
             f"{ISSUER}/account": self.server.account,
             f"{ISSUER}/apps": self.server.apps,
+            f"{ISSUER}/open-app": self.server.open_app,
         }[url]
         path = urlsplit(url).path
         response = await call(HttpRequest(method, url, path, {}, query, form, dict(self.cookies)))

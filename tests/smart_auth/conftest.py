@@ -213,7 +213,13 @@ def client_mappings(client_keys: Mapping[str, dict[str, object]]) -> list[dict[s
             }
             for alg, key in client_keys.items()
         ),
-        {"client_id": "phone", "name": "Phone app", "kind": "public", **app},
+        {
+            "client_id": "phone",
+            "name": "Phone app",
+            "kind": "public",
+            "launch_uri": "https://app.example.org/launch",
+            **app,
+        },
         {"client_id": "other-phone", "name": "Other app", "kind": "public", **app},
         {
             "client_id": "web",

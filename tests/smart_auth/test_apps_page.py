@@ -9,6 +9,8 @@ from tests.smart_auth.conftest import ISSUER, House
 
 APPS = "/apps"
 
+ASKS = 'name="password"'
+
 
 async def page_of(house: House, username: str = "anna") -> Browser:
     return await (await house.browser().open(APPS)).sign_in(username)
@@ -16,7 +18,7 @@ async def page_of(house: House, username: str = "anna") -> Browser:
 
 async def test_nobody_sees_the_page_without_signing_in(house: House) -> None:
     browser = await house.browser().open(APPS)
-    assert "password" in browser.text
+    assert ASKS in browser.text
     assert "Phone app" not in browser.text
 
 
@@ -105,7 +107,7 @@ async def test_a_session_that_ended_ends_nothing_more(house: House) -> None:
     house.clock.pass_(hours=9)
     form = (("step", "revoke"), ("client_id", "phone"), ("request", ""), ("csrf", csrf))
     await browser._send("POST", (), form, f"{ISSUER}{APPS}")
-    assert "password" in browser.text
+    assert ASKS in browser.text
     assert await house.refused(token) == "ExpiredTokenError"
     assert house.register.entries
 

@@ -153,3 +153,23 @@ def test_keys_come_inline_or_from_an_address_and_not_both_ways(client_keys: Any)
     for both_or_none in ({**uri, **jwks}, {}):
         with pytest.raises(ConfigurationError, match="jwks"):
             ClientRegistry.from_mappings([{**asymmetric, **both_or_none}])
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "http://app.example.org/launch",
+        "/launch",
+        "https://u@app.example.org/launch",
+        "https://app.example.org/launch#x",
+        "https://app.example.org/launch; script-src *",
+        "",
+    ],
+)
+def test_an_unsafe_launch_uri_is_refused(uri: str) -> None:
+    client = {"client_id": "x", "name": "X", "kind": "public", "scope": "patient/*.rs"}
+    uris = {"redirect_uris": ["https://app.example.org/cb"], "launch_uri": uri}
+    with pytest.raises(ConfigurationError):
+        ClientRegistry.from_mappings([{**client, **uris}])
