@@ -349,7 +349,7 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
         allow_headers=["*"],
         expose_headers=[
             *("ETag", "Location", "Last-Modified", "X-Request-Id"),
-            *("Accept-Ranges", "Content-Range"),
+            *("Accept-Ranges", "Content-Range", "WWW-Authenticate", "DPoP-Nonce"),
         ],
     )
     fhir = FhirRoutes(

@@ -139,10 +139,25 @@ class InvalidParameterError(BadRequestError):
 
 
 class UnauthorizedError(FhirError):
-    """No access token, or one that is not valid (RFC 6750: ``invalid_token``)."""
+    """No access token, or one that is not valid (RFC 6750: ``invalid_token``).
+
+    Attributes:
+        challenge: ``WWW-Authenticate`` of the answer.
+        nonce: ``DPoP-Nonce`` of the answer (RFC 9449, 9), or empty.
+    """
 
     status = 401
     code = "login"
+
+    def __init__(
+        self,
+        diagnostics: str,
+        challenge: str = 'Bearer realm="fhir", error="invalid_token"',
+        nonce: str = "",
+    ) -> None:
+        super().__init__(diagnostics)
+        self.challenge = challenge
+        self.nonce = nonce
 
 
 class ScopeError(FhirError):

@@ -33,6 +33,7 @@ class Received:
         now: The same instant.
         request_id: Ours, or the caller's ``X-Request-Id``.
         address: Network address of the caller.
+        proved: Thumbprint of the key that the request which this one is an entry of has proved to hold (RFC 9449).
     """
 
     method: str
@@ -44,6 +45,7 @@ class Received:
     now: datetime
     request_id: str
     address: str
+    proved: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ class Caller:
         token_id: ``jti`` of the token.
         grant_id: What all tokens of one grant share; revocation names it.
         system: The custodian's own system.
+        key: Thumbprint of the key that the token is bound to (RFC 9449, 6); None for a bearer token.
     """
 
     client_id: str
@@ -63,6 +64,7 @@ class Caller:
     issued: datetime
     expires: datetime
     system: bool
+    key: str | None = None
 
     @property
     def standing(self) -> Standing:
@@ -102,6 +104,8 @@ class BearerAuthenticator:
 
     async def authenticate(self, bearer: str, now: datetime) -> Caller:
         """Return who holds ``bearer`` (the token alone, without ``Bearer``); ``now`` in UTC.
+
+        Whether the holder may use it, when it is bound to a key, is asked in server.py.
 
         Raises:
             BearerError: The token is refused; answer 401 with ``invalid_token``.
@@ -177,7 +181,17 @@ class BearerAuthenticator:
             issued=datetime.fromtimestamp(numeric_date(claims, "iat"), UTC),
             expires=datetime.fromtimestamp(numeric_date(claims, "exp"), UTC),
             system=client.system,
+            key=_bound_to(claims),
         )
+
+
+def _bound_to(claims: Claims) -> str | None:
+    confirmation = claims.get("cnf")
+    if confirmation is None:
+        return None
+    if not isinstance(confirmation, dict) or not isinstance(confirmation.get("jkt"), str):
+        raise MalformedTokenError("the claim cnf cannot be read")
+    return str(confirmation["jkt"])
 
 
 def _organizations(client: Client, person: User | None) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ from __future__ import annotations
 from smart_auth.clients import GRANT_TYPES
 from smart_auth.scopes import WORDS
 from smart_auth.settings import SmartSettings
-from smart_auth.tokens import ASSERTION_ALGORITHMS, ID_ALGORITHM
+from smart_auth.signed_proofs import PROOF_ALGORITHMS
+from smart_auth.tokens import ASSERTION_ALGORITHMS, FAPI_ALGORITHMS, ID_ALGORITHM
 
 CAPABILITIES = (
     "launch-ehr",
@@ -87,18 +88,21 @@ def _shared(settings: SmartSettings) -> dict[str, object]:
         "authorization_endpoint": settings.authorization_endpoint,
         "token_endpoint": settings.token_endpoint,
         "management_endpoint": settings.apps_page,
-        "introspection_endpoint": f"{settings.issuer}/introspect",
-        "revocation_endpoint": f"{settings.issuer}/revoke",
+        "introspection_endpoint": settings.introspection_endpoint,
+        "revocation_endpoint": settings.revocation_endpoint,
         "grant_types_supported": list(GRANT_TYPES),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "scopes_supported": list(_SCOPES),
         "code_challenge_methods_supported": ["S256"],
         "token_endpoint_auth_methods_supported": methods,
-        "token_endpoint_auth_signing_alg_values_supported": list(ASSERTION_ALGORITHMS),
+        "token_endpoint_auth_signing_alg_values_supported": list(
+            dict.fromkeys((*ASSERTION_ALGORITHMS, *FAPI_ALGORITHMS))
+        ),
         "introspection_endpoint_auth_methods_supported": list(_CLIENT_AUTHENTICATION),
         "revocation_endpoint_auth_methods_supported": methods,
         "authorization_response_iss_parameter_supported": True,
-        "pushed_authorization_request_endpoint": f"{settings.issuer}/par",
+        "pushed_authorization_request_endpoint": settings.pushing_endpoint,
         "require_pushed_authorization_requests": False,
+        "dpop_signing_alg_values_supported": list(PROOF_ALGORITHMS),
     }

@@ -12,10 +12,12 @@ The tree::
     │   ├── InvalidRequestError, InvalidClientError, InvalidGrantError, UnauthorizedClientError,
     │   │   UnsupportedGrantTypeError, InvalidScopeError (also: ScopeParseError)
     │   ├── TooLargeError, RefusedRequestError
+    │   ├── InvalidProofError, UseNonceError   of a DPoP proof; at the FHIR API a 401
     │   └── TemporarilyUnavailableError
     ├── BearerError                the access token is refused: 401, ``invalid_token``
     │   ├── MalformedTokenError, BadSignatureError, WrongIssuerError, WrongAudienceError
-    │   └── ExpiredTokenError, NotYetValidError, RevokedTokenError, UnknownCallerError
+    │   ├── ExpiredTokenError, NotYetValidError, RevokedTokenError, UnknownCallerError
+    │   └── UnprovedTokenError     it is bound to a key, and nothing proves that the caller has that
     ├── RedirectError              an answer of the authorization endpoint, sent to the client
     └── PageError                  an answer of the authorization endpoint, shown to the person
 
@@ -114,6 +116,22 @@ class RefusedRequestError(OAuthError):
         self.error = error
 
 
+class InvalidProofError(OAuthError):
+    """The DPoP proof is not one for this request (RFC 9449, 4.3 and 5; at a resource 7.1)."""
+
+    error = "invalid_dpop_proof"
+
+
+class UseNonceError(OAuthError):
+    """The DPoP proof must hold ``nonce`` (RFC 9449, 8 and 9)."""
+
+    error = "use_dpop_nonce"
+
+    def __init__(self, message: str, nonce: str) -> None:
+        super().__init__(message)
+        self.nonce = nonce
+
+
 class TemporarilyUnavailableError(OAuthError):
     """Too many attempts; ``retry_after`` seconds must pass first (RFC 6585, 429)."""
 
@@ -162,6 +180,10 @@ class RevokedTokenError(BearerError):
 
 class UnknownCallerError(BearerError):
     """The client or user of the token is no longer registered."""
+
+
+class UnprovedTokenError(BearerError):
+    """The token is bound to a key that the caller did not prove to hold (RFC 9449, 7.1)."""
 
 
 class RedirectError(SmartError):

@@ -11,7 +11,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from smart_auth.errors import InvalidRequestError, OAuthError, TemporarilyUnavailableError
+from smart_auth.errors import (
+    InvalidRequestError,
+    OAuthError,
+    TemporarilyUnavailableError,
+    UseNonceError,
+)
 
 _CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
@@ -84,5 +89,7 @@ def oauth_error_response(error: OAuthError) -> HttpResponse:
         more = (("WWW-Authenticate", f'Basic realm="token", error="{error.error}"'),)
     if isinstance(error, TemporarilyUnavailableError):
         more = (("Retry-After", str(error.retry_after)),)
+    if isinstance(error, UseNonceError):
+        more = (("DPoP-Nonce", error.nonce),)
     body = {"error": error.error, "error_description": str(error)}
     return json_response(error.status, body, more)

@@ -49,7 +49,8 @@ class TokenFinder:
         members: dict[str, object | None] = {
             "scope": str(caller.scopes),
             "client_id": caller.client_id,
-            "token_type": "Bearer",
+            "token_type": "DPoP" if caller.key else "Bearer",
+            "cnf": {"jkt": caller.key} if caller.key else None,
             "iss": self.settings.issuer,
             "sub": caller.subject,
             "aud": self.settings.fhir_base,

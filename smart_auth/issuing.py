@@ -43,13 +43,18 @@ class Issuer:
     keys: SigningKeys = field(repr=False)
     random_bytes: RandomBytes = field(repr=False)
 
-    def backend_answer(self, client: Client, scopes: ScopeSet, now: datetime) -> TokenBody:
-        """Return the answer to client_credentials (SMART Backend Services): no refresh token."""
+    def backend_answer(
+        self, client: Client, scopes: ScopeSet, now: datetime, jkt: str | None = None
+    ) -> TokenBody:
+        """Return the answer to client_credentials (SMART Backend Services): no refresh token.
+
+        ``jkt`` is the thumbprint of the key that the access token is to be bound to.
+        """
         lifetime = self.settings.backend_token_lifetime
         identifier = random_text(self.random_bytes)
         claims = self._claims(client, client.client_id, scopes, now, lifetime)
         claims |= {"jti": identifier, "grant": identifier}
-        return self._body(sign_access_token(claims, self.keys), lifetime, scopes)
+        return self._body(claims, lifetime, scopes, jkt)
 
     def page_token(self, client: Client, person: User, scopes: ScopeSet, now: datetime) -> str:
         """Return an access token for what our own pages show to a person who is signed in."""
@@ -61,7 +66,12 @@ class Issuer:
         return sign_access_token(claims, self.keys)
 
     def granted_answer(
-        self, client: Client, grant: Grant, scopes: ScopeSet, now: datetime
+        self,
+        client: Client,
+        grant: Grant,
+        scopes: ScopeSet,
+        now: datetime,
+        jkt: str | None = None,
     ) -> TokenBody:
         """Return the answer to a code or refresh token, its launch context included."""
         lifetime = self.settings.app_token_lifetime
@@ -71,7 +81,7 @@ class Issuer:
         context = {"patient": grant.patient, "encounter": grant.encounter}
         present = {name: value for name, value in context.items() if value is not None}
         claims |= present
-        body = self._body(sign_access_token(claims, self.keys), lifetime, scopes)
+        body = self._body(claims, lifetime, scopes, jkt)
         body.update({name: _id_of(reference) for name, reference in present.items()})
         body.update(self._launch_members(grant))
         return body
@@ -117,10 +127,13 @@ class Issuer:
             "scope": str(scopes),
         }
 
-    def _body(self, token: str, lifetime: timedelta, scopes: ScopeSet) -> TokenBody:
+    def _body(
+        self, claims: dict[str, object], lifetime: timedelta, scopes: ScopeSet, jkt: str | None
+    ) -> TokenBody:
+        bound = {} if jkt is None else {"cnf": {"jkt": jkt}}
         return TokenBody(
-            access_token=token,
-            token_type="Bearer",  # noqa: S106 (the name of a scheme)
+            access_token=sign_access_token({**claims, **bound}, self.keys),
+            token_type="DPoP" if bound else "Bearer",
             expires_in=int(lifetime.total_seconds()),
             scope=str(scopes),
         )

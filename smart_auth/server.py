@@ -15,7 +15,7 @@ from smart_auth.bearer import BearerAuthenticator, Caller, subject_of
 from smart_auth.client_keys import KeyFetcher, KeyShelf, NoFetcher
 from smart_auth.clients import ASYMMETRIC, Client, ClientRegistry
 from smart_auth.entrance import Entrance
-from smart_auth.errors import ConfigurationError
+from smart_auth.errors import ConfigurationError, UnprovedTokenError
 from smart_auth.exchange import HttpRequest, HttpResponse
 from smart_auth.granted import GrantRegister
 from smart_auth.introspection import TokenFinder
@@ -28,6 +28,7 @@ from smart_auth.launch import (
 )
 from smart_auth.open_app import OpenAppPage
 from smart_auth.presence import Presence
+from smart_auth.proof_of_possession import Proofs, ProvedBefore, Sent
 from smart_auth.revocation import Revocations
 from smart_auth.scopes import ScopeSet, parse_scopes
 from smart_auth.settings import SmartSettings
@@ -85,10 +86,11 @@ class SmartServer:
         self._issuer = Issuer(settings, keys, random_bytes)
         self._bearer = BearerAuthenticator(settings, keys, clients, users, revocations)
         finder = TokenFinder(settings, self._bearer, users, vault, clock)
+        self._proofs = Proofs(store, register)
         shelf = KeyShelf(fetcher or NoFetcher(), clock)
         granted = GrantRegister(register, revocations, settings, clock)
         self._endpoints = TokenEndpoints(
-            clients, users, vault, self._issuer, finder, shelf, granted, clock
+            clients, users, vault, self._issuer, finder, shelf, granted, self._proofs, clock
         )
         self._patients = patients or NoPatients()
         presence = Presence(settings, users, vault, clock)
@@ -105,6 +107,11 @@ class SmartServer:
     async def recheck(self) -> None:
         """Ask the store again about tokens that are remembered as good: another server has revoked some."""
         self._bearer.recheck()
+
+    @property
+    def fhir_base(self) -> str:
+        """Base URL of the FHIR API."""
+        return self._settings.fhir_base
 
     def smart_configuration(self) -> dict[str, object]:
         """Return ``[fhir_base]/.well-known/smart-configuration``."""
@@ -184,13 +191,37 @@ class SmartServer:
         """End all tokens that a backend service holds now; it may still ask for new ones."""
         await self._vault.revocations.revoke_pair(client_id, client_id)
 
-    async def authenticate(self, bearer: str, now: datetime) -> Caller:
-        """Return who holds the bearer token.
+    async def authenticate(
+        self, bearer: str, now: datetime, proof: Sent | ProvedBefore | None = None
+    ) -> Caller:
+        """Return who holds the access token.
+
+        Args:
+            proof: What came with a token of the scheme ``DPoP``; None with one of ``Bearer``.
 
         Raises:
             BearerError: Answer 401 with ``WWW-Authenticate: Bearer error="invalid_token"``.
+            InvalidProofError: Answer 401 with ``WWW-Authenticate: DPoP error="invalid_dpop_proof"``.
+            UseNonceError: The same, with its own code and its ``nonce`` as ``DPoP-Nonce``.
         """
-        return await self._bearer.authenticate(bearer, now)
+        caller = await self._bearer.authenticate(bearer, now)
+        if caller.key is not None or proof is not None:
+            await self._require_proved(caller, bearer, now, proof)
+        return caller
+
+    async def _require_proved(
+        self, caller: Caller, bearer: str, now: datetime, proof: Sent | ProvedBefore | None
+    ) -> None:
+        if proof is None:
+            raise UnprovedTokenError("the token is bound to a key: send it as DPoP, with a proof")
+        if caller.key is None:
+            raise UnprovedTokenError("the token is not bound to a key: send it as Bearer")
+        if isinstance(proof, Sent):
+            thumbprint = await self._proofs.require(proof, now, token=bearer)
+        else:
+            thumbprint = proof.thumbprint
+        if thumbprint != caller.key:
+            raise UnprovedTokenError("the token is bound to another key")
 
     def page_token(self, user: User, scope: str, now: datetime) -> tuple[str, str]:
         """Return an access token for what one of our own pages shows to a person, and its purpose.

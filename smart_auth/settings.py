@@ -94,6 +94,21 @@ class SmartSettings:
         return f"{self.issuer}/open-app"
 
     @property
+    def introspection_endpoint(self) -> str:
+        """RFC 7662."""
+        return f"{self.issuer}/introspect"
+
+    @property
+    def revocation_endpoint(self) -> str:
+        """RFC 7009."""
+        return f"{self.issuer}/revoke"
+
+    @property
+    def pushing_endpoint(self) -> str:
+        """RFC 9126."""
+        return f"{self.issuer}/par"
+
+    @property
     def secure(self) -> bool:
         """Whether the endpoints are on https, so that cookies can be ``Secure``."""
         return self.issuer.startswith("https:")

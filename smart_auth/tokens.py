@@ -1,4 +1,4 @@
-"""JSON Web Tokens: keys, signatures and claims; the only importer of joserfc.
+"""JSON Web Tokens: keys, signatures and claims; with signed_proofs.py the only importer of joserfc.
 
 * Access tokens: ``at+jwt`` (RFC 9068), ES384.
 * id_tokens: OpenID Connect Core 1.0, 2; RS256, because conformance kits accept nothing else.
@@ -43,7 +43,7 @@ _CURVES = {"P-384": ("ES384",), "P-256": ("ES256",)}
 _SMALLEST_RSA = 2048
 _VERSION = 1
 _MOST_KEYS = 20
-_BIGGEST_TOKEN = 16384
+BIGGEST_TOKEN = 16384
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ def generate_client_key(algorithm: str) -> Jwk:
 
 def public_jwks(private_key: Jwk) -> dict[str, object]:
     """Return the JWK set with the public half of one private key, to register a client with."""
-    return {"keys": [dict(_import_key(private_key).as_dict(private=False))]}
+    return {"keys": [dict(import_key(private_key).as_dict(private=False))]}
 
 
 def client_assertion(key: Jwk, client_id: str, token_url: str, now: datetime, alg: str) -> str:
@@ -150,7 +150,7 @@ def client_assertion(key: Jwk, client_id: str, token_url: str, now: datetime, al
         "exp": int((now + timedelta(minutes=4)).timestamp()),
         "jti": secrets.token_urlsafe(24),
     }
-    return _sign(claims, _import_key(key), alg, "JWT")
+    return _sign(claims, import_key(key), alg, "JWT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ class ClientKeys:
         named = [key for key in self.keys if key.kid == kid]
         if kid is None and len(self.keys) == 1:
             named = list(self.keys)
-        return tuple(key for key in named if algorithm in _algorithms_of(key))
+        return tuple(key for key in named if algorithm in algorithms_of(key))
 
 
 def load_client_keys(
@@ -180,10 +180,10 @@ def load_client_keys(
         raise ConfigurationError("jwks must be a JWK set: an object with a list named keys")
     if len(members) > _MOST_KEYS:
         raise ConfigurationError(f"jwks must hold {_MOST_KEYS} keys at most")
-    keys = tuple(_import_key(member) for member in members)
+    keys = tuple(import_key(member) for member in members)
     if any(key.is_private for key in keys):
         raise ConfigurationError("jwks must hold public keys only: a private key is in it")
-    if not any(name in algorithms for key in keys for name in _algorithms_of(key)):
+    if not any(name in algorithms for key in keys for name in algorithms_of(key)):
         wanted = " or ".join(algorithms)
         raise ConfigurationError(f"jwks must hold a key for {wanted}; RSA of 2048 bits or more")
     return ClientKeys(keys)
@@ -263,7 +263,7 @@ def _sign(claims: Claims, key: Key, algorithm: str, type_: str) -> str:
 
 def _header_of(token: str) -> dict[str, object] | None:
     """Return the header of a compact JWS, unverified; None when there is none to read."""
-    if len(token) > _BIGGEST_TOKEN or token.count(".") != 2:
+    if len(token) > BIGGEST_TOKEN or token.count(".") != 2:
         return None
     try:
         return dict(jws.extract_compact(token.encode("ascii")).headers())
@@ -283,7 +283,12 @@ def _claims_of(assertion: str) -> dict[str, object]:
     return claims
 
 
-def _import_key(member: object) -> Key:
+def import_key(member: object) -> Key:
+    """Read one JWK (RFC 7517, 4).
+
+    Raises:
+        ConfigurationError: It is not one that can be read.
+    """
     if not isinstance(member, dict):
         raise ConfigurationError("a key must be a JWK object")
     try:
@@ -294,7 +299,7 @@ def _import_key(member: object) -> Key:
     return key
 
 
-def _algorithms_of(key: Key) -> Collection[str]:
+def algorithms_of(key: Key) -> Collection[str]:
     """Return which of the assertion algorithms a key may be used with."""
     if key.get("use") not in (None, "sig"):
         return ()
@@ -302,7 +307,7 @@ def _algorithms_of(key: Key) -> Collection[str]:
     if isinstance(key, ECKey):
         fitting = _CURVES.get(key.curve_name, ())
     if isinstance(key, RSAKey) and key.raw_value.key_size >= _SMALLEST_RSA:
-        fitting = ("RS384", "PS256")
+        fitting = ("RS384", "PS256", "RS256")
     return [name for name in fitting if key.get("alg") in (None, name)]
 
 

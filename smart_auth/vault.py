@@ -80,13 +80,17 @@ class Vault:
     async def issue_refresh(self, grant: Grant, now: datetime) -> str:
         """Return a new refresh token for a grant."""
         token = random_text(self.random_bytes)
+        await self.prolong_refresh(token, grant, now)
+        return token
+
+    async def prolong_refresh(self, token: str, grant: Grant, now: datetime) -> None:
+        """Keep a refresh token of a grant as long as one may live unused."""
         expires = now + self.settings.refresh_lifetime
         if grant.online_until is not None:
             expires = min(expires, datetime.fromtimestamp(grant.online_until, UTC))
         noted = now + self.settings.refresh_lifetime
         await self._note("refresh-note", token, grant, noted)
         await self.store.put("refresh", digest(token), pack(grant), expires)
-        return token
 
     async def find_refresh(self, token: str) -> Grant:
         """Return the grant of a refresh token without using it up.

@@ -16,6 +16,7 @@ from fhir_server.errors import (
     KeyProviderUnavailableError,
     MethodNotAllowedError,
     RangeError,
+    UnauthorizedError,
     WrongKeyError,
 )
 from fhir_server.forms import Asked, Pairs, Record, Recorded, Released
@@ -71,8 +72,9 @@ def _refusal_headers(error: FhirError) -> Pairs:
         return (("Allow", ", ".join(error.allow)),)
     if isinstance(error, RangeError):
         return (("Content-Range", f"bytes */{error.size}"),)
-    if error.status == 401:
-        return (("WWW-Authenticate", 'Bearer realm="fhir", error="invalid_token"'),)
+    if isinstance(error, UnauthorizedError):
+        nonce = (("DPoP-Nonce", error.nonce),) if error.nonce else ()
+        return (("WWW-Authenticate", error.challenge), *nonce)
     return ()
 
 

@@ -260,10 +260,12 @@ class Pipeline:
 
         async def run(entry: Entry) -> Recorded:
             async with turn:
-                return await self.answer(received_for(entry, asked.received), entry.content)
+                return await self.answer(received_for(entry, own), entry.content)
 
         asked = in_scope.asked
         assert asked.interaction.content is not None
+        assert asked.requester.caller is not None
+        own = replace(asked.received, proved=asked.requester.caller.key or "")
         entries = entries_of(asked.interaction.content, self.tools.base)
         answers = await asyncio.gather(*(run(entry) for entry in entries))
         opened = response(in_scope, "batch-response", entries, answers)

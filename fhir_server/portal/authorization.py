@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 
 from fhir_server.errors import FhirError
 from fhir_server.rest.bodies import read_body
+from fhir_server.rest.headers import headers_of
 from smart_auth.errors import SmartError
 from smart_auth.exchange import HttpRequest, HttpResponse
 from smart_auth.launch import read_launch
@@ -162,7 +163,7 @@ async def _translated(request: Request) -> HttpRequest:
         method=request.method,
         url=str(request.url),
         path=request.url.path,
-        headers=dict(request.headers),
+        headers=headers_of(request),
         query=tuple(parse_qsl(request.url.query, keep_blank_values=True)),
         form=form,
         cookies=dict(request.cookies),

@@ -19,6 +19,7 @@ from fhir_server.measures import Measures
 from fhir_server.media import FORM, JSON_TYPES, XML_TYPES, form_of, media_type
 from fhir_server.pipeline.run import Pipeline
 from fhir_server.rest.bodies import body_parts, read_body
+from fhir_server.rest.headers import headers_of
 from fhir_server.rest.respond import respond, without_record
 from fhir_server.tracing import tell
 
@@ -112,9 +113,7 @@ class FhirRoutes:
 
     def _received(self, request: Request, target: str) -> Received:
         now = self._clock()
-        headers = {
-            name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.raw
-        }
+        headers = headers_of(request)
         if request.method == "HEAD":
             headers.pop("range", None)  # of GET only (RFC 9110, 14.2)
         return Received(

@@ -8,6 +8,7 @@ from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 from smart_auth.clients import Client
 from smart_auth.errors import InvalidRequestError
 from smart_auth.exchange import HttpRequest, single_parameters
+from smart_auth.proof_of_possession import Sent
 from smart_auth.store import Grant, IssuedCode
 from smart_auth.tokens import ClientKeys
 
@@ -24,6 +25,8 @@ class BridgeRequest(OAuth2Request):  # type: ignore[misc]
         self.parameters = single_parameters(request.form)
         self.payload = BasicOAuth2Payload(self.parameters)
         self.keys: ClientKeys | None = None  # of the client that the assertion says to be from
+        self.proof = Sent(request.headers.get("dpop", ""), ("POST",), url)
+        self.jkt: str | None = None  # of the key that the proof was made with
 
     @property
     def form(self) -> dict[str, str]:

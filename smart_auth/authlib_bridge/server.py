@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 import anyio
 import anyio.from_thread
@@ -17,8 +18,13 @@ from smart_auth.authlib_bridge.grants import ClientCredentialsGrant, CodeGrant, 
 from smart_auth.authlib_bridge.request import BridgeRequest, ClientView
 from smart_auth.client_authentication import Surroundings, authenticate_client, keys_for
 from smart_auth.client_keys import KeyShelf
-from smart_auth.clients import GRANT_TYPES, PUBLIC, ClientRegistry
-from smart_auth.errors import InvalidGrantError, OAuthError, UnsupportedGrantTypeError
+from smart_auth.clients import GRANT_TYPES, PUBLIC, Client, ClientRegistry
+from smart_auth.errors import (
+    InvalidGrantError,
+    InvalidProofError,
+    OAuthError,
+    UnsupportedGrantTypeError,
+)
 from smart_auth.exchange import (
     HttpRequest,
     HttpResponse,
@@ -29,6 +35,7 @@ from smart_auth.exchange import (
 from smart_auth.granted import GrantRegister
 from smart_auth.introspection import TokenFinder
 from smart_auth.issuing import Issuer, TokenBody
+from smart_auth.proof_of_possession import Proofs
 from smart_auth.pushed_requests import keep_pushed, pushed_parameters, require_small
 from smart_auth.users import User, UserRegistry
 from smart_auth.vault import Vault
@@ -50,36 +57,48 @@ class TokenEndpoints:
     finder: TokenFinder
     shelf: KeyShelf
     granted: GrantRegister
+    proofs: Proofs
     clock: Callable[[], datetime] = field(repr=False)
     at_once: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(8))
 
     async def token(self, request: HttpRequest) -> HttpResponse:
         """Answer RFC 6749, 3.2: authorization_code, refresh_token and client_credentials."""
-        return await self._run(request, _answer_token)
+        return await self._run(request, _answer_token, self.issuer.settings.token_endpoint)
 
     async def introspect(self, request: HttpRequest) -> HttpResponse:
         """Answer RFC 7662, 2."""
-        return await self._run(request, _answer_introspection)
+        return await self._run(
+            request, _answer_introspection, self.issuer.settings.introspection_endpoint
+        )
 
     async def revoke(self, request: HttpRequest) -> HttpResponse:
         """Answer RFC 7009, 2: the token's whole grant ends, whichever of its tokens is sent."""
-        return await self._run(request, _answer_revocation)
+        return await self._run(
+            request, _answer_revocation, self.issuer.settings.revocation_endpoint
+        )
 
     async def push(self, request: HttpRequest) -> HttpResponse:
         """Answer RFC 9126, 2."""
-        return await self._run(request, _answer_push)
+        return await self._run(request, _answer_push, self.issuer.settings.pushing_endpoint)
 
     async def _run(
-        self, request: HttpRequest, answer: Callable[[_Server, BridgeRequest], HttpResponse]
+        self,
+        request: HttpRequest,
+        answer: Callable[[_Server, BridgeRequest], HttpResponse],
+        url: str,
     ) -> HttpResponse:
         try:
-            prepared = BridgeRequest(request, self.issuer.settings.token_endpoint)
+            prepared = BridgeRequest(request, url)
             prepared.keys = await keys_for(prepared.parameters, self.clients, self.shelf)
-            return await anyio.to_thread.run_sync(
+            response = await anyio.to_thread.run_sync(
                 answer, _Server(self), prepared, limiter=self.at_once
             )
         except OAuthError as error:
             return oauth_error_response(error)
+        if prepared.jkt is None:
+            return response
+        fresh = ("DPoP-Nonce", await self.proofs.nonce(self.clock()))
+        return replace(response, headers=(*response.headers, fresh))
 
 
 def _answer_token(server: _Server, request: BridgeRequest) -> HttpResponse:
@@ -101,8 +120,10 @@ def _answer_revocation(server: _Server, request: BridgeRequest) -> HttpResponse:
 
 def _answer_push(server: _Server, request: BridgeRequest) -> HttpResponse:
     require_small(sum(len(name) + len(value) for name, value in request.parameters.items()))
-    ours, client = server.ours, server.authenticate_client(request).client
+    ours, client = server.ours, server.authenticate_client(request, (), "pushing").client
     asked = pushed_parameters(request.parameters, client, ours.clients, ours.issuer.settings)
+    if request.jkt is not None and asked.setdefault("dpop_jkt", request.jkt) != request.jkt:
+        raise InvalidProofError("dpop_jkt is not the key of the proof")
     return anyio.from_thread.run(keep_pushed, asked, ours.vault, server.now)
 
 
@@ -135,7 +156,9 @@ class _Server(AuthorizationServer):  # type: ignore[misc]
     def handle_response(self, status: int, body: Pairs | TokenBody, *_: object) -> HttpResponse:
         return json_response(status, dict(body))
 
-    def authenticate_client(self, request: BridgeRequest, *_: object) -> ClientView:
+    def authenticate_client(
+        self, request: BridgeRequest, _: object = (), endpoint: str = "token"
+    ) -> ClientView:
         """Authenticate as client_authentication.py does; Authlib's own methods are not asked."""
         parameters = self._with_client_of_refresh_token(request)
         ours = self.ours
@@ -144,7 +167,14 @@ class _Server(AuthorizationServer):  # type: ignore[misc]
         )
         client = authenticate_client(request.headers, parameters, around)
         request.auth_method = "none" if client.kind == PUBLIC else client.kind
+        must = client.bound and endpoint == "token"
+        if must or (request.proof.text and endpoint in ("token", "pushing")):
+            request.jkt = self._key_proved(request, client)
         return ClientView(client)
+
+    def _key_proved(self, request: BridgeRequest, client: Client) -> str:
+        require = partial(self.ours.proofs.require, client=client)
+        return anyio.from_thread.run(require, request.proof, self.now)
 
     def person(self, username: str) -> User:
         person = self.ours.users.find(username)

@@ -41,6 +41,7 @@ DOORS = {
     "authlib": ("smart_auth/authlib_bridge/", "fhir_server/portal/outside_provider.py"),
     "joserfc": (
         "smart_auth/outside_tokens.py",
+        "smart_auth/signed_proofs.py",
         "smart_auth/tokens.py",
     ),
     "jinja2": ("smart_auth/pages.py", "fhir_server/portal/documentation.py"),
