@@ -1,15 +1,17 @@
-"""Scopes in plain words, for the authorize page; and the finer choices a person may make.
+"""Scopes in plain words, for the authorize page; and the finer choices a person may make: some types
+instead of all, some categories instead of a type, seeing instead of changing.
 
 The categories are those of US Core 7.0.0, "SMART on FHIR Obligations and Capabilities" (granular
-scopes of Condition and Observation).
+scopes), and those that its profiles name besides.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from smart_auth.scopes import Scope, ScopeSet
+from smart_auth.scopes import Scope, ScopeSet, parse_scope
 
 _HL7 = "http://terminology.hl7.org/CodeSystem"
 _US_CORE = "http://hl7.org/fhir/us/core/CodeSystem"
@@ -18,6 +20,16 @@ CATEGORIES: dict[str, tuple[tuple[str, str], ...]] = {
         (f"{_HL7}/condition-category|encounter-diagnosis", "diagnoses of visits"),
         (f"{_HL7}/condition-category|problem-list-item", "the problem list"),
         (f"{_US_CORE}/condition-category|health-concern", "health concerns"),
+        (f"{_US_CORE}/us-core-category|sdoh", "social circumstances"),
+    ),
+    "DiagnosticReport": (
+        (f"{_HL7}/v2-0074|LAB", "laboratory reports"),
+        ("http://loinc.org|LP29684-5", "reports of radiology"),
+        ("http://loinc.org|LP29708-2", "reports of cardiology"),
+        ("http://loinc.org|LP7839-6", "reports of pathology"),
+    ),
+    "DocumentReference": (
+        (f"{_US_CORE}/us-core-documentreference-category|clinical-note", "clinical notes"),
     ),
     "Observation": (
         (f"{_HL7}/observation-category|laboratory", "laboratory results"),
@@ -25,6 +37,20 @@ CATEGORIES: dict[str, tuple[tuple[str, str], ...]] = {
         (f"{_HL7}/observation-category|social-history", "social history"),
         (f"{_HL7}/observation-category|survey", "questionnaire results"),
         (f"{_US_CORE}/us-core-category|sdoh", "social circumstances"),
+        (f"{_US_CORE}/us-core-observation-category|clinical-test", "results of clinical tests"),
+        (f"{_US_CORE}/us-core-category|functional-status", "what a person can do in daily life"),
+        (f"{_US_CORE}/us-core-category|disability-status", "disabilities"),
+        (f"{_US_CORE}/us-core-category|cognitive-status", "memory and thinking"),
+        (
+            f"{_US_CORE}/us-core-category|treatment-intervention-preference",
+            "wishes about treatments",
+        ),
+        (f"{_US_CORE}/us-core-category|care-experience-preference", "wishes about care"),
+    ),
+    "ServiceRequest": (
+        (f"{_US_CORE}/us-core-category|functional-status", "orders for daily life"),
+        (f"{_US_CORE}/us-core-category|sdoh", "orders for social circumstances"),
+        ("http://snomed.info/sct|387713003", "orders for operations"),
     ),
 }
 
@@ -42,12 +68,20 @@ _NOUNS = {
     "Encounter": "visits and stays",
     "Goal": "goals",
     "Immunization": "vaccinations",
+    "Location": "places of care",
+    "MedicationDispense": "medicines handed out",
     "MedicationRequest": "prescriptions",
     "Observation": "results and measurements",
     "Organization": "organizations",
     "Patient": "name, birth date and contact details",
     "Practitioner": "names of practitioners",
+    "PractitionerRole": "what practitioners do where",
     "Procedure": "procedures",
+    "Provenance": "where records come from",
+    "QuestionnaireResponse": "answers to questionnaires",
+    "RelatedPerson": "relatives and other contacts",
+    "ServiceRequest": "orders",
+    "Specimen": "samples",
 }
 _VERBS = {"r": "see", "s": "search", "c": "add", "u": "change", "d": "delete"}
 _WHOSE = {
@@ -105,15 +139,22 @@ def duration_of(scopes: ScopeSet, access: timedelta, session: timedelta, lasting
 
 
 def _choice(scope: Scope) -> Choice:
-    parts: tuple[Choice, ...] = ()
-    if not scope.parameters:
-        parts = tuple(_part(scope, *each) for each in CATEGORIES.get(scope.type_, ()))
+    parts = () if scope.parameters else tuple(_parts(scope))
     return Choice(scope.text, _words(scope, _noun(scope)), parts)
 
 
-def _part(scope: Scope, category: str, noun: str) -> Choice:
-    value = f"{scope.level}/{scope.type_}.{scope.letters}?category={category}"
-    return Choice(value, _words(scope, noun))
+def _parts(scope: Scope) -> Iterator[Choice]:
+    seeing = "".join(letter for letter in scope.letters if letter in "rs")
+    if seeing and seeing != scope.letters:
+        lesser = parse_scope(f"{scope.level}/{scope.type_}.{seeing}")
+        yield Choice(lesser.text, f"{_words(lesser, _noun(lesser))}, and change nothing")
+    for type_ in _NOUNS if scope.type_ == "*" else ():
+        if type_ != "*":
+            part = parse_scope(f"{scope.level}/{type_}.{scope.letters}")
+            yield Choice(part.text, _words(part, _noun(part)))
+    for category, noun in CATEGORIES.get(scope.type_, ()):
+        value = f"{scope.level}/{scope.type_}.{scope.letters}?category={category}"
+        yield Choice(value, _words(scope, noun))
 
 
 def _words(scope: Scope, noun: str) -> str:

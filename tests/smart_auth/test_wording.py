@@ -30,7 +30,23 @@ def test_every_finer_choice_is_included_in_the_scope_it_refines() -> None:
     for scope, choice in whole.items():
         assert choice.parts
         assert all(scope.includes(parse_scope(part.value)) for part in choice.parts)
-    assert len(offered_values(choices_of(scopes))) == 2 + 3 + 5
+    assert len(offered_values(choices_of(scopes))) == 2 + 4 + 11
+
+
+def test_every_type_can_be_chosen_instead_of_all() -> None:
+    (scope,) = parse_scopes("patient/*.rs").resources
+    (choice,) = choices_of(parse_scopes("patient/*.rs"))
+    parts = [part.value for part in choice.parts]
+    assert {"patient/Observation.rs", "patient/Condition.rs", "patient/Patient.rs"} <= set(parts)
+    assert all(scope.includes(parse_scope(part)) for part in parts)
+
+
+def test_who_is_asked_for_changes_can_allow_seeing_only() -> None:
+    (choice,) = choices_of(parse_scopes("patient/Goal.cruds"))
+    assert [(part.value, part.words) for part in choice.parts] == [
+        ("patient/Goal.rs", "See and search goals of this patient, and change nothing")
+    ]
+    assert choices_of(parse_scopes("patient/Goal.cud"))[0].parts == ()
 
 
 def test_how_long_is_said_in_a_sentence() -> None:
