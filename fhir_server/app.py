@@ -45,6 +45,8 @@ from fhir_server.pipeline.heeding import Heeding
 from fhir_server.pipeline.policies import Policies
 from fhir_server.pipeline.run import Pipeline
 from fhir_server.portal.authorization import AuthorizationRoutes
+from fhir_server.portal.brands import PATH as BRANDS
+from fhir_server.portal.brands import BrandRoutes, Brands, read_brands
 from fhir_server.portal.documentation import DocumentationRoutes
 from fhir_server.portal.fetching import Fetcher
 from fhir_server.portal.health import HealthRoutes, Probes
@@ -180,6 +182,8 @@ async def _open_smart(
         issuer=f"{settings.public_url}/auth",
         fhir_base=settings.fhir_base,
         custodian=settings.custodian,
+        brand_bundle=f"{settings.public_url}{BRANDS}",
+        brand_identifier=_brands(settings).identifier,
     )
     keys = load_keys(await own.get("token-keys", generate_keys))
     clients = ClientRegistry.from_mappings(_read_list(settings.clients_file))
@@ -203,6 +207,11 @@ async def _open_smart(
 def _is_local(settings: Settings) -> bool:
     """Whether this is a server for its own machine: then clients may be there, too, without TLS."""
     return settings.env == "development" and urlsplit(settings.public_url).scheme == "http"
+
+
+def _brands(settings: Settings) -> Brands:
+    since = _STARTED.isoformat(timespec="seconds")
+    return read_brands(settings, Validator(r4()), since)
 
 
 def _read_list(name: str) -> list[Mapping[str, object]]:
@@ -362,6 +371,7 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
     )
     authorization = AuthorizationRoutes(lambda: opened[0].smart, clock, settings.custodian)
     app.include_router(authorization.router)
+    app.include_router(BrandRoutes(_brands(settings)).router)
     app.include_router(DocumentationRoutes(lambda: opened[0].pipeline.tools).router)
     app.router.routes.extend(fhir.routes)
     app.include_router(HealthRoutes(_probes(lambda: opened[0])).router)

@@ -49,6 +49,8 @@ class Settings:
         erasures: The list of erasures, which must not lie with the database or its backups; empty: beside the key file.
         clients_file: JSON list of registered clients; empty for none.
         users_file: JSON list of users; empty for none.
+        brand_name: Under what name apps show this server to people.
+        brands_file: FHIR Bundle of user-access brands; empty for one made from ``brand_name``.
         patient_only: Search parameters whose tokens are unrelated from patient to patient.
         max_body_bytes: Largest body of one resource.
         max_bundle_bytes: Largest body of a batch or transaction.
@@ -90,6 +92,8 @@ class Settings:
     erasures: str = ""
     clients_file: str = ""
     users_file: str = ""
+    brand_name: str = "Consentry"
+    brands_file: str = ""
     patient_only: tuple[str, ...] = ()
     max_body_bytes: int = 16 * 1024 * 1024
     max_bundle_bytes: int = 128 * 1024 * 1024
@@ -117,6 +121,8 @@ class Settings:
         _one_of("validation", self.validation, ("strict", "lenient"))
         _one_of("log_level", self.log_level, ("debug", "info", "warning", "error"))
         self._check_numbers()
+        if not self.brand_name.strip() or len(self.brand_name) > 200:
+            raise SettingsError("brand_name must be a name of at most 200 characters")
         if not self.tenant:
             raise SettingsError("tenant must not be empty")
         if not self.custodian.startswith("Organization/"):

@@ -44,7 +44,7 @@ _CLIENT_AUTHENTICATION = ["private_key_jwt", "client_secret_basic", "client_secr
 
 def smart_configuration(settings: SmartSettings) -> dict[str, object]:
     """Return the SMART configuration document."""
-    return {**_shared(settings), "capabilities": list(CAPABILITIES)}
+    return {**_shared(settings), **_brand(settings), "capabilities": list(CAPABILITIES)}
 
 
 def openid_configuration(settings: SmartSettings) -> dict[str, object]:
@@ -77,6 +77,17 @@ def smart_style() -> dict[str, object]:
         "dim_spacing_size": "16px",
         "font_family_body": "sans-serif",
         "font_family_heading": "sans-serif",
+    }
+
+
+def _brand(settings: SmartSettings) -> dict[str, object]:
+    if not settings.brand_bundle:
+        return {}
+    named = zip(("system", "value"), settings.brand_identifier, strict=True)
+    identifier = {name: text for name, text in named if text}
+    return {
+        "user_access_brand_bundle": settings.brand_bundle,
+        "user_access_brand_identifier": identifier,
     }
 
 

@@ -18,6 +18,8 @@ class SmartSettings:
     Attributes:
         issuer: Base URL of the endpoints below, and ``iss`` of every token; no trailing slash.
         fhir_base: Base URL of the FHIR API: audience of access tokens; no trailing slash.
+        brand_bundle: URL of the Bundle of user-access brands; empty for none.
+        brand_identifier: (system, value) of the brand that this server is.
         custodian: Reference of the organization that runs this server (``Organization/x``).
         system_purposes: v3-ActReason codes of the custodian's own system, the default first.
         backend_token_lifetime: Of client_credentials; SMART Backend Services: at most 5 min.
@@ -33,6 +35,8 @@ class SmartSettings:
     issuer: str
     fhir_base: str
     custodian: str = ""
+    brand_bundle: str = ""
+    brand_identifier: tuple[str, str] = ("", "")
     system_purposes: tuple[str, ...] = ("TREAT", "HOPERAT")
     backend_token_lifetime: timedelta = timedelta(minutes=5)
     app_token_lifetime: timedelta = timedelta(minutes=30)

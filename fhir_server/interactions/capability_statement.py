@@ -59,6 +59,7 @@ def capability_statement(
                         ("token", "token"),
                         ("introspect", "introspect"),
                         ("revoke", "revoke"),
+                        ("manage", "apps"),
                     )
                 ],
             }
