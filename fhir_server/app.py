@@ -184,6 +184,7 @@ async def _open_smart(
         custodian=settings.custodian,
         brand_bundle=f"{settings.public_url}{BRANDS}",
         brand_identifier=_brands(settings).identifier,
+        second_factor=settings.second_factor_rule,
     )
     keys = load_keys(await own.get("token-keys", generate_keys))
     clients = ClientRegistry.from_mappings(_read_list(settings.clients_file))

@@ -51,6 +51,7 @@ class Settings:
         users_file: JSON list of users; empty for none.
         brand_name: Under what name apps show this server to people.
         brands_file: FHIR Bundle of user-access brands; empty for one made from ``brand_name``.
+        second_factor: Whether people must show two factors: ``optional`` or ``required``; empty: required in production.
         patient_only: Search parameters whose tokens are unrelated from patient to patient.
         max_body_bytes: Largest body of one resource.
         max_bundle_bytes: Largest body of a batch or transaction.
@@ -94,6 +95,7 @@ class Settings:
     users_file: str = ""
     brand_name: str = "Consentry"
     brands_file: str = ""
+    second_factor: str = ""
     patient_only: tuple[str, ...] = ()
     max_body_bytes: int = 16 * 1024 * 1024
     max_bundle_bytes: int = 128 * 1024 * 1024
@@ -118,6 +120,7 @@ class Settings:
         """Refuse what is malformed or unsafe.  Raises ``SettingsError`` naming the setting."""
         _one_of("env", self.env, _ENVIRONMENTS)
         _one_of("policy", self.policy, ("", "hipaa-tpo", "opt-in", "opt-out"))
+        _one_of("second_factor", self.second_factor, ("", "optional", "required"))
         _one_of("validation", self.validation, ("strict", "lenient"))
         _one_of("log_level", self.log_level, ("debug", "info", "warning", "error"))
         self._check_numbers()
@@ -213,6 +216,11 @@ class Settings:
     def public_url(self) -> str:
         """URL of the server without a path."""
         return self.base_url or f"http://localhost:{self.port}"
+
+    @property
+    def second_factor_rule(self) -> str:
+        """Whether people must show two factors: ``optional`` or ``required``."""
+        return self.second_factor or ("required" if self.env == "production" else "optional")
 
     @property
     def worker_count(self) -> int:

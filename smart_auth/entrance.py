@@ -9,7 +9,7 @@ import anyio
 import anyio.to_thread
 
 from smart_auth.passwords import WrongPasswordError, hash_password, verify_password
-from smart_auth.throttle import SignInThrottle
+from smart_auth.throttle import Throttle
 from smart_auth.users import User, UserRegistry
 
 _LONGEST_PASSWORD = 1024
@@ -25,15 +25,15 @@ class Entrance:
     """
 
     users: UserRegistry
-    throttle: SignInThrottle
+    throttle: Throttle
     nobody: str = field(repr=False)
     at_once: anyio.CapacityLimiter
 
     @classmethod
-    def of(cls, users: UserRegistry) -> Entrance:
+    def of(cls, users: UserRegistry, throttle: Throttle) -> Entrance:
         """Return the entrance for these users."""
         nobody = next((user.password_hash for user in users), None) or hash_password("nobody")
-        return cls(users, SignInThrottle(), nobody, anyio.CapacityLimiter(2))
+        return cls(users, throttle, nobody, anyio.CapacityLimiter(2))
 
     async def admit(self, username: str, password: str, now: datetime) -> User | None:
         """Return the person, or None when name or password is wrong.
@@ -41,7 +41,7 @@ class Entrance:
         Raises:
             TemporarilyUnavailableError: Too many wrong passwords for this name just now.
         """
-        self.throttle.begin(username, now)
+        await self.throttle.begin(username, now)
         person = self.users.find(username)
         hashed = self.nobody if person is None else person.password_hash
         try:
@@ -51,5 +51,5 @@ class Entrance:
         except WrongPasswordError:
             return None
         if person is not None:
-            self.throttle.succeeded(username)
+            await self.throttle.succeeded(username, now)
         return person

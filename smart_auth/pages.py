@@ -1,6 +1,7 @@
-"""The pages a person sees: plain HTML without script; the only importer of jinja2.
+"""The pages a person sees: plain HTML; the only importer of jinja2.
 
-Every page carries a Content-Security-Policy that permits its own style and forms, nothing else.
+Every page carries a Content-Security-Policy that permits its own style and forms, nothing else;
+pages that ask for a passkey run one script of our own.
 ``form-action`` must name the client's redirect origin too, because browsers apply it to the
 redirect that answers the form (CSP 3, 6.4.1).  ``render`` makes a page of any template.
 """
@@ -17,11 +18,14 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from smart_auth.exchange import HttpResponse, Pairs
+from smart_auth.passkeys import Ceremony
 from smart_auth.wording import Choice
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _STYLE = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
 _STYLE_HASH = base64.b64encode(sha256(_STYLE.encode()).digest()).decode()
+_SCRIPT = (_TEMPLATES / "passkeys.js").read_bytes()
+_SCRIPTS = "script-src 'self'; "
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined
 )
@@ -59,18 +63,16 @@ class AuthorizeView:
 
 
 def sign_in_page(
-    form: PageForm, why: str, problem: str | None, status: int, more: Pairs
+    form: PageForm,
+    why: str,
+    problem: str | None,
+    status: int,
+    more: Pairs,
+    ceremony: Ceremony | None = None,
 ) -> HttpResponse:
-    """Return the sign-in page: fields ``username`` and ``password``, ``step`` = ``sign-in``."""
+    """Return the sign-in page: steps ``sign-in`` (``username``, ``password``) and ``passkey``."""
     values = {"title": "Sign in", "why": why, "problem": problem}
-    return render("sign_in.html", form, values, status, more)
-
-
-def account_page(form: PageForm, user_name: str, more: Pairs) -> HttpResponse:
-    """Return the account page: ``step`` = ``sign-out``."""
-    return render(
-        "account.html", form, {"title": "Your account", "user_name": user_name}, 200, more
-    )
+    return render("sign_in.html", form, values, status, more, ceremony=ceremony)
 
 
 def patient_page(
@@ -126,6 +128,8 @@ def render(
     values: Mapping[str, object],
     status: int = 200,
     more: Pairs = (),
+    *,
+    ceremony: Ceremony | None = None,
 ) -> HttpResponse:
     """Return the page of a template, with the headers that every page of ours carries.
 
@@ -133,8 +137,11 @@ def render(
         form: What its forms send back; None for a page without a form.
         values: What the template says; ``title`` always.
         more: Headers besides.
+        ceremony: What it asks the browser for a passkey with, by our script.
     """
-    text = _ENVIRONMENT.get_template(template).render(**values, form=form, style=_STYLE)
+    text = _ENVIRONMENT.get_template(template).render(
+        **values, form=form, ceremony=ceremony, style=_STYLE
+    )
     headers = (
         ("Content-Type", "text/html; charset=utf-8"),
         ("Cache-Control", "no-store"),
@@ -143,10 +150,20 @@ def render(
         ("X-Content-Type-Options", "nosniff"),
         ("X-Frame-Options", "DENY"),
     )
-    return HttpResponse(status, (*headers, *_policy(form), *more), text.encode())
+    return HttpResponse(status, (*headers, *_policy(form, ceremony), *more), text.encode())
 
 
-def _policy(form: PageForm | None) -> Pairs:
+def passkey_script() -> HttpResponse:
+    """Return the script of the pages that ask the browser for a passkey."""
+    headers = (
+        ("Content-Type", "text/javascript; charset=utf-8"),
+        ("Cache-Control", "no-cache"),
+        ("X-Content-Type-Options", "nosniff"),
+    )
+    return HttpResponse(200, headers, _SCRIPT)
+
+
+def _policy(form: PageForm | None, ceremony: Ceremony | None) -> Pairs:
     targets = "'none'" if form is None else "'self'"
     if form is not None and form.redirect_uri is not None:
         targets += f" {_origin(form.redirect_uri)}"
@@ -154,6 +171,7 @@ def _policy(form: PageForm | None) -> Pairs:
         targets += " " + " ".join(sorted({_origin(uri) for uri in form.leads_to}))
     policy = (
         f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action {targets}; "
+        f"{'' if ceremony is None else _SCRIPTS}"
         "base-uri 'none'; frame-ancestors 'none'"
     )
     return (("Content-Security-Policy", policy),)

@@ -42,6 +42,7 @@ from smart_auth.browser import (
 from smart_auth.exchange import HttpRequest, HttpResponse
 from smart_auth.issuing import random_text
 from smart_auth.pages import PageForm, sign_in_page
+from smart_auth.passkeys import Ceremony, Passkeys
 from smart_auth.settings import SmartSettings
 from smart_auth.store import SignIn, digest
 from smart_auth.users import User, UserRegistry
@@ -90,6 +91,7 @@ class Presence:
     settings: SmartSettings
     users: UserRegistry
     vault: Vault
+    passkeys: Passkeys
     clock: Callable[[], datetime] = field(repr=False)
 
     def visitor(self, request: HttpRequest) -> Visitor:
@@ -105,7 +107,9 @@ class Presence:
         """Return who is signed in, or None when nobody is, or not surely or lately enough."""
         session = await self.vault.find_session(visitor.cookie)
         person = None if session is None else self.users.find(session.username)
-        if session is None or person is None or not reaches(session.acr, wanted.acr):
+        if session is None or person is None:
+            return None
+        if not all(reaches(session.acr, each) for each in (wanted.acr, self.settings.least_acr)):
             return None
         if wanted.since is not None and session.auth_time < wanted.since:
             return None
@@ -119,7 +123,14 @@ class Presence:
         handle = random_text(self.vault.random_bytes)
         await self.vault.keep_sign_in(handle, asked)
         form = self.form(visitor, self.settings.sign_in_page, handle)
-        return sign_in_page(form, asked.why, None, 200, visitor.more)
+        ceremony = await self.ceremony(visitor)
+        return sign_in_page(form, asked.why, None, 200, visitor.more, ceremony)
+
+    async def ceremony(self, visitor: Visitor) -> Ceremony | None:
+        """Return what a page needs to ask for a passkey, where browsers have passkeys for us."""
+        if not self.settings.has_passkeys:
+            return None
+        return await self.passkeys.to_show(visitor.cookie, self.clock())
 
     async def end(self, visitor: Visitor) -> None:
         """Sign the person out."""

@@ -17,6 +17,7 @@ from smart_auth.clients import ASYMMETRIC, Client, ClientRegistry
 from smart_auth.entrance import Entrance
 from smart_auth.errors import ConfigurationError, UnprovedTokenError
 from smart_auth.exchange import HttpRequest, HttpResponse
+from smart_auth.factors import Factors
 from smart_auth.granted import GrantRegister
 from smart_auth.introspection import TokenFinder
 from smart_auth.issuing import Issuer, RandomBytes
@@ -27,6 +28,7 @@ from smart_auth.launch import (
     seen_by_its_user,
 )
 from smart_auth.open_app import OpenAppPage
+from smart_auth.pages import passkey_script
 from smart_auth.presence import Presence
 from smart_auth.proof_of_possession import Proofs, ProvedBefore, Sent
 from smart_auth.revocation import Revocations
@@ -34,6 +36,7 @@ from smart_auth.scopes import ScopeSet, parse_scopes
 from smart_auth.settings import SmartSettings
 from smart_auth.signing_in import SigningIn
 from smart_auth.store import GrantStore, Launch, RegisterStore
+from smart_auth.throttle import PASSWORDS, Throttle
 from smart_auth.tokens import SigningKeys
 from smart_auth.users import User, UserRegistry
 from smart_auth.vault import Vault
@@ -93,9 +96,11 @@ class SmartServer:
             clients, users, vault, self._issuer, finder, shelf, granted, self._proofs, clock
         )
         self._patients = patients or NoPatients()
-        presence = Presence(settings, users, vault, clock)
-        self._signing_in = SigningIn(presence, Entrance.of(users), clock)
-        self._account = Account(presence)
+        factors = Factors.over(settings, store, register, random_bytes, clock)
+        presence = Presence(settings, users, vault, factors.passkeys, clock)
+        entrance = Entrance.of(users, Throttle(store, PASSWORDS, random_bytes))
+        self._signing_in = SigningIn(presence, entrance, factors, clock)
+        self._account = Account(presence, factors, clock)
         self._apps_page = AppsPage(presence, granted, clients)
         self._open_app = OpenAppPage(presence, clients, self._patients, self.create_launch)
         self._authorization = Authorization(
@@ -148,6 +153,10 @@ class SmartServer:
     async def open_app(self, request: HttpRequest) -> HttpResponse:
         """Answer GET or POST ``[issuer]/open-app``: a person opens an app on a patient."""
         return await self._open_app.answer(request)
+
+    def passkey_script(self) -> HttpResponse:
+        """Answer ``GET [issuer]/passkeys.js``."""
+        return passkey_script()
 
     async def create_launch(self, launch: Launch) -> str:
         """Return a launch handle: for this client and user, once, within ``launch_lifetime``.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+from smart_auth.assurance import PASSWORD_ALONE, TWO_FACTORS
 from smart_auth.errors import ConfigurationError
 
 _LOOPBACK = ("localhost", "127.0.0.1")  # what Authlib accepts without https
@@ -28,6 +30,8 @@ class SmartSettings:
         session_lifetime: Of a sign-in; also of ``online_access`` refresh tokens.
         code_lifetime: Of an authorization code; at most 10 min (RFC 6749, 4.1.2).
         launch_lifetime: Of an EHR launch handle.
+        second_factor: Whether each person must show two factors; ``required`` or ``optional``.
+        step_up: How recent two factors must be to break the glass.
         page_lifetime: How long a person may look at the sign-in and authorize pages.
         revocation_recheck: How soon a revocation made by another process holds here.
     """
@@ -46,6 +50,8 @@ class SmartSettings:
     launch_lifetime: timedelta = timedelta(minutes=5)
     page_lifetime: timedelta = timedelta(minutes=15)
     revocation_recheck: timedelta = timedelta(seconds=5)
+    second_factor: str = "optional"
+    step_up: timedelta = timedelta(minutes=5)
 
     def __post_init__(self) -> None:
         """Refuse what would be unsafe.
@@ -59,6 +65,8 @@ class SmartSettings:
         _require_at_most("app_token_lifetime", self.app_token_lifetime, minutes=60)
         _require_at_most("code_lifetime", self.code_lifetime, minutes=10)
         _require_at_most("launch_lifetime", self.launch_lifetime, minutes=5)
+        if self.second_factor not in ("optional", "required"):
+            raise ConfigurationError("second_factor must be optional or required")
         if self.refresh_lifetime < timedelta(days=90):
             raise ConfigurationError("refresh_lifetime must be 90 days or more (ONC g10)")
 
@@ -111,6 +119,33 @@ class SmartSettings:
     def pushing_endpoint(self) -> str:
         """RFC 9126."""
         return f"{self.issuer}/par"
+
+    @property
+    def passkey_script(self) -> str:
+        """The script of the pages that ask for a passkey."""
+        return f"{self.issuer}/passkeys.js"
+
+    @property
+    def least_acr(self) -> str:
+        """What every sign-in must reach."""
+        return TWO_FACTORS if self.second_factor == "required" else PASSWORD_ALONE
+
+    @property
+    def origin(self) -> str:
+        """Where our pages are (RFC 6454): passkeys are bound to it."""
+        parts = urlsplit(self.issuer)
+        usual = parts.port in (None, {"https": 443, "http": 80}[parts.scheme])
+        return f"{parts.scheme}://{parts.hostname}{'' if usual else f':{parts.port}'}"
+
+    @property
+    def host(self) -> str:
+        """The name of our pages' host, which passkeys call the relying party."""
+        return urlsplit(self.issuer).hostname or ""
+
+    @property
+    def has_passkeys(self) -> bool:
+        """Whether browsers make passkeys for our host: it must be a name, not an address."""
+        return not re.fullmatch(r"[0-9.]+|.*:.*", self.host)
 
     @property
     def secure(self) -> bool:

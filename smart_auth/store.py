@@ -7,7 +7,7 @@ are never stored in clear.  Stored form of a value (our own): ``0x01 | JSON obje
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -244,47 +244,57 @@ def digest(secret: str) -> str:
 
 def pack(record: Grant | IssuedCode | Session | SignIn | Launch | Pending) -> bytes:
     """Return the stored form of a record."""
-    return _VERSION + json.dumps(asdict(record)).encode()
+    return stored_form(asdict(record))
+
+
+def stored_form(members: Mapping[str, object]) -> bytes:
+    """Return the stored form of plain members; ``json_of`` gives them back as JSON."""
+    return _VERSION + json.dumps(members).encode()
 
 
 def unpack_grant(stored: bytes) -> Grant:
     """Read a Grant that ``pack`` made."""
-    return Grant(**json.loads(_json(stored)))
+    return Grant(**json.loads(json_of(stored)))
 
 
 def unpack_code(stored: bytes) -> IssuedCode:
     """Read an IssuedCode that ``pack`` made."""
-    members = json.loads(_json(stored))
+    members = json.loads(json_of(stored))
     return IssuedCode(**{**members, "grant": Grant(**members["grant"])})
 
 
 def unpack_session(stored: bytes) -> Session:
     """Read a Session that ``pack`` made."""
-    members = json.loads(_json(stored))
+    members = json.loads(json_of(stored))
     return Session(**{**members, "amr": tuple(members["amr"])})
 
 
 def unpack_sign_in(stored: bytes) -> SignIn:
     """Read a SignIn that ``pack`` made."""
-    members = json.loads(_json(stored))
+    members = json.loads(json_of(stored))
     return SignIn(**{**members, "amr": tuple(members["amr"])})
 
 
 def unpack_launch(stored: bytes) -> Launch:
     """Read a Launch that ``pack`` made."""
-    return Launch(**json.loads(_json(stored)))
+    return Launch(**json.loads(json_of(stored)))
 
 
 def unpack_pending(stored: bytes) -> Pending:
     """Read a Pending that ``pack`` made."""
-    members = json.loads(_json(stored))
+    members = json.loads(json_of(stored))
     request = AuthorizationRequest(**members["request"])
     launch = None if members["launch"] is None else Launch(**members["launch"])
     offered = tuple((reference, label) for reference, label in members["offered"])
     return Pending(**{**members, "request": request, "launch": launch, "offered": offered})
 
 
-def _json(stored: bytes) -> bytes:
+def json_of(stored: bytes) -> bytes:
+    """Return the JSON of a stored record.
+
+    Raises:
+        ValueError: Another version.
+    """
     if stored[:1] != _VERSION:
         raise ValueError("unknown version of a stored record")
     return stored[1:]

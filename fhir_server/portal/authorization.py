@@ -52,6 +52,7 @@ class AuthorizationRoutes:
         )
         for path, page in pages:
             add(f"/auth/{path}", page, methods=["GET", "POST"], response_model=None)
+        add("/auth/passkeys.js", self.passkey_script, response_model=None)
         add("/auth/token", self.token, methods=["POST"], response_model=None)
         add("/auth/introspect", self.introspect, methods=["POST"], response_model=None)
         add("/auth/revoke", self.revoke, methods=["POST"], response_model=None)
@@ -93,6 +94,10 @@ class AuthorizationRoutes:
     async def open_app(self, request: Request) -> Response:
         """A person opens an app on a patient."""
         return _answer(await self._smart().open_app(await _translated(request)))
+
+    async def passkey_script(self) -> Response:
+        """The script of the pages that ask for a passkey."""
+        return _answer(self._smart().passkey_script())
 
     async def token(self, request: Request) -> Response:
         """RFC 6749, 3.2."""

@@ -48,6 +48,7 @@ DOORS = {
     "argon2": ("smart_auth/passwords.py",),
     "webauthn": ("smart_auth/passkeys.py",),
     "pyotp": ("smart_auth/one_time_codes.py",),
+    "segno": ("smart_auth/qr_code.py",),
     "web3": ("anchoring/evm.py", "anchoring/recursion.py"),
     "eth": ("anchoring/embedded.py",),
     "jsonschema_rs": ("profiles/validation.py",),

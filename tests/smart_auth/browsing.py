@@ -6,9 +6,11 @@ import html
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from urllib.parse import parse_qsl, urlsplit
 
 from smart_auth.exchange import HttpRequest, Pairs
+from smart_auth.one_time_codes import code_of
 from smart_auth.server import SmartServer
 
 ISSUER = "https://auth.example.org/auth"
@@ -40,6 +42,8 @@ class Browser:
     async def submit(self, step: str, *more: tuple[str, str], **fields: str) -> Browser:
         """Post the page's form where it says."""
         fixed = {"step": step, "request": self.hidden("request"), "csrf": self.hidden("csrf")}
+        if "credential" in fields:
+            fixed["challenge"] = self.hidden("challenge")
         form = (*pairs(fixed | fields), *more)
         await self._send("POST", (), form, self.action(step))
         return await self._follow()
@@ -52,11 +56,29 @@ class Browser:
         ticked = [("scope", scope) for scope in picked]
         return await self.submit("decide", *ticked, decision="allow")
 
+    def ceremony(self) -> str:
+        """Return what the page would ask the browser for a passkey with, as JSON."""
+        found = re.search(r'data-options="([^"]*)"', self.text)
+        return html.unescape(found[1]) if found else ""
+
+    async def set_up_code_app(self, at: datetime) -> str:
+        """Set up a code app where the page offers it; return its secret, recovery codes shown."""
+        await self.submit("code-app")
+        found = re.search(r"<code>([A-Z2-7 ]+)</code>", self.text)
+        secret = found[1].replace(" ", "") if found else ""
+        await self.submit("confirm-code-app", code=code_of(secret, at))
+        return secret
+
+    def recovery_codes(self) -> list[str]:
+        """Return the recovery codes that the page shows."""
+        return re.findall(r"<code>([A-Z2-7]{4}(?:-[A-Z2-7]{4}){3})</code>", self.text)
+
     def action(self, step: str) -> str:
-        """Return where the form of a step goes."""
+        """Return where the form of a step goes, or any form of the page."""
         found = re.search(
             rf'action="([^"]*)"[^>]*>\s*<input type="hidden" name="step" value="{step}"', self.text
         )
+        found = found or re.search('action="([^"]*)"', self.text)
         return html.unescape(found[1]) if found else AUTHORIZE
 
     def hidden(self, name: str) -> str:
