@@ -191,7 +191,7 @@ async def _open_smart(
     users = UserRegistry.from_mappings(_read_list(settings.users_file))
     grants = SealedGrants(archive.database.grants, await own.get("grants", new_seed), clock)
     register = SealedRegister(archive.database.register, await own.get("register", new_seed))
-    return SmartServer(
+    smart = SmartServer(
         smart_settings,
         keys,
         clients,
@@ -203,6 +203,8 @@ async def _open_smart(
         tell=archive.database.news.tell,
         fetcher=Fetcher(local=_is_local(settings)),
     )
+    await smart.recheck()
+    return smart
 
 
 def _is_local(settings: Settings) -> bool:
@@ -370,7 +372,11 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
         settings.max_binary_bytes,
         measures,
     )
-    authorization = AuthorizationRoutes(lambda: opened[0].smart, clock, settings.custodian)
+
+    async def heed() -> None:
+        await opened[0].pipeline.heeding.heed()
+
+    authorization = AuthorizationRoutes(lambda: opened[0].smart, clock, settings.custodian, heed)
     app.include_router(authorization.router)
     app.include_router(BrandRoutes(_brands(settings)).router)
     app.include_router(DocumentationRoutes(lambda: opened[0].pipeline.tools).router)

@@ -75,6 +75,7 @@ class Caller:
 @dataclass(slots=True)
 class _Remembered:
     caller: Caller
+    client: Client
     standing: Standing
     rechecked: datetime
 
@@ -112,9 +113,9 @@ class BearerAuthenticator:
         """
         key = sha256(bearer.encode("utf-8", "surrogatepass")).digest()
         known = self._remembered.get(key)
-        if known is None:
+        if known is None or self._clients.find(known.caller.client_id) is not known.client:
             caller = self._verify(bearer, now)
-            known = _Remembered(caller, caller.standing, now)
+            known = _Remembered(caller, self._client(caller.client_id), caller.standing, now)
             await self._revocations.require_not_revoked(known.standing)
             self._remember(key, known)
             return caller
@@ -156,10 +157,14 @@ class BearerAuthenticator:
             raise NotYetValidError("the token is not valid yet")
         return self._caller(claims)
 
-    def _caller(self, claims: Claims) -> Caller:
-        client = self._clients.find(_text(claims, "client_id"))
+    def _client(self, client_id: str) -> Client:
+        client = self._clients.find(client_id)
         if client is None:
             raise UnknownCallerError("the token's client is not registered")
+        return client
+
+    def _caller(self, claims: Claims) -> Caller:
+        client = self._client(_text(claims, "client_id"))
         subject = _text(claims, "sub")
         person = None if subject == client.client_id else self.person(subject)
         if person is None and subject != client.client_id:

@@ -100,6 +100,7 @@ def _shared(settings: SmartSettings) -> dict[str, object]:
         "token_endpoint": settings.token_endpoint,
         "management_endpoint": settings.apps_page,
         "introspection_endpoint": settings.introspection_endpoint,
+        "registration_endpoint": settings.registration_endpoint,
         "revocation_endpoint": settings.revocation_endpoint,
         "grant_types_supported": list(GRANT_TYPES),
         "response_types_supported": ["code"],

@@ -4,6 +4,7 @@ The tree::
 
     SmartError
     ├── ConfigurationError         a client, user, key or setting that must not be started with
+    │   └── FieldError             a field of a client or user
     ├── AlreadyThereError          the store already has that key: a replay
     ├── ProviderError              the outside OpenID provider does not answer as one
     ├── ChangedError               somebody else has changed that entry meanwhile
@@ -11,7 +12,7 @@ The tree::
     ├── OAuthError                 an answer of the token, introspection or revocation endpoint
     │   ├── InvalidRequestError, InvalidClientError, InvalidGrantError, UnauthorizedClientError,
     │   │   UnsupportedGrantTypeError, InvalidScopeError (also: ScopeParseError)
-    │   ├── TooLargeError, RefusedRequestError
+    │   ├── TooLargeError, RefusedRequestError, RegistrationTokenError
     │   ├── InvalidProofError, UseNonceError   of a DPoP proof; at the FHIR API a 401
     │   └── TemporarilyUnavailableError
     ├── BearerError                the access token is refused: 401, ``invalid_token``
@@ -38,6 +39,14 @@ class ConfigurationError(SmartError):
     """A setting, client, user or key is wrong; the message names the field, never its secret."""
 
 
+class FieldError(ConfigurationError):
+    """A field of an entry is wrong: ``field`` names it."""
+
+    def __init__(self, message: str, field: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
 class AlreadyThereError(SmartError):
     """``GrantStore.add`` found the key: whoever sent it has sent it before."""
 
@@ -55,9 +64,14 @@ class ProviderError(SmartError):
 
 
 class OAuthError(SmartError):
-    """An error answer of RFC 6749, section 5.2: ``error`` is its code, ``str(self)`` its words."""
+    """An error answer of RFC 6749, section 5.2: ``error`` is its code, ``str(self)`` its words.
+
+    Attributes:
+        challenge: What a 401 asks for in ``WWW-Authenticate``.
+    """
 
     status = 400
+    challenge = 'Basic realm="token"'
 
 
 class InvalidRequestError(OAuthError):
@@ -109,11 +123,20 @@ class TooLargeError(OAuthError):
 
 
 class RefusedRequestError(OAuthError):
-    """A pushed request that the authorization endpoint would refuse, with the code it would give."""
+    """A pushed request that the authorization endpoint would refuse, or a registration that is not
+    accepted (RFC 7591, 3.2.2), with the code that says so."""
 
     def __init__(self, error: str, message: str) -> None:
         super().__init__(message)
         self.error = error
+
+
+class RegistrationTokenError(OAuthError):
+    """The initial or registration access token is missing or not good (RFC 6750, 3.1)."""
+
+    status = 401
+    error = "invalid_token"
+    challenge = 'Bearer realm="registration"'
 
 
 class InvalidProofError(OAuthError):

@@ -30,13 +30,14 @@ class HttpRequest:
     """One request.
 
     Attributes:
-        method: ``GET`` or ``POST``, upper-case.
+        method: Upper-case.
         url: Absolute URL as the client used it; only informative, never trusted.
         path: Path part of the URL.
         headers: Names in lower-case.
         query: Decoded query parameters in their order, repeats kept.
         form: Decoded ``application/x-www-form-urlencoded`` body, repeats kept.
         cookies: Cookie values by name.
+        body: Where it is no form.
     """
 
     method: str
@@ -46,6 +47,7 @@ class HttpRequest:
     query: Pairs = field(default=(), repr=False)
     form: Pairs = field(default=(), repr=False)
     cookies: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def oauth_error_response(error: OAuthError) -> HttpResponse:
     """Return the error answer of RFC 6749, 5.2."""
     more: Pairs = ()
     if error.status == 401:
-        more = (("WWW-Authenticate", f'Basic realm="token", error="{error.error}"'),)
+        more = (("WWW-Authenticate", f'{error.challenge}, error="{error.error}"'),)
     if isinstance(error, TemporarilyUnavailableError):
         more = (("Retry-After", str(error.retry_after)),)
     if isinstance(error, UseNonceError):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from smart_auth.errors import ConfigurationError
+from smart_auth.errors import FieldError
 from smart_auth.exchange import has_control_character
 
 Mappings = Iterable[Mapping[str, object]]
@@ -25,8 +25,8 @@ class Fields:
         if unknown:
             raise self.wrong(unknown[0], "is not a known field")
 
-    def wrong(self, name: str, why: str) -> ConfigurationError:
-        return ConfigurationError(f"{self.entry}: {name} {why}")
+    def wrong(self, name: str, why: str) -> FieldError:
+        return FieldError(f"{self.entry}: {name} {why}", name)
 
     def text(self, name: str) -> str:
         value = self.optional_text(name)

@@ -1,7 +1,7 @@
 """What is revoked (RFC 7009): asked on every request, so it must be quick.
 
 Either one grant with all its tokens, or all that one subject gave to one client up to now: that is
-what a person means who takes an app's access away.
+what a person means who takes an app's access away; or all that anybody gave to one client.
 
 Two places know: this process, asked every time, and the store, asked when a token is seen first,
 then every ``revocation_recheck``, and when another process tells that it has revoked something.
@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from smart_auth.errors import RevokedTokenError
 from smart_auth.store import GrantStore, digest
 
-_GRANT, _PAIR = "revoked", "revoked-pair"
+_GRANT, _PAIR, _CLIENT = "revoked", "revoked-pair", "revoked-client"
 _LONGEST_ACCESS = timedelta(hours=1, minutes=5)
 _SWEEP_AT = 10_000
 
@@ -55,12 +55,13 @@ class Revocations:
         tell: Callable[[], Awaitable[None]],
     ) -> None:
         """``tell`` makes other processes ask the store again."""
-        self._tell = tell
+        self.tell = tell
         self._store = store
         self._keep = refresh_lifetime + _LONGEST_ACCESS
         self._clock = clock
         self._grants: dict[str, datetime] = {}
         self._pairs: dict[str, datetime] = {}
+        self._whole: dict[str, datetime] = {}
 
     async def revoke(self, grant_id: str) -> None:
         """Revoke a grant with all its access and refresh tokens; durable when it returns."""
@@ -68,7 +69,7 @@ class Revocations:
         self._grants = _swept(self._grants, now)
         self._grants[grant_id] = now
         await self._store.put(_GRANT, digest(grant_id), b"\x01", now + self._keep)
-        await self._tell()
+        await self.tell()
 
     async def revoke_pair(self, subject: str, client_id: str) -> None:
         """Revoke all that ``subject`` gave to the client up to now; durable when it returns."""
@@ -78,7 +79,16 @@ class Revocations:
         self._pairs[pair] = now
         stored = str(now.timestamp()).encode()
         await self._store.put(_PAIR, digest(pair), stored, now + self._keep)
-        await self._tell()
+        await self.tell()
+
+    async def revoke_client(self, client_id: str) -> None:
+        """Revoke all that the client has got up to now, of whomever; durable when it returns."""
+        now = self._clock()
+        self._whole = _swept(self._whole, now)
+        self._whole[client_id] = now
+        stored = str(now.timestamp()).encode()
+        await self._store.put(_CLIENT, digest(client_id), stored, now + self._keep)
+        await self.tell()
 
     def require_not_revoked_here(self, standing: Standing) -> None:
         """Return when this process knows of no revocation.
@@ -86,8 +96,13 @@ class Revocations:
         Raises:
             RevokedTokenError: The grant, or all of this subject and client, was revoked.
         """
-        until = self._pairs.get(standing.pair)
-        if standing.grant_id in self._grants or (until is not None and standing.issued <= until):
+        issued = standing.issued
+        pair, whole = self._pairs.get(standing.pair), self._whole.get(standing.client_id)
+        if (
+            standing.grant_id in self._grants
+            or (pair is not None and issued <= pair)
+            or (whole is not None and issued <= whole)
+        ):
             raise RevokedTokenError("the grant was revoked")
 
     async def require_not_revoked(self, standing: Standing) -> None:
@@ -99,9 +114,10 @@ class Revocations:
         self.require_not_revoked_here(standing)
         if await self._store.find(_GRANT, digest(standing.grant_id)) is not None:
             raise RevokedTokenError("the grant was revoked")
-        stored = await self._store.find(_PAIR, digest(standing.pair))
-        if stored is not None and standing.issued <= _moment(stored):
-            raise RevokedTokenError("the grant was revoked")
+        for kind, name in ((_PAIR, standing.pair), (_CLIENT, standing.client_id)):
+            stored = await self._store.find(kind, digest(name))
+            if stored is not None and standing.issued <= _moment(stored):
+                raise RevokedTokenError("the grant was revoked")
         self.require_not_revoked_here(standing)  # it may have been while we waited
 
 

@@ -19,6 +19,7 @@ from smart_auth.errors import ConfigurationError, UnprovedTokenError
 from smart_auth.exchange import HttpRequest, HttpResponse
 from smart_auth.factors import Factors
 from smart_auth.granted import GrantRegister
+from smart_auth.initial_tokens import InitialTokens
 from smart_auth.introspection import TokenFinder
 from smart_auth.issuing import Issuer, RandomBytes
 from smart_auth.launch import (
@@ -31,6 +32,8 @@ from smart_auth.open_app import OpenAppPage
 from smart_auth.pages import passkey_script
 from smart_auth.presence import Presence
 from smart_auth.proof_of_possession import Proofs, ProvedBefore, Sent
+from smart_auth.registered_clients import RegisteredClients
+from smart_auth.registration import Registration
 from smart_auth.revocation import Revocations
 from smart_auth.scopes import ScopeSet, parse_scopes
 from smart_auth.settings import SmartSettings
@@ -108,10 +111,19 @@ class SmartServer:
         )
         self._clients, self._users, self._vault, self._clock = clients, users, vault, clock
         self._register = register
+        self.registered = RegisteredClients(clients, register, revocations)
+        self.initial_tokens = InitialTokens(register, random_bytes)
+        self._registration = Registration(
+            settings, self.registered, self.initial_tokens, random_bytes, clock
+        )
 
     async def recheck(self) -> None:
-        """Ask the store again about tokens that are remembered as good: another server has revoked some."""
+        """Look again at what is remembered of the store: another server has changed it.
+
+        That is, which tokens are good, and which clients there are.
+        """
         self._bearer.recheck()
+        await self.registered.reload()
 
     @property
     def fhir_base(self) -> str:
@@ -187,6 +199,14 @@ class SmartServer:
     async def push(self, request: HttpRequest) -> HttpResponse:
         """Answer ``POST [issuer]/par``."""
         return await self._endpoints.push(request)
+
+    async def register(self, request: HttpRequest) -> HttpResponse:
+        """Answer ``POST [issuer]/register``."""
+        return await self._registration.register(request)
+
+    async def manage_client(self, request: HttpRequest, client_id: str) -> HttpResponse:
+        """Answer GET, PUT and DELETE of ``[issuer]/register/[client_id]``."""
+        return await self._registration.manage(request, client_id)
 
     async def revoke_access(self, username: str, client_id: str) -> None:
         """End everything that a person granted to a client up to now, at the person's wish.

@@ -116,6 +116,11 @@ class SmartSettings:
         return f"{self.issuer}/revoke"
 
     @property
+    def registration_endpoint(self) -> str:
+        """RFC 7591."""
+        return f"{self.issuer}/register"
+
+    @property
     def pushing_endpoint(self) -> str:
         """RFC 9126."""
         return f"{self.issuer}/par"

@@ -1,15 +1,15 @@
 """The authorization server over HTTP: routes that translate to ``smart_auth`` and back."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
 
-from fhir_server.errors import FhirError
+from fhir_server.errors import FhirError, StoreFullError, StoreLostError
 from fhir_server.rest.bodies import read_body
 from fhir_server.rest.headers import headers_of
 from smart_auth.errors import SmartError
@@ -24,12 +24,19 @@ class AuthorizationRoutes:
     """Discovery, authorize, token, introspect, revoke and EHR launch."""
 
     def __init__(
-        self, smart: Callable[[], SmartServer], clock: Callable[[], datetime], custodian: str
+        self,
+        smart: Callable[[], SmartServer],
+        clock: Callable[[], datetime],
+        custodian: str,
+        heed: Callable[[], Awaitable[None]],
     ) -> None:
+        """``heed`` returns when this process knows what others have told (``pipeline/heeding.py``)."""
         self._smart = smart
         self._clock = clock
         self._custodian = custodian
-        self.router = APIRouter(include_in_schema=False, route_class=_Route)
+        self.router = APIRouter(
+            include_in_schema=False, route_class=_Route, dependencies=[Depends(heed)]
+        )
         add = self.router.add_api_route
         for prefix in ("", "/fhir"):
             add(
@@ -57,6 +64,13 @@ class AuthorizationRoutes:
         add("/auth/introspect", self.introspect, methods=["POST"], response_model=None)
         add("/auth/revoke", self.revoke, methods=["POST"], response_model=None)
         add("/auth/par", self.push, methods=["POST"], response_model=None)
+        add("/auth/register", self.register, methods=["POST"], response_model=None)
+        add(
+            "/auth/register/{client_id}",
+            self.manage_client,
+            methods=["GET", "PUT", "DELETE"],
+            response_model=None,
+        )
         add("/auth/launch", self.launch, methods=["POST"], response_model=None)
 
     async def smart_configuration(self) -> Response:
@@ -115,6 +129,14 @@ class AuthorizationRoutes:
         """RFC 9126."""
         return _answer(await self._smart().push(await _translated(request)))
 
+    async def register(self, request: Request) -> Response:
+        """RFC 7591."""
+        return _answer(await self._smart().register(await _translated(request)))
+
+    async def manage_client(self, request: Request, client_id: str) -> Response:
+        """RFC 7592."""
+        return _answer(await self._smart().manage_client(await _translated(request), client_id))
+
     async def launch(self, request: Request) -> Response:
         """An EHR opens an app: its context as JSON (``smart_auth/launch.py``) to ``{launch}``.
 
@@ -144,7 +166,7 @@ def _document(body: bytes) -> object:
 
 
 class _Route(APIRoute):
-    """A route that says in OAuth's words what is wrong with a body that can not be read."""
+    """A route that says in OAuth's words that a body can not be read, or the database not be asked."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         plain = super().get_route_handler()
@@ -155,6 +177,8 @@ class _Route(APIRoute):
             except FhirError as error:
                 told = {"error": "invalid_request", "error_description": str(error)}
                 return _json(error.status, told)
+            except (StoreLostError, StoreFullError):
+                return _json(503, {"error": "temporarily_unavailable"})
 
         return handler
 
@@ -172,6 +196,7 @@ async def _translated(request: Request) -> HttpRequest:
         query=tuple(parse_qsl(request.url.query, keep_blank_values=True)),
         form=form,
         cookies=dict(request.cookies),
+        body=body,
     )
 
 

@@ -29,7 +29,6 @@ def test_no_scope_or_flow_is_announced_that_is_refused(house: House) -> None:
     document: dict[str, Any] = house.server.openid_configuration()
     assert document["response_types_supported"] == ["code"]
     assert not document["request_parameter_supported"]
-    assert "registration_endpoint" not in document
 
 
 def test_every_url_is_absolute_and_https(house: House) -> None:

@@ -1,0 +1,71 @@
+"""Clients that come, change and go while servers run: every process knows, and what they had is over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from smart_auth.server import SmartServer
+from tests.smart_auth.conftest import House
+from tests.smart_auth.registering import APP, joined, manage
+
+
+def second(house: House, clients: Any) -> SmartServer:
+    settings = house.server._settings
+    return SmartServer(settings, house.keys, *clients, house.store, house.register, house.clock)
+
+
+async def test_another_process_knows_what_one_has_registered_or_disabled(
+    house: House, registered: Any
+) -> None:
+    other = second(house, registered)
+    client = await joined(house)
+    await other.recheck()
+    assert other.registered.registry.find(client["client_id"]) is not None
+    code = await house.code(client_id=client["client_id"])
+    body = (await house.redeem(code, client_id=client["client_id"])).body
+    await other.authenticate(body["access_token"], house.clock.now)
+    await house.server.registered.disable(client["client_id"])
+    await other.recheck()
+    assert other.registered.registry.find(client["client_id"]) is None
+    house.server = other
+    assert await house.refused(body["access_token"]) == "UnknownCallerError"
+
+
+async def test_looking_for_changes_costs_one_look_when_there_are_none(
+    house: House,
+) -> None:
+    await joined(house)
+    looked = []
+    find, of = house.register.find, house.register.of
+
+    async def counted(kind: str, key: str) -> Any:
+        looked.append(kind)
+        return await find(kind, key)
+
+    async def all_counted(kind: str, owner: str | None = None) -> Any:
+        looked.append(kind)
+        return await of(kind, owner)
+
+    house.register.find, house.register.of = counted, all_counted  # type: ignore[method-assign]
+    await house.server.recheck()
+    assert looked == ["clients-changed"]
+
+
+async def test_a_disabled_client_of_the_file_is_refused_until_it_is_enabled(house: House) -> None:
+    body = (await house.redeem(await house.code())).body
+    await house.server.registered.disable("phone")
+    assert await house.refused(body["access_token"]) == "UnknownCallerError"
+    assert (await house.refresh(body["refresh_token"])).error == (401, "invalid_client")
+    await house.server.registered.enable("phone")
+    assert await house.refused(body["access_token"]) == "RevokedTokenError"
+    assert (await house.refresh(body["refresh_token"])).error == (400, "invalid_grant")
+    house.clock.pass_(seconds=1)
+    assert (await house.redeem(await house.code())).status == 200
+
+
+async def test_a_disabled_client_cannot_enable_itself(house: House) -> None:
+    client = await joined(house)
+    await house.server.registered.disable(client["client_id"])
+    for method in ("GET", "PUT", "DELETE"):
+        answer = await manage(house, method, client, {**APP, "client_id": client["client_id"]})
+        assert answer.status == 401
