@@ -20,6 +20,7 @@ def _commands() -> dict[str, _Command]:
     from fhir_server.commands import (
         backup,
         check,
+        client,
         decide,
         demo,
         erase,
@@ -55,6 +56,12 @@ def _commands() -> dict[str, _Command]:
             "consentry token --data consentry-data --scope 'system/*.cruds'",
             token.add_arguments,
             token.run,
+        ),
+        "client": _Command(
+            "list clients, disable and enable them, and make tokens to register with",
+            "consentry client disable my-app --data consentry-data",
+            client.add_arguments,
+            client.run,
         ),
         "keys": _Command(
             "list keys, wrap them by a new key-encryption key, or seal records under new ones",

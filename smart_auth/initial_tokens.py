@@ -8,6 +8,7 @@ next one is made.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
@@ -20,6 +21,7 @@ from smart_auth.store import Entry, RegisterStore, digest
 
 _KIND = "initial-token"
 _VERSION = b"\x01"
+_CODE = re.compile(r"[A-Za-z]{2,20}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class InitialTokens:
             raise ConfigurationError("an initial access token needs scopes that clients may have")
         if terms.organization is not None and REFERENCE.fullmatch(terms.organization) is None:
             raise ConfigurationError("the organization must be a reference: Organization/1")
+        if not all(_CODE.fullmatch(purpose) for purpose in terms.purposes):
+            raise ConfigurationError("a purpose must be a code of v3-ActReason such as TREAT")
         if not 1 <= uses <= 10_000 or expires <= now:
             raise ConfigurationError("a token is good for 1 to 10,000 uses, and for some time")
         for entry in await self._register.of(_KIND):

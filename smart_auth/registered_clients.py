@@ -140,8 +140,11 @@ class RegisteredClients:
         await self._changed(None)
 
     def _require(self, client_id: str) -> None:
-        if all(client.client_id != client_id for client in self._registry.all()):
+        found = [each for each in self._registry.all() if each.client_id == client_id]
+        if not found:
             raise ConfigurationError(f"no client is registered as {client_id!r}")
+        if not found[0].grant_types:
+            raise ConfigurationError(f"{client_id} is the server's own")
 
     async def _changed(self, ended: str | None) -> None:
         """Let all processes know, and end what a client was granted, if one is named."""
