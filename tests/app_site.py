@@ -36,12 +36,14 @@ class AppSite:
     Attributes:
         url: Without a trailing slash.
         folder: What is put in here is served.
-        keys: Private keys of clients that have one, by client_id.
+        keys: Private keys of backend services, by client_id.
+        app_key: Private key of ``jwt-app``, ES384.
     """
 
     url: str
     folder: Path
     keys: Mapping[str, Jwk] = field(repr=False)
+    app_key: Jwk = field(repr=False)
 
     def clients(self) -> list[dict[str, object]]:
         """The registered apps, as a clients file has them."""
@@ -52,6 +54,11 @@ class AppSite:
                 **_app("py-web-app", [CALLBACK]),
                 "kind": "confidential-symmetric",
                 "secret_hash": hash_password(SECRET, HashCost(memory=8, passes=1, lanes=1)),
+            },
+            {
+                **_app("jwt-app", [CALLBACK], f"{self.url}/launch.html"),
+                "kind": "confidential-asymmetric",
+                "jwks": public_jwks(self.app_key),
             },
             *(self._backend(client_id) for client_id in self.keys),
         ]
@@ -84,7 +91,8 @@ def app_site(folder: Path) -> Iterator[AppSite]:
     thread.start()
     keys = {f"fetch-{alg.lower()}": generate_client_key(alg) for alg in ("ES384", "RS384")}
     try:
-        yield AppSite(f"http://127.0.0.1:{server.server_port}", folder, keys)
+        url = f"http://127.0.0.1:{server.server_port}"
+        yield AppSite(url, folder, keys, generate_client_key("ES384"))
     finally:
         server.shutdown()
         server.server_close()

@@ -27,7 +27,7 @@ from fhir_server.sample import people
 from smart_auth.passwords import HashCost, hash_password
 from tests.app_site import AppSite, app_site
 
-PATIENTS = 120  # registered before the server starts; each journey takes one
+PATIENTS = 500  # registered before the server starts; each journey takes one
 _TOKENS_KEPT = 120.0  # seconds
 _PASSWORD = "the same for all of them"
 _SHARED = (EHR, INSURER, "mirela", "irisa")  # callers whose tokens do not depend on the patient
