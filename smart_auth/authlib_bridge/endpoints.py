@@ -9,12 +9,16 @@ from authlib.oauth2.rfc7662 import IntrospectionEndpoint
 
 from smart_auth.authlib_bridge.request import BridgeRequest, ClientView
 from smart_auth.clients import PUBLIC
-from smart_auth.errors import InvalidGrantError
+from smart_auth.errors import InvalidGrantError, InvalidRequestError
 from smart_auth.introspection import KnownToken
 
 
 class Introspection(IntrospectionEndpoint):  # type: ignore[misc]
-    """RFC 7662: a client may look at its own tokens, the custodian's system at all."""
+    """RFC 7662: a confidential client may look at its own tokens; the custodian's system, and what
+    the operator registered as a resource server, at all."""
+
+    def check_params(self, request: BridgeRequest, _: ClientView) -> None:
+        _require_token(request)
 
     def query_token(self, token_string: str, *_: object) -> KnownToken | None:
         return _found(self.server, token_string)
@@ -22,7 +26,8 @@ class Introspection(IntrospectionEndpoint):  # type: ignore[misc]
     def check_permission(self, token: KnownToken, client: ClientView, *_: object) -> bool:
         if client.client.kind == PUBLIC:
             return False
-        return client.client.system or token.client_id == client.client.client_id
+        looks_at_all = client.client.system or client.client.introspects
+        return looks_at_all or token.client_id == client.client.client_id
 
     def create_introspection_payload(self, token: KnownToken | None) -> dict[str, object]:
         return {"active": False} if token is None else {"active": True, **token.members}
@@ -30,6 +35,9 @@ class Introspection(IntrospectionEndpoint):  # type: ignore[misc]
 
 class Revocation(RevocationEndpoint):  # type: ignore[misc]
     """RFC 7009: whichever token is sent, its whole grant ends."""
+
+    def check_params(self, request: BridgeRequest, _: ClientView) -> None:
+        _require_token(request)
 
     def authenticate_token(self, request: BridgeRequest, client: ClientView) -> KnownToken | None:
         self.check_params(request, client)
@@ -40,6 +48,12 @@ class Revocation(RevocationEndpoint):  # type: ignore[misc]
 
     def revoke_token(self, token: KnownToken, *_: object) -> None:
         anyio.from_thread.run(self.server.ours.vault.revocations.revoke, token.grant_id)
+
+
+def _require_token(request: BridgeRequest) -> None:
+    """A ``token_type_hint`` is not looked at: both kinds are found without (RFC 7009, 2.1)."""
+    if not request.form.get("token"):
+        raise InvalidRequestError("token is missing")
 
 
 def _found(server: AuthorizationServer, text: str) -> KnownToken | None:

@@ -20,6 +20,8 @@ from smart_auth.client_authentication import Surroundings, authenticate_client, 
 from smart_auth.client_keys import KeyShelf
 from smart_auth.clients import GRANT_TYPES, PUBLIC, Client, ClientRegistry
 from smart_auth.errors import (
+    BearerError,
+    InvalidClientError,
     InvalidGrantError,
     InvalidProofError,
     OAuthError,
@@ -160,6 +162,9 @@ class _Server(AuthorizationServer):  # type: ignore[misc]
         self, request: BridgeRequest, _: object = (), endpoint: str = "token"
     ) -> ClientView:
         """Authenticate as client_authentication.py does; Authlib's own methods are not asked."""
+        scheme = request.headers.get("authorization", "").partition(" ")[0].lower()
+        if endpoint == "introspection" and scheme in ("bearer", "dpop"):
+            return ClientView(anyio.from_thread.run(self._holder, request, scheme))
         parameters = self._with_client_of_refresh_token(request)
         ours = self.ours
         around = Surroundings(
@@ -171,6 +176,23 @@ class _Server(AuthorizationServer):  # type: ignore[misc]
         if must or (request.proof.text and endpoint in ("token", "pushing")):
             request.jkt = self._key_proved(request, client)
         return ClientView(client)
+
+    async def _holder(self, request: BridgeRequest, scheme: str) -> Client:
+        """Return the backend service whose own access token comes with an introspection request
+        (RFC 7662, 2.1; SMART "Token Introspection")."""
+        token = request.headers["authorization"].partition(" ")[2].strip()
+        try:
+            caller = await self.ours.finder.authenticator.authenticate(token, self.now)
+        except BearerError as error:
+            raise InvalidClientError("the access token of the caller is not good") from error
+        if caller.key is not None or scheme == "dpop":
+            proved = await self.ours.proofs.require(request.proof, self.now, token=token)
+            if proved != caller.key or scheme != "dpop":
+                raise InvalidClientError("the caller's access token is bound to another key")
+        client = self.ours.clients.find(caller.client_id)
+        if client is None or caller.user is not None:
+            raise InvalidClientError("the access token of the caller is a person's")
+        return client
 
     def _key_proved(self, request: BridgeRequest, client: Client) -> str:
         require = partial(self.ours.proofs.require, client=client)
