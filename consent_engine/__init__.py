@@ -2,12 +2,13 @@
 
 Implements consent.md (R4 Consent.provision, with the R5/R6 notes where R4 is silent).  The caller
 compiles a ``Policy`` from the Consents of one patient, narrows it to one requester, and asks the
-``Verdict`` about each record.  Not here: selecting the Consents, labelling records, redacting.
+``Verdict`` about each record.  Not here: selecting the Consents, putting labels on records, redacting.
 """
 
 from .decision import AccessRequest, Basis, Coding, Config, DecidedBy, Decision, Kind
 from .elements import Problem
-from .errors import CaseError, ConsentEngineError, UnknownTemplateError
+from .errors import CaseError, ConsentEngineError, LabelRuleError, UnknownTemplateError
+from .labelling import LabelRule, LabelRules, builtin_rules
 from .policy import Policy, Verdict, compile_policy, decide, join_subjects, narrow_subjects
 from .review import review
 from .templates import TEMPLATES, load_template
@@ -23,10 +24,14 @@ __all__ = [
     "DecidedBy",
     "Decision",
     "Kind",
+    "LabelRule",
+    "LabelRuleError",
+    "LabelRules",
     "Policy",
     "Problem",
     "UnknownTemplateError",
     "Verdict",
+    "builtin_rules",
     "compile_policy",
     "decide",
     "join_subjects",

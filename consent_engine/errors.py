@@ -1,6 +1,7 @@
 """The errors of the room.
 
 ConsentEngineError
+├── LabelRuleError        a rule by which records are labelled cannot be used
 ├── CaseError             a case given to the command line cannot be read
 └── UnknownTemplateError  no policy template has this name
 
@@ -14,6 +15,10 @@ class ConsentEngineError(Exception):
 
 class CaseError(ConsentEngineError):
     """A case given to the command line cannot be read; the message names the element."""
+
+
+class LabelRuleError(ConsentEngineError):
+    """A rule of labelling cannot be used; the message names it."""
 
 
 class UnknownTemplateError(ConsentEngineError):

@@ -119,6 +119,11 @@ def labels_touched(system: str, code: str) -> frozenset[tuple[str, str]]:
     return labels_covered(system, code) | frozenset((system, higher) for higher in above)
 
 
+def is_known_sensitivity(code: str) -> bool:
+    """Tell whether R4 knows this v3-ActCode code as a sensitivity."""
+    return code in _SENSITIVITIES_BELOW and not code.startswith("_")
+
+
 def is_sensitivity(system: str, code: str) -> bool:
     """Tell whether a record label is a sensitivity label.
 

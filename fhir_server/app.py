@@ -35,10 +35,12 @@ from fhir_server.interactions.desk import Tools
 from fhir_server.interactions.entering import open_register
 from fhir_server.interactions.erasing.erasures import Erasures, Maker
 from fhir_server.interactions.exporting.export import Exports
+from fhir_server.interactions.labelling import Labelling
 from fhir_server.interactions.leaf import index_rest
 from fhir_server.interactions.reindex.anew import index_anew
 from fhir_server.interactions.reindex.parameters import Parameters
 from fhir_server.interactions.upload import keep_swept
+from fhir_server.labels import read_label_rules
 from fhir_server.measures import Measures
 from fhir_server.ownership import administrative_types
 from fhir_server.pipeline.heeding import Heeding
@@ -273,6 +275,9 @@ def _tools(
         parameters=parameters,
         documents=documents,
         exports=exports,
+        labelling=Labelling(
+            read_label_rules(settings), settings.custodian, administrative_types(definitions)
+        ),
         most_inline=settings.max_body_bytes,
     )
 

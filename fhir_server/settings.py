@@ -52,6 +52,7 @@ class Settings:
         brand_name: Under what name apps show this server to people.
         brands_file: FHIR Bundle of user-access brands; empty for one made from ``brand_name``.
         second_factor: Whether people must show two factors: ``optional`` or ``required``; empty: required in production.
+        label_rules: Rules by which records get security labels: ``builtin``, files; ``none`` alone for no rule.
         patient_only: Search parameters whose tokens are unrelated from patient to patient.
         max_body_bytes: Largest body of one resource.
         max_bundle_bytes: Largest body of a batch or transaction.
@@ -96,6 +97,7 @@ class Settings:
     brand_name: str = "Consentry"
     brands_file: str = ""
     second_factor: str = ""
+    label_rules: tuple[str, ...] = ("builtin",)
     patient_only: tuple[str, ...] = ()
     max_body_bytes: int = 16 * 1024 * 1024
     max_bundle_bytes: int = 128 * 1024 * 1024

@@ -10,6 +10,7 @@ from fhir_server.forms import Gate, Json
 from fhir_server.interactions.cursors import Cursors
 from fhir_server.interactions.erasing.erasures import Erasures
 from fhir_server.interactions.exporting.export import Exports
+from fhir_server.interactions.labelling import Labelling
 from fhir_server.interactions.reindex.parameters import Parameters
 from fhir_server.ownership import patients_of
 from fhir_server.resource_text import ResourceText
@@ -44,6 +45,7 @@ class Tools:
         parameters: The custom search parameters.
         documents: What Binaries hold that is too large to stand in them.
         exports: Where bulk exports are kept.
+        labelling: Labels records by their codes.
         most_inline: Largest document, in bytes, that is sent as a FHIR resource all the same.
     """
 
@@ -69,6 +71,7 @@ class Tools:
     parameters: Parameters
     documents: Documents
     exports: Exports
+    labelling: Labelling
     most_inline: int
 
     def require_valid(self, resource: ResourceText) -> tuple[Issue, ...]:

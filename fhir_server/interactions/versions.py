@@ -57,6 +57,7 @@ async def write_version(
         InvalidResourceError: It is an active SearchParameter that can not be searched by.
     """
     type_ = in_scope.asked.interaction.type_
+    content = desk.tools.labelling.labelled(content)
     version = current.version + 1 if current else 1
     at = next_time(in_scope, current)
     stamped = stamp(content, id_, version, at)

@@ -15,7 +15,7 @@ from fhir_server.vault.vault import Writer
 from profiles.definitions import r4
 from tests.fhir_server.clinic import HOUSE, OVERSEER, Clinic, observation, open_clinic, patient
 
-OLD = Path(__file__).parents[2] / "store" / "schemas"
+OLD = Path(__file__).parents[2] / "store" / "sqlite" / "schemas"
 VERSIONS = (1, 2, 3)
 QUERIES = (
     "Patient?name=gustafs",
