@@ -16,7 +16,7 @@ from typing import Any
 Json = dict[str, Any]
 Holds = Callable[[Fraction], bool]
 EPSILON = Fraction(1, 10**60)
-FAR = Fraction(10**60)
+FAR = Fraction(10**400)  # farther than any number that is searched for
 
 
 # --- numbers and quantities -------------------------------------------------------------------------------------------
