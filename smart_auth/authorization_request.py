@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
+from smart_auth.assurance import acr_wanted
 from smart_auth.clients import Client, ClientRegistry
 from smart_auth.errors import InvalidRequestError, PageError, RedirectError, ScopeParseError
 from smart_auth.exchange import Pairs, single_parameters
@@ -76,6 +77,7 @@ def read_request(
         launch=parameters.get("launch") or None,
         max_age=_max_age(parameters),
         dpop_jkt=_dpop_jkt(parameters),
+        acr=acr_wanted(parameters.get("acr_values", "")),
     )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from urllib.parse import urlencode
 
+from smart_auth.assurance import PASSWORD_ALONE
 from smart_auth.authorization_request import (
     code_location,
     error_location,
@@ -162,7 +163,8 @@ class Authorization:
     def _wanted(self, pending: Pending) -> Wanted:
         oldest = pending.request.max_age
         since = None if oldest is None else pending.asked_at - oldest
-        return Wanted(f"Sign in to decide what {self._client(pending).name} may do.", since=since)
+        why = f"Sign in to decide what {self._client(pending).name} may do."
+        return Wanted(why, pending.request.acr or PASSWORD_ALONE, since)
 
     async def _show(self, visit: _Visit) -> HttpResponse:
         """Show the next page that this request needs."""

@@ -45,6 +45,9 @@ class Caller:
         token_id: ``jti`` of the token.
         grant_id: What all tokens of one grant share; revocation names it.
         system: The custodian's own system.
+        acr: How surely the person signed in, one of ``assurance.LEVELS``; None where nobody did.
+        amr: With what (RFC 8176).
+        auth_time: When, UTC.
         key: Thumbprint of the key that the token is bound to (RFC 9449, 6); None for a bearer token.
     """
 
@@ -65,6 +68,9 @@ class Caller:
     expires: datetime
     system: bool
     key: str | None = None
+    acr: str | None = None
+    amr: tuple[str, ...] = ()
+    auth_time: datetime | None = None
 
     @property
     def standing(self) -> Standing:
@@ -187,7 +193,23 @@ class BearerAuthenticator:
             expires=datetime.fromtimestamp(numeric_date(claims, "exp"), UTC),
             system=client.system,
             key=_bound_to(claims),
+            acr=_optional_text(claims, "acr"),
+            amr=_texts(claims, "amr"),
+            auth_time=_auth_time(claims),
         )
+
+
+def _texts(claims: Claims, name: str) -> tuple[str, ...]:
+    value = claims.get(name, [])
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise MalformedTokenError(f"the claim {name} must be a list of texts")
+    return tuple(value)
+
+
+def _auth_time(claims: Claims) -> datetime | None:
+    if claims.get("auth_time") is None:
+        return None
+    return datetime.fromtimestamp(numeric_date(claims, "auth_time"), UTC)
 
 
 def _bound_to(claims: Claims) -> str | None:

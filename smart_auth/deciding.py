@@ -72,4 +72,6 @@ def grant_of(
         intent=launch.intent,
         fhir_context=launch.fhir_context,
         online_until=present.ends if online else None,
+        acr=present.acr,
+        amr=present.amr,
     )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from smart_auth.assurance import LEVELS
 from smart_auth.clients import GRANT_TYPES
 from smart_auth.scopes import WORDS
 from smart_auth.settings import SmartSettings
@@ -54,9 +55,10 @@ def openid_configuration(settings: SmartSettings) -> dict[str, object]:
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": [ID_ALGORITHM],
         "claims_supported": [
-            *("iss", "sub", "aud", "exp", "iat", "auth_time", "nonce"),
+            *("iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "amr", "nonce"),
             *("fhirUser", "profile", "name"),
         ],
+        "acr_values_supported": list(LEVELS),
         "claims_parameter_supported": False,
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,

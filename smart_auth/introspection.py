@@ -59,6 +59,9 @@ class TokenFinder:
             "jti": caller.token_id,
             "patient": _id(caller.patient),
             "encounter": _id(caller.encounter),
+            "acr": caller.acr,
+            "amr": list(caller.amr) or None,
+            "auth_time": int(caller.auth_time.timestamp()) if caller.auth_time else None,
             "fhirUser": f"{self.settings.fhir_base}/{caller.user}" if caller.user else None,
         }
         return {name: value for name, value in members.items() if value is not None}

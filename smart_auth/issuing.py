@@ -80,7 +80,7 @@ class Issuer:
         claims |= {"jti": random_text(self.random_bytes), "grant": grant.grant_id}
         context = {"patient": grant.patient, "encounter": grant.encounter}
         present = {name: value for name, value in context.items() if value is not None}
-        claims |= present
+        claims |= {**present, **_authentication(grant)}
         body = self._body(claims, lifetime, scopes, jkt)
         body.update({name: _id_of(reference) for name, reference in present.items()})
         body.update(self._launch_members(grant))
@@ -103,7 +103,7 @@ class Issuer:
             "aud": client.client_id,
             "iat": int(now.timestamp()),
             "exp": int(expires.timestamp()),
-            "auth_time": grant.auth_time,
+            **_authentication(grant),
         }
         if nonce is not None:
             claims["nonce"] = nonce
@@ -152,6 +152,14 @@ class Issuer:
 
     def _fhir_user(self, person: User) -> str:
         return f"{self.settings.fhir_base}/{person.fhir_user}"
+
+
+def _authentication(grant: Grant) -> dict[str, object]:
+    """Return how and when the person signed in (RFC 9068, 2.2.1; OpenID Connect Core 1.0, 2)."""
+    told: dict[str, object] = {"auth_time": grant.auth_time}
+    if grant.acr is not None:
+        told |= {"acr": grant.acr, "amr": list(grant.amr)}
+    return told
 
 
 def _id_of(reference: str) -> str:

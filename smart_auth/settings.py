@@ -31,7 +31,6 @@ class SmartSettings:
         code_lifetime: Of an authorization code; at most 10 min (RFC 6749, 4.1.2).
         launch_lifetime: Of an EHR launch handle.
         second_factor: Whether each person must show two factors; ``required`` or ``optional``.
-        step_up: How recent two factors must be to break the glass.
         page_lifetime: How long a person may look at the sign-in and authorize pages.
         revocation_recheck: How soon a revocation made by another process holds here.
     """
@@ -51,7 +50,6 @@ class SmartSettings:
     page_lifetime: timedelta = timedelta(minutes=15)
     revocation_recheck: timedelta = timedelta(seconds=5)
     second_factor: str = "optional"
-    step_up: timedelta = timedelta(minutes=5)
 
     def __post_init__(self) -> None:
         """Refuse what would be unsafe.

@@ -103,6 +103,8 @@ class Grant:
         fhir_context: Text of a JSON array (SMART "fhirContext").
         online_until: For ``online_access``: when the session ends, seconds; else None.
         jkt: Thumbprint of the key that refresh tokens of a public client are bound to (RFC 9449, 5).
+        acr: How surely the person signed in; None for grants made before this was noted.
+        amr: With what (RFC 8176).
     """
 
     grant_id: str
@@ -118,6 +120,8 @@ class Grant:
     fhir_context: str = "[]"
     online_until: int | None = None
     jkt: str | None = None
+    acr: str | None = None
+    amr: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +207,7 @@ class AuthorizationRequest:
         launch: EHR launch handle.
         max_age: Oldest acceptable sign-in in seconds; 0 asks for a new one.
         dpop_jkt: Thumbprint of the only key that may redeem the code (RFC 9449, 10).
+        acr: How surely the person must sign in at least; None for whatever the server wants.
     """
 
     client_id: str
@@ -214,6 +219,7 @@ class AuthorizationRequest:
     launch: str | None = field(repr=False)
     max_age: int | None = None
     dpop_jkt: str | None = None
+    acr: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,13 +260,13 @@ def stored_form(members: Mapping[str, object]) -> bytes:
 
 def unpack_grant(stored: bytes) -> Grant:
     """Read a Grant that ``pack`` made."""
-    return Grant(**json.loads(json_of(stored)))
+    return _grant(json_of(stored))
 
 
 def unpack_code(stored: bytes) -> IssuedCode:
     """Read an IssuedCode that ``pack`` made."""
     members = json.loads(json_of(stored))
-    return IssuedCode(**{**members, "grant": Grant(**members["grant"])})
+    return IssuedCode(**{**members, "grant": _grant(json.dumps(members["grant"]))})
 
 
 def unpack_session(stored: bytes) -> Session:
@@ -287,6 +293,11 @@ def unpack_pending(stored: bytes) -> Pending:
     launch = None if members["launch"] is None else Launch(**members["launch"])
     offered = tuple((reference, label) for reference, label in members["offered"])
     return Pending(**{**members, "request": request, "launch": launch, "offered": offered})
+
+
+def _grant(text: bytes | str) -> Grant:
+    members = json.loads(text)
+    return Grant(**{**members, "amr": tuple(members.get("amr", ()))})
 
 
 def json_of(stored: bytes) -> bytes:

@@ -19,7 +19,7 @@ import pytest
 
 from fhir_server import sample
 from fhir_server.commands.story import steps
-from fhir_server.commands.story.cast import EHR, INSURER, Person
+from fhir_server.commands.story.cast import EHR, INSURER, CodeApp, Person
 from fhir_server.commands.story.play import Play, set_stage, strike
 from fhir_server.commands.story.telling import Teller
 from fhir_server.commands.token import system_token
@@ -97,6 +97,7 @@ def _numbers() -> Iterator[int]:
 def journey(clinic: Play, _numbers: Iterator[int]) -> Play:
     """The story up to its first step, about a patient of this test's own, who can sign in."""
     number = next(_numbers)
+    clinic.person("mirela")  # once for all: her codes are good once each, and take their time
     own = dataclasses.replace(
         clinic,
         patient=f"Patient/j-{number}",
@@ -122,7 +123,11 @@ def consented(journey: Play) -> Play:
 def _more_people() -> list[Person]:
     staff = [
         Person("bertram", "Bertram Oyelaran", people.SECOND, ("PATRQT",)),
-        Person("imposter", "Ida Imposter", "Practitioner/imposter", ("BTG",), people.INSURER),
+        Person(
+            *("imposter", "Ida Imposter", "Practitioner/imposter", ("BTG",), people.INSURER),
+            code_app=CodeApp(),
+        ),
+        Person("hasty", "Dr. Hanna Hasty", "Practitioner/hasty", ("BTG",), people.HOSPITAL),
     ]
     hashed = hash_password(_PASSWORD, HashCost(memory=8, passes=1, lanes=1))
     return staff + [

@@ -47,6 +47,7 @@ from fhir_server.pipeline.policies import Policies
 from fhir_server.pipeline.pour import pour
 from fhir_server.pipeline.record import events_of, record, record_refusal
 from fhir_server.pipeline.redact import redact
+from fhir_server.pipeline.step_up import require_step_up
 from fhir_server.pipeline.transaction import run_transaction
 from fhir_server.resource_text import ResourceText
 from fhir_server.search.custom import SEARCH_PARAMETER
@@ -118,6 +119,7 @@ class Pipeline:
             if received.target not in _OPEN_TARGETS:
                 with self.tracing.stage("authenticate"):
                     requester = await authenticate(received, self.smart)
+                    require_step_up(requester, received.now)
             with self.tracing.stage("authorise"):
                 asked = ask(received, requester, self.tools.definitions.resource_types, content)
                 in_scope = authorise(asked, self.tools.custodian)

@@ -7,7 +7,8 @@ from fhirclient.client import FHIRClient
 from fhirclient.models.observation import Observation
 from fhirclient.models.patient import Patient
 
-from fhir_server.commands.story.apps import Granted, ehr_launch, sign_in_and_allow
+from fhir_server.commands.story.apps import Granted, ehr_launch
+from fhir_server.commands.story.pages import sign_in_and_allow
 from fhir_server.commands.story.play import Play
 from fhir_server.sample import people
 from tests.app_site import CALLBACK, SECRET

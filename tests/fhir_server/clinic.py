@@ -92,8 +92,9 @@ class Clinic:
         purposes: tuple[str, ...] = ("TREAT",),
         user: str | None = None,
         patient: str | None = None,
+        **more: Any,
     ) -> str:
-        """Register a caller; its name is its token."""
+        """Register a caller; its name is its token, ``more`` are fields of ``Caller``."""
         self.callers[name] = Caller(
             client_id=name,
             client_name=name,
@@ -111,6 +112,7 @@ class Clinic:
             issued=START,
             expires=START + timedelta(days=1),
             system=False,
+            **more,
         )
         return name
 

@@ -54,6 +54,23 @@ def _imposter(play: Play) -> Caller:
     return Caller("imposter", play.server.fhir, granted.token, (people.INSURER,), "BTG", play.http)
 
 
+def test_who_signed_in_with_a_password_alone_is_asked_for_more(consented: Play) -> None:
+    granted = app_token(consented.endpoints, EMERGENCY, consented.cast.people["hasty"])
+    headers = {
+        "Authorization": f"Bearer {granted.token}",
+        **BTG,
+        "X-Break-Glass-Reason": "emergency",
+    }
+    condition = consented.of("Condition")[0].reference
+    answer = consented.http.get(f"{consented.server.fhir}/{condition}", headers=headers)
+    assert answer.status_code == 401
+    challenge = answer.headers["www-authenticate"]
+    assert 'error="insufficient_user_authentication"' in challenge
+    assert 'acr_values="https://refeds.org/profile/mfa"' in challenge
+    assert 'max_age="300"' in challenge
+    assert condition not in answer.text
+
+
 @pytest.mark.parametrize("username", ["helena", "irisa"])
 def test_staff_without_the_purpose_can_not_break_it(consented: Play, username: str) -> None:
     refused = consented.person(username).get("AuditEvent?_count=1", reason="curious")

@@ -125,6 +125,7 @@ async def test_an_access_token_says_nothing_of_consent_or_names(house: House) ->
     claims = parts((await house.redeem(await house.code())).body["access_token"])[1]
     assert set(claims) == {
         *("iss", "sub", "aud", "client_id", "iat", "nbf", "exp", "scope", "jti", "grant"),
+        *("acr", "amr", "auth_time"),
         "patient",
     }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 from dataclasses import replace
 
 import pytest
@@ -11,8 +13,8 @@ from smart_auth.assurance import PASSWORD_ALONE, TWO_FACTORS
 from smart_auth.one_time_codes import code_of
 from smart_auth.store import Session, digest, unpack_session
 from tests.smart_auth.authenticator import Authenticator
-from tests.smart_auth.browsing import PASSWORD, Browser
-from tests.smart_auth.conftest import House, asking
+from tests.smart_auth.browsing import PASSWORD, REDIRECT, Browser
+from tests.smart_auth.conftest import VERIFIER, House, asking, basic
 
 COOKIE = "__Host-consentry-session"
 
@@ -260,3 +262,77 @@ async def test_nothing_kept_names_a_person_or_holds_a_code(house: House) -> None
     secret, codes = await with_code_app(house)
     kept = repr(house.store.entries)
     assert not any(each in kept for each in (secret, *codes, PASSWORD))
+
+
+async def claims_of(house: House, browser: Browser) -> list[dict[str, object]]:
+    """The claims of the access token and the id_token of a new code, then of a refresh."""
+    await browser.allow()
+    first = (await house.redeem(browser.answer["code"])).body
+    second = (await house.refresh(first["refresh_token"])).body
+    tokens = [first["access_token"], first["id_token"], second["access_token"], second["id_token"]]
+    return [json.loads(base64.urlsafe_b64decode(t.split(".")[1] + "==")) for t in tokens]
+
+
+async def test_tokens_say_how_and_when_the_person_signed_in(house: House) -> None:
+    alone = await (await house.browser().get(asking())).sign_in()
+    for claims in await claims_of(house, alone):
+        assert (claims["acr"], claims["amr"]) == (PASSWORD_ALONE, ["pwd"])
+    device, at = await with_passkey(house), int(house.clock.now.timestamp())
+    browser = await house.browser().get(asking())
+    await browser.submit("passkey", credential=device.show(browser.ceremony()))
+    house.clock.pass_(seconds=100)
+    for claims in await claims_of(house, browser):
+        assert (claims["acr"], claims["amr"]) == (TWO_FACTORS, ["pop", "user", "mfa"])
+        assert claims["auth_time"] == at
+
+
+async def test_introspection_tells_it_too(house: House) -> None:
+    code = await house.code(client_id="web")
+    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT}
+    body = (await house.post_token(basic(), **form, code_verifier=VERIFIER)).body
+    told = (await house.post("introspect", basic(), token=body["access_token"])).body
+    assert (told["acr"], told["amr"]) == (PASSWORD_ALONE, ["pwd"])
+    assert told["auth_time"] == int(house.clock.now.timestamp())
+
+
+async def test_an_app_can_ask_for_two_factors(house: House) -> None:
+    browser = await (await house.browser().get(asking())).sign_in()
+    await browser.get(asking(acr_values=f"{TWO_FACTORS} {PASSWORD_ALONE}"))
+    assert "User name" in browser.text
+    await browser.sign_in()
+    assert "Set up a second step" in browser.text
+    await browser.set_up_code_app(house.clock.now)
+    await browser.submit("finish")
+    assert session(house, browser).acr == TWO_FACTORS
+    assert browser.ticked()
+
+
+async def test_an_app_that_takes_either_gets_what_it_names_first(house: House) -> None:
+    asked = asking(acr_values=f"urn:x {PASSWORD_ALONE} {TWO_FACTORS}")
+    browser = await (await house.browser().get(asked)).sign_in()
+    assert browser.ticked()
+
+
+@pytest.mark.parametrize("values", ["urn:x", "2", f"{TWO_FACTORS}/", TWO_FACTORS.upper()])
+async def test_levels_that_are_not_ours_are_an_error(house: House, values: str) -> None:
+    browser = await house.browser().get(asking(acr_values=values))
+    assert browser.error == "unmet_authentication_requirements"
+
+
+async def test_a_silent_request_for_two_factors_needs_two(house: House) -> None:
+    browser = await (await house.browser().get(asking())).sign_in()
+    await browser.get(asking(acr_values=TWO_FACTORS, prompt="none"))
+    assert browser.error == "login_required"
+
+
+async def test_step_up_asks_for_both_factors_again(house: House) -> None:
+    secret, _ = await with_code_app(house)
+    browser = await (await house.browser().get(asking())).sign_in()
+    await browser.submit("code", code=code_of(secret, house.clock.now))
+    house.clock.pass_(minutes=6)
+    await browser.get(asking(acr_values=TWO_FACTORS, max_age="300"))
+    assert "User name" in browser.text
+    await browser.sign_in()
+    assert not browser.ticked()
+    await browser.submit("code", code=code_of(secret, house.clock.now))
+    assert browser.ticked()

@@ -8,13 +8,14 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
-from html.parser import HTMLParser
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 
 from fhir_server.commands.story.cast import CALLBACK, Cast, Person, scope_of
 from fhir_server.commands.story.errors import StepError
+from fhir_server.commands.story.pages import sign_in_and_allow
+from smart_auth.assurance import TWO_FACTORS
 from smart_auth.tokens import client_assertion
 
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -81,7 +82,10 @@ def app_token(endpoints: Endpoints, client_id: str, person: Person, launch: str 
         StepError: A page or endpoint answers otherwise than SMART says.
     """
     verifier = secrets.token_urlsafe(48)
-    code = _authorize(endpoints, _request(endpoints, client_id, verifier, launch), person)
+    query = _request(endpoints, client_id, verifier, launch)
+    if person.code_app is not None:
+        query["acr_values"] = TWO_FACTORS
+    code = _authorize(endpoints, query, person)
     form = {
         "grant_type": "authorization_code",
         "code": code,
@@ -132,22 +136,6 @@ def ehr_launch(
     return str(answer.json()["launch"])
 
 
-def sign_in_and_allow(url: str, person: Person) -> str:
-    """The person's way through the pages from an app's authorization request; the url that leads back to the app.
-
-    Raises:
-        StepError: The pages lead elsewhere.
-    """
-    with httpx.Client(timeout=_TIMEOUT) as browser:
-        page = browser.get(url)
-        page = _submit(browser, page, "sign-in", username=person.username, password=person.password)
-        page = _submit(browser, page, "decide", decision="allow")
-    back = str(page.headers.get("location", ""))
-    if not back.startswith(f"{CALLBACK}?"):
-        raise StepError(f"the authorize page did not return to the app: {page.status_code}")
-    return back
-
-
 def _authorize(endpoints: Endpoints, query: dict[str, str], person: Person) -> str:
     """The code that an authorization request brings."""
     back = sign_in_and_allow(f"{endpoints.authorize}?{urlencode(query)}", person)
@@ -169,39 +157,3 @@ def _granted(answer: httpx.Response) -> Granted:
         found.get("patient", ""),
         found.get("encounter", ""),
     )
-
-
-def _submit(browser: httpx.Client, page: httpx.Response, step: str, **given: str) -> httpx.Response:
-    """Fill in the page's form for a step, send it, and go where the answer leads, unless that is an app."""
-    reader = _Forms()
-    reader.feed(page.text)
-    for action, form in reader.forms:
-        if form.get("step") == [step]:
-            fields = form | {name: [value] for name, value in given.items()}
-            return _followed(browser, browser.post(action, data=fields))
-    raise StepError(f"there is no '{step}' form on the page: {page.status_code}")
-
-
-def _followed(browser: httpx.Client, page: httpx.Response) -> httpx.Response:
-    leads = str(page.headers.get("location", ""))
-    return browser.get(leads) if leads and not leads.startswith(CALLBACK) else page
-
-
-class _Forms(HTMLParser):
-    """Collects the forms of a page: where they go, hidden fields, and boxes that are ticked."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.forms: list[tuple[str, dict[str, list[str]]]] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        if tag == "form":
-            self.forms.append((str(given["action"]), {}))
-        if tag != "input" or not self.forms:
-            return
-        if given.get("type") == "hidden" or (
-            given.get("type") == "checkbox" and "checked" in given
-        ):
-            fields = self.forms[-1][1]
-            fields.setdefault(str(given["name"]), []).append(str(given["value"]))

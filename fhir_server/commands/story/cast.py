@@ -4,18 +4,41 @@ Private keys stay in memory; the files hold public keys and password hashes, and
 """
 
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from fhir_server.commands.story.server import write_private
 from fhir_server.sample import people
+from smart_auth.one_time_codes import STEP_SECONDS, code_of
 from smart_auth.passwords import hash_password
 from smart_auth.tokens import Jwk, generate_client_key, public_jwks
 
 CALLBACK = "http://127.0.0.1/callback"
 EHR, INSURER = "lindenbach-ehr", "meridian-claims"
 CHART, PORTAL, EMERGENCY, AUDIT = "chart-app", "patient-portal", "emergency-viewer", "audit-viewer"
+
+
+@dataclass(slots=True)
+class CodeApp:
+    """An app on a person's phone that shows codes; it never shows one twice.
+
+    Attributes:
+        secret: What the sign-in page has shown, once.
+        shown: The time step of the last code.
+    """
+
+    secret: str = field(default="", repr=False)
+    shown: int = 0
+
+    def code(self, now: float) -> str:
+        """The next code: this step's or the one after; then one has to wait."""
+        current = int(now) // STEP_SECONDS
+        self.shown = max(self.shown + 1, current)
+        time.sleep(max(0, self.shown - current - 1) * STEP_SECONDS)
+        return code_of(self.secret, datetime.fromtimestamp(self.shown * STEP_SECONDS, UTC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +49,7 @@ class Person:
         purposes: v3-ActReason codes the person may use.
         organization: Whom the person works for; empty for a patient.
         password_hash: Made from the password if it is not given.
+        code_app: Of whoever signs in with two factors.
     """
 
     username: str
@@ -35,6 +59,7 @@ class Person:
     organization: str = ""
     password: str = field(default_factory=lambda: secrets.token_urlsafe(9), repr=False)
     password_hash: str = field(default="", repr=False)
+    code_app: CodeApp | None = None
 
     def registration(self) -> dict[str, object]:
         """The person as the authorization server reads it."""
@@ -102,7 +127,10 @@ def _people() -> tuple[Person, ...]:
         Person("helena", "Dr. Helena Brandtner", people.CLINICIAN, ("TREAT",), clinic),
         Person("tobias", "Tobias Lindqvist", people.THERAPIST, ("TREAT",), clinic),
         Person("irisa", "Irisa Vandenberg", people.PRIVACY_OFFICER, ("HOPERAT",), clinic),
-        Person("mirela", "Dr. Mirela Kovalenko", people.EMERGENCY, ("TREAT", "BTG"), hospital),
+        Person(
+            *("mirela", "Dr. Mirela Kovalenko", people.EMERGENCY, ("TREAT", "BTG"), hospital),
+            code_app=CodeApp(),
+        ),
     )
 
 
