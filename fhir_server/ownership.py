@@ -44,7 +44,7 @@ def context_of(binary: Mapping[str, object], base: str) -> tuple[str, str]:
     """Type and id of the resource here that a Binary names as its security context; empty for none of ours."""
     context = binary.get("securityContext")
     reference = context.get("reference") if isinstance(context, dict) else None
-    return _local(reference, base) if isinstance(reference, str) else ("", "")
+    return local(reference, base) if isinstance(reference, str) else ("", "")
 
 
 def documents_of(value: object, base: str) -> set[str]:
@@ -55,7 +55,7 @@ def documents_of(value: object, base: str) -> set[str]:
         node = waiting.pop()
         if isinstance(node, dict):
             url = node.get("url")
-            type_, id_ = _local(url, base) if isinstance(url, str) else ("", "")
+            type_, id_ = local(url, base) if isinstance(url, str) else ("", "")
             if type_ == "Binary":
                 found.add(id_)
         waiting += (
@@ -64,7 +64,8 @@ def documents_of(value: object, base: str) -> set[str]:
     return found
 
 
-def _local(reference: str, base: str) -> tuple[str, str]:
+def local(reference: str, base: str) -> tuple[str, str]:
+    """Type and id of the resource here that a reference names; empty for none of ours."""
     local = _DECORATION.split(reference.removeprefix(f"{base}/"), maxsplit=1)[0].rstrip("/")
     type_, _, id_ = local.partition("/")
     return (type_, id_) if type_.isalpha() and id_ and "/" not in id_ else ("", "")

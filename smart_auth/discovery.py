@@ -29,6 +29,7 @@ CAPABILITIES = (
     "permission-user",
     "permission-v1",
     "permission-v2",
+    "smart-app-state",
 )
 
 _SCOPES = (

@@ -2,6 +2,7 @@
 
 from fhir_server.errors import NotFoundError, PreconditionFailedError
 from fhir_server.forms import InScope, Opened, Record
+from fhir_server.interactions.app_state import require_state_kept
 from fhir_server.interactions.conditional import matches, require_preconditions
 from fhir_server.interactions.desk import Desk
 from fhir_server.interactions.read import MISSING
@@ -41,6 +42,7 @@ async def _delete(in_scope: InScope, desk: Desk, current: SealedVersion) -> tupl
     """Delete one; give what was there."""
     previous = await current_record(in_scope, desk, current)
     require_preconditions(in_scope.asked.interaction, current)
+    require_state_kept(in_scope, previous, None, desk.tools.base)
     if previous is None:
         return ()
     type_ = current.type_

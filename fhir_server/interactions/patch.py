@@ -6,6 +6,7 @@ and the consent to read, besides those to write.
 
 from fhir_server.errors import GoneError, InvalidResourceError, NotFoundError, ScopeError
 from fhir_server.forms import InScope, Opened, Patch, Record
+from fhir_server.interactions.app_state import require_state_kept
 from fhir_server.interactions.conditional import match, require_preconditions
 from fhir_server.interactions.desk import Desk
 from fhir_server.interactions.patching import apply
@@ -32,6 +33,7 @@ async def patch(in_scope: InScope, desk: Desk, id_: str = "") -> Opened:
     current, previous = await to_be_changed(in_scope, desk, id_)
     assert interaction.patch is not None
     content = _changed(interaction.patch, previous, desk)
+    require_state_kept(in_scope, previous, content.value, desk.tools.base)
     advice = desk.tools.require_valid(content)
     record = await write_version(in_scope, desk, id_, content, current, previous)
     return one(in_scope, record, issues=advice)

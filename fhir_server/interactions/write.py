@@ -6,6 +6,7 @@ before the write is durable.  So two clients creating the same resource conditio
 
 from fhir_server.errors import BadRequestError, ConflictError, InvalidResourceError
 from fhir_server.forms import InScope, Interaction, Opened
+from fhir_server.interactions.app_state import require_state_kept
 from fhir_server.interactions.attachments import kept_context
 from fhir_server.interactions.conditional import match, require_preconditions
 from fhir_server.interactions.desk import Desk
@@ -40,7 +41,8 @@ async def update(in_scope: InScope, desk: Desk, id_: str = "") -> Opened:
     Raises:
         InvalidResourceError: It is not valid R4.
         BadRequestError: Its id is another than the url's, or than that of the resource that the condition found.
-        PreconditionFailedError: ``If-Match`` or ``If-None-Match`` does not hold, or the condition matches several.
+        PreconditionFailedError: ``If-Match`` or ``If-None-Match`` does not hold, the condition matches several, or it is app
+            state that must stay as it is.
         ConflictError: The condition matches nothing, but there is a resource with the id that was sent.
         NotFoundError: Consent does not permit it.
     """
@@ -51,6 +53,7 @@ async def update(in_scope: InScope, desk: Desk, id_: str = "") -> Opened:
     current = await desk.reader.find(interaction.type_, id_)
     previous = await current_record(in_scope, desk, current)
     require_preconditions(interaction, current)
+    require_state_kept(in_scope, previous, content.value, desk.tools.base)
     content = kept_context(in_scope, content, previous)
     record = await write_version(in_scope, desk, id_, content, current, previous)
     return one(in_scope, record, status=201 if previous is None else 200, issues=advice)

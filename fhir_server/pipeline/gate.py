@@ -13,6 +13,7 @@ import orjson
 from consent_engine import AccessRequest, Basis, Decision, Kind, Verdict
 from fhir_server.errors import KeyDestroyedError, NotFoundError, ScopeError
 from fhir_server.forms import Asked, InScope, Json, Located, Record
+from fhir_server.interactions.app_state import is_anothers
 from fhir_server.ownership import context_of
 from fhir_server.pipeline.actors import Organizations, access_request
 from fhir_server.pipeline.consent import consent, verdict_of
@@ -68,7 +69,8 @@ class ConsentGate:
         admitted = []
         for version, verdicts in zip(consented.versions, consented.verdicts, strict=True):
             record = await self._open(version, verdicts)
-            if record is None or not self._in_reach(record, located.covering):
+            gone = version.deleted and bool(located.former)  # what it was is in reach: see above
+            if record is None or not (gone or self._in_reach(record, located.covering)):
                 continue
             if version.type_ != "Binary" or await self._admits_context(record, located):
                 admitted.append(record)
@@ -198,10 +200,12 @@ class ConsentGate:
         return any(self._reaches(s, type_, content, patients) for s in covering)
 
     def _reaches(self, scope: Scope, type_: str, value: Json, patients: Sequence[str]) -> bool:
-        """Whether one scope reaches a record: level, then parameters."""
+        """Whether one scope reaches a record: level, whose app state it is, then parameters."""
         caller = self._asked.requester.caller
         in_context = caller is not None and caller.patient in patients
         if scope.level == "patient" and not in_context and not self._is_nobodys(type_, patients):
+            return False
+        if caller is not None and caller.user and is_anothers(value, caller.user, self._base):
             return False
         if not scope.parameters:
             return True
