@@ -262,8 +262,10 @@ class SmartServer:
         purposes = (each for each in user.purposes if each in _PAGE_PURPOSES)
         return token, next(purposes, "")
 
-    def system_token(self, scope: str, now: datetime) -> str:
+    def system_token(self, scope: str, now: datetime, jkt: str | None = None) -> str:
         """Return an access token for the custodian's own system, signed here.
+
+        ``jkt`` is the thumbprint of the key that it is to be bound to.
 
         Raises:
             ScopeParseError: ``scope`` does not follow the grammar.
@@ -272,7 +274,7 @@ class SmartServer:
         scopes = ScopeSet(parse_scopes(scope).at_levels("system").resources)
         if not scopes:
             raise ConfigurationError("a system token needs scopes of level system")
-        return str(self._issuer.backend_answer(self._system, scopes, now)["access_token"])
+        return str(self._issuer.backend_answer(self._system, scopes, now, jkt)["access_token"])
 
 
 def _system_client(settings: SmartSettings) -> Client:

@@ -2,7 +2,8 @@
 
 ``python -m tests.bench`` compares with the peer; ``--alone`` leaves the peer out; ``--growth`` measures how a search grows
 with what is stored, and draws docs/performance-growth.svg; ``--mongo`` measures the server on a MongoDB, ``--store`` the
-sealed store in process, ``--million`` how a million Observations load (docs/performance-million.svg).
+sealed store in process, ``--tokens`` the authorization server, ``--million`` how a million Observations load
+(docs/performance-million.svg).
 """
 
 import os
@@ -14,6 +15,7 @@ from tests.bench.growth import growth
 from tests.bench.on_mongo import on_mongo
 from tests.bench.servers import Consentry, Peer
 from tests.bench.store import million, store
+from tests.bench.tokens import tokens
 from tests.bench.workload import SYNTHEA, Figures, measure
 
 
@@ -32,11 +34,15 @@ def main(arguments: list[str]) -> int:
     if "--mongo" in arguments:
         _say(on_mongo())
         return 0
+    if "--tokens" in arguments:
+        _say(tokens())
+        return 0
     if "--growth" in arguments:
         _say(growth())
         return 0
     ours = _measured(Consentry())
     _say(_goals(ours))
+    _say(tokens())
     if "--alone" not in arguments:
         _say(_comparison(ours, _measured(Peer())))
     return 0

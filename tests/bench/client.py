@@ -30,11 +30,15 @@ class Connection:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**20)
         return cls(reader, writer, token)
 
-    async def send(self, method: str, path: str, body: bytes = b"") -> Answer:
+    async def send(
+        self, method: str, path: str, body: bytes = b"", *, form: bool = False
+    ) -> Answer:
         """Send one request and read its answer."""
+        kind = "application/x-www-form-urlencoded" if form else "application/fhir+json"
+        own = f"Authorization: Bearer {self._token}\r\n" if self._token else ""
         head = (
-            f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {self._token}\r\n"
-            f"Content-Type: application/fhir+json\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{own}"
+            f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         self._writer.write(head.encode() + body)
         await self._writer.drain()

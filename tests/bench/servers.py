@@ -5,6 +5,7 @@ sealed, no audit.  It is installed into a virtual environment of its own when th
 """
 
 import asyncio
+import os
 import shutil
 import socket
 import subprocess
@@ -47,8 +48,9 @@ class Consentry:
 
     name = "Consentry"
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: str) -> None:
         self.data = Path(tempfile.mkdtemp(prefix="consentry-bench-"))
+        own = {f"CONSENTRY_{name.upper()}": value for name, value in settings.items()}
         command = [
             sys.executable,
             "-m",
@@ -59,7 +61,8 @@ class Consentry:
             "--data",
             str(self.data),
         ]
-        self._process = subprocess.Popen(command, stderr=(self.data / "log").open("w"))
+        log = (self.data / "log").open("w")
+        self._process = subprocess.Popen(command, stderr=log, env={**os.environ, **own})
         self._peak = 0
         threading.Thread(target=self._watch, daemon=True).start()
         self.port = _until(self._answers)
