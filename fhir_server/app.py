@@ -53,6 +53,7 @@ from fhir_server.portal.documentation import DocumentationRoutes
 from fhir_server.portal.fetching import Fetcher
 from fhir_server.portal.health import HealthRoutes, Probes
 from fhir_server.portal.metrics import MetricsRoutes
+from fhir_server.portal.outside_provider import provider_of
 from fhir_server.portal.patients import PipelinePatients
 from fhir_server.portal.together import Gauges, Shared
 from fhir_server.rest.routes import FhirRoutes
@@ -187,6 +188,7 @@ async def _open_smart(
         brand_bundle=f"{settings.public_url}{BRANDS}",
         brand_identifier=_brands(settings).identifier,
         second_factor=settings.second_factor_rule,
+        outside_name=settings.sign_in_name if settings.sign_in_issuer else "",
     )
     keys = load_keys(await own.get("token-keys", generate_keys))
     clients = ClientRegistry.from_mappings(_read_list(settings.clients_file))
@@ -204,6 +206,7 @@ async def _open_smart(
         patients,
         tell=archive.database.news.tell,
         fetcher=Fetcher(local=_is_local(settings)),
+        provider=provider_of(settings),
     )
     await smart.recheck()
     return smart

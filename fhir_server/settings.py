@@ -53,6 +53,11 @@ class Settings:
         brands_file: FHIR Bundle of user-access brands; empty for one made from ``brand_name``.
         second_factor: Whether people must show two factors: ``optional`` or ``required``; empty: required in production.
         label_rules: Rules by which records get security labels: ``builtin``, files; ``none`` alone for no rule.
+        sign_in_issuer: Outside OpenID provider at which people may sign in; empty for none.
+        sign_in_client_id: What this server is called there.
+        sign_in_secret: Its client secret; empty for a public client.
+        sign_in_secret_file: File with it.
+        sign_in_name: What people call that provider.
         patient_only: Search parameters whose tokens are unrelated from patient to patient.
         max_body_bytes: Largest body of one resource.
         max_bundle_bytes: Largest body of a batch or transaction.
@@ -98,6 +103,11 @@ class Settings:
     brands_file: str = ""
     second_factor: str = ""
     label_rules: tuple[str, ...] = ("builtin",)
+    sign_in_issuer: str = ""
+    sign_in_client_id: str = ""
+    sign_in_secret: str = field(default="", repr=False)
+    sign_in_secret_file: str = ""
+    sign_in_name: str = "your organization"
     patient_only: tuple[str, ...] = ()
     max_body_bytes: int = 16 * 1024 * 1024
     max_bundle_bytes: int = 128 * 1024 * 1024

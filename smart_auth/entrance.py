@@ -32,7 +32,8 @@ class Entrance:
     @classmethod
     def of(cls, users: UserRegistry, throttle: Throttle) -> Entrance:
         """Return the entrance for these users."""
-        nobody = next((user.password_hash for user in users), None) or hash_password("nobody")
+        hashes = (user.password_hash for user in users if user.password_hash)
+        nobody = next(hashes, None) or hash_password("nobody")
         return cls(users, throttle, nobody, anyio.CapacityLimiter(2))
 
     async def admit(self, username: str, password: str, now: datetime) -> User | None:
@@ -43,7 +44,9 @@ class Entrance:
         """
         await self.throttle.begin(username, now)
         person = self.users.find(username)
-        hashed = self.nobody if person is None else person.password_hash
+        if person is not None and person.password_hash is None:
+            person = None  # she signs in outside only
+        hashed = (person.password_hash if person else None) or self.nobody
         try:
             await anyio.to_thread.run_sync(
                 verify_password, password[:_LONGEST_PASSWORD], hashed, limiter=self.at_once

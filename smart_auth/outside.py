@@ -11,12 +11,13 @@ bound to the browser's cookie, and is used once.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from smart_auth.assurance import PASSWORD_ALONE, TWO_FACTORS
+from smart_auth.assurance import TWO_FACTORS
 from smart_auth.authorization_request import read_parameters
 from smart_auth.browser import Visitor
 from smart_auth.errors import BadSignatureError, BearerError, PageError, ProviderError
@@ -29,6 +30,8 @@ from smart_auth.users import User, UserRegistry
 from smart_auth.vault import Vault
 
 _KIND = "outside"
+_METHOD = re.compile("[a-z0-9]{2,8}")
+_MOST_METHODS = 8
 _AWAY = "Signing in there did not work. Try again."
 
 
@@ -90,13 +93,11 @@ class Arrival:
 
     Attributes:
         sign_in: Handle of the sign-in that it is for.
-        acr: How surely the provider says that it is her, one of ``assurance.LEVELS``.
-        amr: With what (RFC 8176).
+        amr: With what she showed who she is (RFC 8176); ``mfa`` if that was two factors.
     """
 
     sign_in: str = field(repr=False)
     person: User
-    acr: str
     amr: tuple[str, ...]
 
 
@@ -148,7 +149,7 @@ class Outside:
         person = self.users.find_outside(str(claims["sub"]))
         if person is None:
             raise PageError("You are not registered here. Ask the clinic.", status=403)
-        return Arrival(errand.sign_in, person, *_assured(claims))
+        return Arrival(errand.sign_in, person, _methods(claims))
 
     async def _claims(self, code: str, errand: Errand) -> Mapping[str, object]:
         provider = self.provider
@@ -172,9 +173,10 @@ class Outside:
         return PageError(f"{self.provider.name} does not answer. Try again later.", status=503)
 
 
-def _assured(claims: Mapping[str, object]) -> tuple[str, tuple[str, ...]]:
-    """Return acr and amr: two factors if the provider says so by either claim."""
+def _methods(claims: Mapping[str, object]) -> tuple[str, ...]:
+    """Return ``amr``; two factors if the provider says so there or by ``acr``."""
     told = claims.get("amr")
-    methods = tuple(m for m in told if isinstance(m, str)) if isinstance(told, list) else ()
-    both = "mfa" in methods or claims.get("acr") == TWO_FACTORS
-    return (TWO_FACTORS if both else PASSWORD_ALONE), methods[:10] or ("fed",)
+    plain = [m for m in told if isinstance(m, str)] if isinstance(told, list) else []
+    methods = [m for m in plain if _METHOD.fullmatch(m)][:_MOST_METHODS]
+    both = "mfa" in plain or claims.get("acr") == TWO_FACTORS
+    return tuple(dict.fromkeys([*methods, *(["mfa"] if both else [])]))

@@ -69,9 +69,13 @@ def sign_in_page(
     status: int,
     more: Pairs,
     ceremony: Ceremony | None = None,
+    elsewhere: tuple[str, str] | None = None,
 ) -> HttpResponse:
-    """Return the sign-in page: steps ``sign-in`` (``username``, ``password``) and ``passkey``."""
-    values = {"title": "Sign in", "why": why, "problem": problem}
+    """Return the sign-in page: steps ``sign-in`` (``username``, ``password``) and ``passkey``.
+
+    ``elsewhere`` is the name of an outside provider and where the way there begins.
+    """
+    values = {"title": "Sign in", "why": why, "problem": problem, "elsewhere": elsewhere}
     return render("sign_in.html", form, values, status, more, ceremony=ceremony)
 
 

@@ -124,7 +124,8 @@ class Presence:
         await self.vault.keep_sign_in(handle, asked)
         form = self.form(visitor, self.settings.sign_in_page, handle)
         ceremony = await self.ceremony(visitor)
-        return sign_in_page(form, asked.why, None, 200, visitor.more, ceremony)
+        elsewhere = self.settings.elsewhere(handle)
+        return sign_in_page(form, asked.why, None, 200, visitor.more, ceremony, elsewhere)
 
     async def ceremony(self, visitor: Visitor) -> Ceremony | None:
         """Return what a page needs to ask for a passkey, where browsers have passkeys for us."""

@@ -29,6 +29,7 @@ from smart_auth.launch import (
     seen_by_its_user,
 )
 from smart_auth.open_app import OpenAppPage
+from smart_auth.outside import IdentityProvider, Outside
 from smart_auth.pages import passkey_script
 from smart_auth.presence import Presence
 from smart_auth.proof_of_possession import Proofs, ProvedBefore, Sent
@@ -72,12 +73,14 @@ class SmartServer:
         random_bytes: RandomBytes = secrets.token_bytes,
         tell: Callable[[], Awaitable[None]] = _nobody_else,
         fetcher: KeyFetcher | None = None,
+        provider: IdentityProvider | None = None,
     ) -> None:
         """Put the room together; ``clock`` gives the time in UTC, zone-aware.
 
         Args:
             tell: Called when something was revoked: makes other servers on the same store call ``recheck``.
             fetcher: Fetches the keys of clients that registered a ``jwks_uri``.
+            provider: Where people may sign in instead.
 
         Raises:
             ConfigurationError: A client is registered under the system's own name.
@@ -102,7 +105,8 @@ class SmartServer:
         factors = Factors.over(settings, store, register, random_bytes, clock)
         presence = Presence(settings, users, vault, factors.passkeys, clock)
         entrance = Entrance.of(users, Throttle(store, PASSWORDS, random_bytes))
-        self._signing_in = SigningIn(presence, entrance, factors, clock)
+        outside = Outside(provider, settings, users, vault, clock) if provider else None
+        self._signing_in = SigningIn(presence, entrance, factors, outside, clock)
         self._account = Account(presence, factors, clock)
         self._apps_page = AppsPage(presence, granted, clients)
         self._open_app = OpenAppPage(presence, clients, self._patients, self.create_launch)
@@ -153,6 +157,10 @@ class SmartServer:
     async def sign_in(self, request: HttpRequest) -> HttpResponse:
         """Answer ``POST [issuer]/sign-in``: a form of the sign-in pages."""
         return await self._signing_in.answer(request)
+
+    async def outside(self, request: HttpRequest) -> HttpResponse:
+        """Answer ``GET [issuer]/outside``: the way to an outside OpenID provider, and back."""
+        return await self._signing_in.away(request)
 
     async def account(self, request: HttpRequest) -> HttpResponse:
         """Answer GET or POST ``[issuer]/account``."""

@@ -30,6 +30,7 @@ class SmartSettings:
         session_lifetime: Of a sign-in; also of ``online_access`` refresh tokens.
         code_lifetime: Of an authorization code; at most 10 min (RFC 6749, 4.1.2).
         launch_lifetime: Of an EHR launch handle.
+        outside_name: What people call the outside OpenID provider; empty if there is none.
         second_factor: Whether each person must show two factors; ``required`` or ``optional``.
         page_lifetime: How long a person may look at the sign-in and authorize pages.
         revocation_recheck: How soon a revocation made by another process holds here.
@@ -49,6 +50,7 @@ class SmartSettings:
     launch_lifetime: timedelta = timedelta(minutes=5)
     page_lifetime: timedelta = timedelta(minutes=15)
     revocation_recheck: timedelta = timedelta(seconds=5)
+    outside_name: str = ""
     second_factor: str = "optional"
 
     def __post_init__(self) -> None:
@@ -82,6 +84,12 @@ class SmartSettings:
     def sign_in_page(self) -> str:
         """Where the forms of the sign-in pages go."""
         return f"{self.issuer}/sign-in"
+
+    def elsewhere(self, handle: str) -> tuple[str, str] | None:
+        """Return the outside provider's name, and where a sign-in of this handle goes on there."""
+        if not self.outside_name:
+            return None
+        return self.outside_name, f"{self.outside_page}?request={handle}"
 
     @property
     def outside_page(self) -> str:

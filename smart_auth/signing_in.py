@@ -27,6 +27,7 @@ from smart_auth.factor_pages import (
 )
 from smart_auth.factors import Factors
 from smart_auth.one_time_codes import WrongCodeError, setup_text
+from smart_auth.outside import Outside
 from smart_auth.pages import problem_page, redirect, sign_in_page
 from smart_auth.passkeys import PasskeyError
 from smart_auth.presence import Presence
@@ -67,6 +68,7 @@ class SigningIn:
     presence: Presence
     entrance: Entrance
     factors: Factors
+    outside: Outside | None
     clock: Callable[[], datetime] = field(repr=False)
 
     async def answer(self, request: HttpRequest) -> HttpResponse:
@@ -81,10 +83,37 @@ class SigningIn:
         except ChangedError:
             return problem_page("This was done elsewhere at the same moment. Begin again.", 409)
 
+    async def away(self, request: HttpRequest) -> HttpResponse:
+        """Answer ``GET [issuer]/outside``: send a browser to the outside provider, or take it back."""
+        try:
+            return await self._way(request, self._provider())
+        except PageError as error:
+            return problem_page(str(error), error.status, error.retry_after)
+
+    def _provider(self) -> Outside:
+        if self.outside is None:
+            raise PageError("There is no such page.", status=404)
+        return self.outside
+
+    async def _way(self, request: HttpRequest, outside: Outside) -> HttpResponse:
+        """Send the browser to the provider, or note the factor that it comes back with."""
+        visitor = require_cookie(request.cookies, self.presence.settings.secure)
+        handle = dict(request.query).get("request")
+        if handle is not None:
+            step = await self._unfinished(visitor, handle, {})
+            return redirect(await outside.begin(visitor, step.handle))
+        arrival = await outside.arrive(request, visitor)
+        step = await self._unfinished(visitor, arrival.sign_in, {})
+        if step.person not in (None, arrival.person):
+            raise PageError("Somebody else has begun to sign in here. Begin again.", status=403)
+        return await self._shown(replace(step, person=arrival.person), arrival.amr)
+
     async def _step(self, request: HttpRequest) -> _Step:
         form = self.presence.posted(request, self.presence.settings.sign_in_page)
         visitor = require_cookie(request.cookies, self.presence.settings.secure)
-        handle = form.get("request", "")
+        return await self._unfinished(visitor, form.get("request", ""), form)
+
+    async def _unfinished(self, visitor: Visitor, handle: str, form: dict[str, str]) -> _Step:
         sign_in = await self.presence.vault.find_sign_in(handle)
         if sign_in is None:
             raise PageError("This page has expired or was used already.")
@@ -238,7 +267,9 @@ class SigningIn:
     ) -> HttpResponse:
         shown = self._on(step, problem, status, more)
         ceremony = await self.presence.ceremony(step.visitor)
-        return sign_in_page(shown.form, step.sign_in.why, problem, status, shown.more, ceremony)
+        elsewhere = self.presence.settings.elsewhere(step.handle)
+        why = step.sign_in.why
+        return sign_in_page(shown.form, why, problem, status, shown.more, ceremony, elsewhere)
 
     async def _code_app_page(
         self, step: _Step, problem: str | None = None, status: int = 200

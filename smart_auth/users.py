@@ -17,7 +17,7 @@ class User:
     """One person who can sign in.
 
     Attributes:
-        password_hash: argon2id hash.
+        password_hash: argon2id hash; None for whoever signs in outside only.
         fhir_user: Reference of who the person is (``Practitioner/1``, ``Patient/1`` ...).
         organizations: References of the organizations the person works for.
         purposes: v3-ActReason codes the person may use; none permits nothing.
@@ -26,7 +26,7 @@ class User:
     """
 
     username: str
-    password_hash: str = field(repr=False)
+    password_hash: str | None = field(repr=False)
     fhir_user: str
     name: str
     organizations: tuple[str, ...] = ()
@@ -85,14 +85,17 @@ def _read_user(mapping: Mapping[str, object], place: int) -> User:
     patient = read.reference("patient")
     if patient is not None and not patient.startswith("Patient/"):
         raise read.wrong("patient", "must refer to a Patient")
-    require_hash(f"{read.entry}: password_hash", read.text("password_hash"))
+    outside = read.optional_text("outside") or None
+    hashed = read.optional_text("password_hash")
+    if hashed is not None or outside is None:
+        require_hash(f"{read.entry}: password_hash", read.text("password_hash"))
     return User(
         username=read.text("username"),
-        password_hash=read.text("password_hash"),
+        password_hash=hashed,
         fhir_user=fhir_user,
         name=read.text("name"),
         organizations=read.references("organizations"),
         purposes=read.texts("purposes"),
         patient=patient,
-        outside=read.optional_text("outside"),
+        outside=outside,
     )

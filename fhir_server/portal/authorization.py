@@ -59,6 +59,7 @@ class AuthorizationRoutes:
         )
         for path, page in pages:
             add(f"/auth/{path}", page, methods=["GET", "POST"], response_model=None)
+        add("/auth/outside", self.outside, response_model=None)
         add("/auth/passkeys.js", self.passkey_script, response_model=None)
         add("/auth/token", self.token, methods=["POST"], response_model=None)
         add("/auth/introspect", self.introspect, methods=["POST"], response_model=None)
@@ -96,6 +97,10 @@ class AuthorizationRoutes:
     async def sign_in(self, request: Request) -> Response:
         """The forms of the sign-in pages."""
         return _answer(await self._smart().sign_in(await _translated(request)))
+
+    async def outside(self, request: Request) -> Response:
+        """The way to an outside OpenID provider, and back."""
+        return _answer(await self._smart().outside(await _translated(request)))
 
     async def account(self, request: Request) -> Response:
         """The account page."""

@@ -5,6 +5,7 @@ The operator named it, so unlike a client's ``jwks_uri`` it may be inside of the
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.httpx_client import AsyncOAuth2Client
 
 from fhir_server.errors import SettingsError
+from fhir_server.settings import Settings
 from smart_auth.errors import ProviderError
 from smart_auth.outside import Errand
 
@@ -26,6 +28,26 @@ _Json = Mapping[str, object]
 class _Kept:
     value: _Json
     until: float
+
+
+def provider_of(settings: Settings) -> "OutsideProvider | None":
+    """The provider that the settings name, if they do.
+
+    Raises:
+        SettingsError: They name it by half, or its secret can not be read.
+    """
+    if not settings.sign_in_issuer:
+        return None
+    if not settings.sign_in_client_id:
+        raise SettingsError("sign_in_client_id is needed with sign_in_issuer")
+    secret, path = settings.sign_in_secret, settings.sign_in_secret_file
+    if path:
+        try:
+            secret = Path(path).read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"sign_in_secret_file cannot be read: {error}") from error
+    name = settings.sign_in_name
+    return OutsideProvider(settings.sign_in_issuer, settings.sign_in_client_id, secret, name)
 
 
 class OutsideProvider:

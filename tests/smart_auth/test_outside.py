@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,14 +16,18 @@ import pytest
 
 from fhir_server.errors import SettingsError
 from fhir_server.portal.outside_provider import OutsideProvider
-from smart_auth.assurance import PASSWORD_ALONE, TWO_FACTORS
+from smart_auth.assurance import TWO_FACTORS
 from smart_auth.browser import Visitor
+from smart_auth.clients import ClientRegistry
 from smart_auth.errors import PageError
 from smart_auth.exchange import HttpRequest, Pairs
 from smart_auth.outside import Arrival, Outside
+from smart_auth.server import SmartServer
 from smart_auth.users import UserRegistry
 
-from .conftest import House, user_mappings
+from .browsing import Browser
+from .conftest import House, asking, client_mappings, user_mappings
+from .stand_ins import Patients
 
 HANDLE = "h" * 43
 HERE = Visitor("c" * 43)
@@ -73,15 +79,18 @@ def _now(clock: Any) -> None:
 
 async def test_who_signs_in_there_is_a_user_here(desk: Desk) -> None:
     arrival = await desk.back(await desk.away())
-    assert (arrival.person.username, arrival.sign_in) == ("drdoe", HANDLE)
-    assert (arrival.acr, arrival.amr) == (PASSWORD_ALONE, ("fed",))
+    assert (arrival.person.username, arrival.sign_in, arrival.amr) == ("drdoe", HANDLE, ())
 
 
 async def test_two_factors_there_are_two_factors_here(desk: Desk) -> None:
-    arrival = await desk.back(await desk.away(amr=["pwd", "mfa", 5]))
-    assert (arrival.acr, arrival.amr) == (TWO_FACTORS, ("pwd", "mfa"))
-    assert (await desk.back(await desk.away(acr=TWO_FACTORS))).acr == TWO_FACTORS
-    assert (await desk.back(await desk.away(acr="mfa", amr="mfa"))).acr == PASSWORD_ALONE
+    for claims, methods in (
+        ({"amr": ["pwd", "mfa", 5, "x" * 99, "a b"]}, ("pwd", "mfa")),
+        ({"acr": TWO_FACTORS}, ("mfa",)),
+        ({"acr": TWO_FACTORS, "amr": ["otp"]}, ("otp", "mfa")),
+        ({"acr": "mfa", "amr": "mfa"}, ()),
+        ({"amr": ["pwd"] * 50}, ("pwd",)),
+    ):
+        assert (await desk.back(await desk.away(**claims))).amr == methods
 
 
 async def test_the_request_has_state_nonce_and_a_challenge(desk: Desk) -> None:
@@ -170,3 +179,95 @@ async def test_metadata_of_another_issuer_are_refused(desk: Desk) -> None:
 def test_a_provider_on_plain_http_is_refused(issuer_: str) -> None:
     with pytest.raises(SettingsError, match="https"):
         OutsideProvider(issuer_, "consentry", "", "")
+
+
+class Away:
+    """A browser at our sign-in page that goes to the provider."""
+
+    def __init__(self, house: House, issuer: str) -> None:
+        people = user_mappings()
+        people[1] |= {"outside": "helena@id", "password_hash": None}
+        settings = replace(house.server._settings, outside_name="Hospital <sign-in>")
+        provider = OutsideProvider(issuer, "consentry", "secret", settings.outside_name)
+        users = UserRegistry.from_mappings(
+            {n: v for n, v in each.items() if v is not None} for each in people
+        )
+        server = SmartServer(
+            settings,
+            house.keys,
+            ClientRegistry.from_mappings(client_mappings(house.client_keys)),
+            users,
+            house.store,
+            house.register,
+            house.clock,
+            Patients(),
+            provider=provider,
+        )
+        self.browser = Browser(server)
+        self.server = server
+
+    async def go(self, subject: str = "helena@id") -> Pairs:
+        """Go to the provider and sign in there; what it sends back with the browser."""
+        found = re.search(r'href="([^"]*outside[^"]*)"', self.browser.text)
+        assert found is not None
+        link = urlsplit(html.unescape(found[1]))
+        await self.browser.open("/outside", *parse_qsl(link.query))
+        async with httpx.AsyncClient() as client:
+            told = await client.post(self.browser.headers["Location"], data={"sub": subject})
+        return tuple(parse_qsl(urlsplit(told.headers["location"]).query))
+
+    async def come_back(self, answer: Pairs) -> Browser:
+        return await self.browser.open("/outside", *answer)
+
+
+@pytest.fixture
+async def away(house: House, issuer: str) -> Away:
+    made = Away(house, issuer)
+    await made.browser.get(asking())
+    return made
+
+
+async def test_the_sign_in_page_offers_the_provider_by_its_name(away: Away) -> None:
+    assert "Sign in with Hospital &lt;sign-in&gt;" in away.browser.text
+
+
+async def test_who_came_back_goes_on_where_she_was(away: Away) -> None:
+    before = dict(away.browser.cookies)
+    browser = await away.come_back(await away.go())
+    assert browser.status == 303
+    assert browser.cookies != before, "a cookie that somebody planted is worth nothing now"
+    await browser._follow()
+    assert "Dora Doe" in browser.text
+
+
+async def test_a_person_without_a_password_signs_in_there_only(away: Away) -> None:
+    await away.browser.sign_in("drdoe")
+    assert away.browser.status == 403
+
+
+async def test_a_stranger_is_told_so_and_signs_nobody_in(away: Away) -> None:
+    browser = await away.come_back(await away.go("stranger@id"))
+    assert (browser.status, "not registered here" in browser.text) == (403, True)
+
+
+async def test_somebody_else_s_sign_in_is_not_gone_on_with(away: Away) -> None:
+    """The attacker's answer, put into the victim's browser (login CSRF)."""
+    answer = await away.go()
+    victim = Browser(away.server)
+    await victim.get(asking())
+    away.browser = victim
+    assert (await away.come_back(answer)).status == 403
+
+
+async def test_without_a_provider_there_is_no_such_page(house: House) -> None:
+    request = HttpRequest("GET", "x", "/x", {}, (("request", "y"),))
+    assert (await house.server.outside(request)).status == 404
+
+
+@pytest.mark.parametrize(
+    "query", [(), (("request", "x"),), (("state", "x"),), (("state", "x\x00"),)]
+)
+async def test_an_invented_way_leads_nowhere(away: Away, query: Pairs) -> None:
+    browser = await away.come_back(query)
+    assert browser.status in (400, 403)
+    assert "Location" not in browser.headers
