@@ -29,6 +29,7 @@ def _commands() -> dict[str, _Command]:
         restore,
         serve,
         token,
+        user,
         verify,
     )
 
@@ -62,6 +63,12 @@ def _commands() -> dict[str, _Command]:
             "consentry client disable my-app --data consentry-data",
             client.add_arguments,
             client.run,
+        ),
+        "user": _Command(
+            "list people, disable and enable them, and forget their second factors",
+            "consentry user disable anna --data consentry-data",
+            user.add_arguments,
+            user.run,
         ),
         "keys": _Command(
             "list keys, wrap them by a new key-encryption key, or seal records under new ones",

@@ -105,6 +105,7 @@ class BearerAuthenticator:
         self._settings = settings
         self._keys = keys
         self._clients = clients
+        self._users = users
         self._people = {subject_of(settings.issuer, user.username): user for user in users}
         self._revocations = revocations
         self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
@@ -134,7 +135,8 @@ class BearerAuthenticator:
 
     def person(self, subject: str) -> User | None:
         """Return the user of a ``sub`` claim."""
-        return self._people.get(subject)
+        known = self._people.get(subject)
+        return None if known is None else self._users.find(known.username)
 
     async def _again(self, known: _Remembered, now: datetime) -> Caller:
         caller = known.caller

@@ -109,6 +109,8 @@ class Presence:
         person = None if session is None else self.users.find(session.username)
         if session is None or person is None:
             return None
+        if self.users.has_ended(person.username, session.auth_time):
+            return None
         if not all(reaches(session.acr, each) for each in (wanted.acr, self.settings.least_acr)):
             return None
         if wanted.since is not None and session.auth_time < wanted.since:

@@ -20,6 +20,7 @@ from smart_auth.errors import RevokedTokenError
 from smart_auth.store import GrantStore, digest
 
 _GRANT, _PAIR, _CLIENT = "revoked", "revoked-pair", "revoked-client"
+_SUBJECT = "revoked-subject"
 _LONGEST_ACCESS = timedelta(hours=1, minutes=5)
 _SWEEP_AT = 10_000
 
@@ -62,6 +63,7 @@ class Revocations:
         self._grants: dict[str, datetime] = {}
         self._pairs: dict[str, datetime] = {}
         self._whole: dict[str, datetime] = {}
+        self._people: dict[str, datetime] = {}
 
     async def revoke(self, grant_id: str) -> None:
         """Revoke a grant with all its access and refresh tokens; durable when it returns."""
@@ -90,6 +92,15 @@ class Revocations:
         await self._store.put(_CLIENT, digest(client_id), stored, now + self._keep)
         await self.tell()
 
+    async def revoke_subject(self, subject: str) -> None:
+        """Revoke all that a person gave to any client up to now; durable when it returns."""
+        now = self._clock()
+        self._people = _swept(self._people, now)
+        self._people[subject] = now
+        stored = str(now.timestamp()).encode()
+        await self._store.put(_SUBJECT, digest(subject), stored, now + self._keep)
+        await self.tell()
+
     def require_not_revoked_here(self, standing: Standing) -> None:
         """Return when this process knows of no revocation.
 
@@ -97,12 +108,13 @@ class Revocations:
             RevokedTokenError: The grant, or all of this subject and client, was revoked.
         """
         issued = standing.issued
-        pair, whole = self._pairs.get(standing.pair), self._whole.get(standing.client_id)
-        if (
-            standing.grant_id in self._grants
-            or (pair is not None and issued <= pair)
-            or (whole is not None and issued <= whole)
-        ):
+        moments = (
+            self._pairs.get(standing.pair),
+            self._whole.get(standing.client_id),
+            self._people.get(standing.subject),
+        )
+        late = any(moment is not None and issued <= moment for moment in moments)
+        if late or standing.grant_id in self._grants:
             raise RevokedTokenError("the grant was revoked")
 
     async def require_not_revoked(self, standing: Standing) -> None:
@@ -114,7 +126,11 @@ class Revocations:
         self.require_not_revoked_here(standing)
         if await self._store.find(_GRANT, digest(standing.grant_id)) is not None:
             raise RevokedTokenError("the grant was revoked")
-        for kind, name in ((_PAIR, standing.pair), (_CLIENT, standing.client_id)):
+        for kind, name in (
+            (_PAIR, standing.pair),
+            (_CLIENT, standing.client_id),
+            (_SUBJECT, standing.subject),
+        ):
             stored = await self._store.find(kind, digest(name))
             if stored is not None and standing.issued <= _moment(stored):
                 raise RevokedTokenError("the grant was revoked")

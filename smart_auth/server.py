@@ -8,6 +8,7 @@ from datetime import datetime
 
 from smart_auth import discovery
 from smart_auth.account import Account
+from smart_auth.accounts import Accounts
 from smart_auth.apps_page import AppsPage
 from smart_auth.authlib_bridge.server import TokenEndpoints
 from smart_auth.authorize import Authorization
@@ -89,6 +90,7 @@ class SmartServer:
         self._keys = keys
         self._system = _system_client(settings)
         self._pages = _pages_client()
+        users = UserRegistry(users)  # our own: it learns who is disabled
         clients = clients.including(self._system).including(self._pages)
         revocations = Revocations(store, settings.refresh_lifetime, clock, tell)
         vault = Vault(store, settings, revocations, random_bytes)
@@ -105,6 +107,7 @@ class SmartServer:
         factors = Factors.over(settings, store, register, random_bytes, clock)
         presence = Presence(settings, users, vault, factors.passkeys, clock)
         entrance = Entrance.of(users, Throttle(store, PASSWORDS, random_bytes))
+        self.accounts = Accounts(users, register, factors, revocations, clock)
         outside = Outside(provider, settings, users, vault, clock) if provider else None
         self._signing_in = SigningIn(presence, entrance, factors, outside, clock)
         self._account = Account(presence, factors, clock)
@@ -124,10 +127,11 @@ class SmartServer:
     async def recheck(self) -> None:
         """Look again at what is remembered of the store: another server has changed it.
 
-        That is, which tokens are good, and which clients there are.
+        That is, which tokens are good, which clients there are, and who is disabled.
         """
         self._bearer.recheck()
         await self.registered.reload()
+        await self.accounts.reload()
 
     @property
     def fhir_base(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 
 from smart_auth.errors import ConfigurationError
@@ -36,7 +36,7 @@ class User:
 
 
 class UserRegistry:
-    """The people who can sign in, by user name."""
+    """The people who can sign in, by user name; who is disabled is as if she were not there."""
 
     def __init__(self, users: Iterable[User]) -> None:
         """Keep the users.
@@ -45,6 +45,8 @@ class UserRegistry:
             ConfigurationError: A username, or who somebody is at the outside provider, occurs twice.
         """
         self._users: dict[str, User] = {}
+        self._disabled: Collection[str] = ()
+        self._ended: Mapping[str, float] = {}
         self._outside: dict[str, User] = {}
         for user in users:
             if user.username in self._users:
@@ -65,15 +67,30 @@ class UserRegistry:
         return cls(_read_user(mapping, place) for place, mapping in enumerate(mappings))
 
     def __iter__(self) -> Iterator[User]:
+        """Give everybody, disabled people too."""
         return iter(self._users.values())
 
     def find_outside(self, subject: str) -> User | None:
-        """Return the user who is ``subject`` at the outside provider, or None."""
-        return self._outside.get(subject)
+        """Return the user who is ``subject`` at the outside provider; None as ``find`` does."""
+        user = self._outside.get(subject)
+        return None if user is None else self.find(user.username)
 
     def find(self, username: str) -> User | None:
-        """Return the user, or None when there is none of that name."""
-        return self._users.get(username)
+        """Return the user, or None when there is none of that name, or she is disabled."""
+        return None if username in self._disabled else self._users.get(username)
+
+    @property
+    def disabled(self) -> Collection[str]:
+        """The names of people whom the operator has disabled."""
+        return self._disabled
+
+    def has_ended(self, username: str, signed_in: float) -> bool:
+        """Tell whether a sign-in (seconds since the epoch) was ended by the operator since."""
+        return int(signed_in) <= int(self._ended.get(username, -1))
+
+    def renew(self, disabled: Collection[str], ended: Mapping[str, float]) -> None:
+        """Take note of who is disabled, and up to when whose sign-ins have ended."""
+        self._disabled, self._ended = disabled, ended
 
 
 def _read_user(mapping: Mapping[str, object], place: int) -> User:
