@@ -88,7 +88,8 @@ class RegisteredClients:
         if version == self._seen:
             return
         entries = await self._register.of(_KIND)
-        self._read = {(each.key, each.version): self._client(each) for each in entries}
+        read = {(each.key, each.version): self._client(each) for each in entries}
+        self._read = {name: client for name, client in read.items() if client is not None}
         disabled = [_members(each)["client_id"] for each in await self._register.of(_DISABLED)]
         self._registry.renew(self._read.values(), [str(each) for each in disabled])
         self._seen = version
@@ -161,9 +162,15 @@ class RegisteredClients:
         else:
             await self._revocations.revoke_client(ended)
 
-    def _client(self, entry: Entry) -> Client:
+    def _client(self, entry: Entry) -> Client | None:
+        """Return the client of an entry; None when today's rules would not accept it."""
         known = self._read.get((entry.key, entry.version))
-        return known or read_client(_unpack(entry).client)
+        if known is not None:
+            return known
+        try:
+            return read_client(_unpack(entry).client)
+        except ConfigurationError:
+            return None
 
 
 def _members(entry: Entry) -> dict[str, object]:

@@ -40,7 +40,8 @@ FAPI_ALGORITHMS = ("PS256", "ES256", "ES384")  # FAPI 2.0, 5.4.1 has no RSA with
 
 _FOREIGN_KEYS = ("jwk", "jku", "x5u", "x5c", "crit")
 _CURVES = {"P-384": ("ES384",), "P-256": ("ES256",)}
-_SMALLEST_RSA = 2048
+_SMALLEST_RSA, _BIGGEST_RSA = 2048, 8192  # bits
+_LONGEST_EXPONENT = 6  # digits of base64url: four bytes
 _VERSION = 1
 _MOST_KEYS = 20
 BIGGEST_TOKEN = 16384
@@ -306,9 +307,18 @@ def algorithms_of(key: Key) -> Collection[str]:
     fitting: tuple[str, ...] = ()
     if isinstance(key, ECKey):
         fitting = _CURVES.get(key.curve_name, ())
-    if isinstance(key, RSAKey) and key.raw_value.key_size >= _SMALLEST_RSA:
+    if isinstance(key, RSAKey) and _is_reasonable(key):
         fitting = ("RS384", "PS256", "RS256")
     return [name for name in fitting if key.get("alg") in (None, name)]
+
+
+def _is_reasonable(key: RSAKey) -> bool:
+    """Whether an RSA key is long enough, and not made so that checking its signatures takes long."""
+    exponent = str(key.get("e"))
+    return (
+        _SMALLEST_RSA <= key.raw_value.key_size <= _BIGGEST_RSA
+        and len(exponent) <= _LONGEST_EXPONENT
+    )
 
 
 def _key_members(algorithm: str) -> KeyParameters:

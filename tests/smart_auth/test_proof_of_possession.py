@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from tests.smart_auth.conftest import (
     Answer,
     House,
     asking,
+    base64url,
     basic,
     with_mac,
 )
@@ -167,6 +169,16 @@ async def test_two_proofs_in_one_request_are_refused(house: House) -> None:
     prover = Prover(house)
     answer = await redeem(house, {"dpop": f"{prover.proof()}, {prover.proof()}"})
     assert answer.error == (400, "invalid_dpop_proof")
+
+
+def test_an_rsa_key_that_takes_long_to_check_is_not_looked_at(house: House) -> None:
+    number = {"kty": "RSA", "e": "AQAB"}
+    slow = base64url(b"\xff" * 1024)
+    strange = [{**number, "n": base64url(b"\xff" * 2049)}, {"kty": "RSA", "n": slow, "e": slow}]
+    for member in strange:
+        head = base64url(json.dumps({"typ": "dpop+jwt", "alg": "PS256", "jwk": member}).encode())
+        with pytest.raises(InvalidProofError):
+            verify_proof(f"{head}.e30.AAAA")
 
 
 async def test_keys_that_prove_nothing_are_refused(house: House) -> None:

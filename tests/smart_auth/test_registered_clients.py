@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from smart_auth.server import SmartServer
@@ -69,3 +70,17 @@ async def test_a_disabled_client_cannot_enable_itself(house: House) -> None:
     for method in ("GET", "PUT", "DELETE"):
         answer = await manage(house, method, client, {**APP, "client_id": client["client_id"]})
         assert answer.status == 401
+
+
+async def test_a_client_that_no_rule_accepts_any_more_is_unknown_and_harms_nobody(
+    house: House,
+) -> None:
+    bad, good = await joined(house), await joined(house)
+    for (kind, key), entry in list(house.register.entries.items()):
+        if kind == "client" and bad["client_id"].encode() in entry.value:
+            broken = entry.value.replace(b"https://", b"gopher://@")
+            house.register.entries[kind, key] = replace(entry, value=broken, version=7)
+    await house.server.registered.enable(good["client_id"])
+    registry = house.server.registered.registry
+    assert registry.find(bad["client_id"]) is None
+    assert registry.find(good["client_id"]) is not None
