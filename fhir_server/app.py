@@ -62,6 +62,7 @@ from fhir_server.search.values import Searchable
 from fhir_server.settings import Settings
 from fhir_server.store.database import Database
 from fhir_server.store.grants import SealedGrants, SealedRegister
+from fhir_server.store.own_secrets import OwnSecret
 from fhir_server.tracing import open_tracing
 from fhir_server.vault.documents import Documents
 from fhir_server.vault.ledger import Ledger
@@ -190,14 +191,14 @@ async def _open_smart(
         second_factor=settings.second_factor_rule,
         outside_name=settings.sign_in_name if settings.sign_in_issuer else "",
     )
-    keys = load_keys(await own.get("token-keys", generate_keys))
+    key_store = OwnSecret(own, "token-keys", generate_keys)
     clients = ClientRegistry.from_mappings(_read_list(settings.clients_file))
     users = UserRegistry.from_mappings(_read_list(settings.users_file))
     grants = SealedGrants(archive.database.grants, await own.get("grants", new_seed), clock)
     register = SealedRegister(archive.database.register, await own.get("register", new_seed))
     smart = SmartServer(
         smart_settings,
-        keys,
+        load_keys(await key_store.load()),
         clients,
         users,
         grants,
@@ -207,6 +208,7 @@ async def _open_smart(
         tell=archive.database.news.tell,
         fetcher=Fetcher(local=_is_local(settings)),
         provider=provider_of(settings),
+        key_store=key_store,
     )
     await smart.recheck()
     return smart

@@ -133,6 +133,10 @@ class BearerAuthenticator:
         for known in self._remembered.values():
             known.rechecked = _LONG_AGO
 
+    def forget(self) -> None:
+        """Verify every token anew: the keys have changed."""
+        self._remembered.clear()
+
     def person(self, subject: str) -> User | None:
         """Return the user of a ``sub`` claim."""
         known = self._people.get(subject)

@@ -40,6 +40,7 @@ from smart_auth.revocation import Revocations
 from smart_auth.scopes import ScopeSet, parse_scopes
 from smart_auth.settings import SmartSettings
 from smart_auth.signing_in import SigningIn
+from smart_auth.signing_keys import KeyRing, KeyStore
 from smart_auth.store import GrantStore, Launch, RegisterStore
 from smart_auth.throttle import PASSWORDS, Throttle
 from smart_auth.tokens import SigningKeys
@@ -75,6 +76,7 @@ class SmartServer:
         tell: Callable[[], Awaitable[None]] = _nobody_else,
         fetcher: KeyFetcher | None = None,
         provider: IdentityProvider | None = None,
+        key_store: KeyStore | None = None,
     ) -> None:
         """Put the room together; ``clock`` gives the time in UTC, zone-aware.
 
@@ -82,6 +84,7 @@ class SmartServer:
             tell: Called when something was revoked: makes other servers on the same store call ``recheck``.
             fetcher: Fetches the keys of clients that registered a ``jwks_uri``.
             provider: Where people may sign in instead.
+            key_store: Where ``keys`` lie; without it they are never renewed.
 
         Raises:
             ConfigurationError: A client is registered under the system's own name.
@@ -96,6 +99,7 @@ class SmartServer:
         vault = Vault(store, settings, revocations, random_bytes)
         self._issuer = Issuer(settings, keys, random_bytes)
         self._bearer = BearerAuthenticator(settings, keys, clients, users, revocations)
+        self.signing = KeyRing(keys, register, tell, self._bearer.forget, key_store)
         finder = TokenFinder(settings, self._bearer, users, vault, clock)
         self._proofs = Proofs(store, register)
         shelf = KeyShelf(fetcher or NoFetcher(), clock)
@@ -127,8 +131,9 @@ class SmartServer:
     async def recheck(self) -> None:
         """Look again at what is remembered of the store: another server has changed it.
 
-        That is, which tokens are good, which clients there are, and who is disabled.
+        That is, which tokens are good, which clients there are, who is disabled, and which keys sign.
         """
+        await self.signing.reload()
         self._bearer.recheck()
         await self.registered.reload()
         await self.accounts.reload()

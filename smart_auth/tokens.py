@@ -47,12 +47,16 @@ _MOST_KEYS = 20
 BIGGEST_TOKEN = 16384
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SigningKeys:
-    """The server's private keys: the first of each list signs."""
+    """The server's private keys: the first of each list signs.  They may be renewed (signing_keys.py)."""
 
     access: tuple[ECKey, ...] = field(repr=False)
     identity: tuple[RSAKey, ...] = field(repr=False)
+
+    def take(self, other: SigningKeys) -> None:
+        """Hold the keys of ``other`` from now on."""
+        self.access, self.identity = other.access, other.identity
 
     def public_jwks(self) -> dict[str, object]:
         """Return the public halves as a JWK set (RFC 7517), for ``jwks_uri``."""

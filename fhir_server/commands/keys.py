@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from fhir_server.app import clock, open_tokens
 from fhir_server.archive import Archive, open_archive
 from fhir_server.crypto.choosing import key_file
 from fhir_server.crypto.providers.local import from_file, retire_file, rotate_file
@@ -19,6 +20,7 @@ from fhir_server.errors import SettingsError
 from fhir_server.settings import Settings, read_settings
 from fhir_server.vault.resealing import Resealer, Resealing
 from fhir_server.vault.rotation import Census
+from smart_auth.errors import ChangedError
 
 _Action = Callable[[argparse.Namespace, Settings, Console], Coroutine[None, None, int]]
 
@@ -34,6 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "give a patient, or all, new data keys, and seal all that is theirs anew",
             "consentry keys reseal --patient Patient/123",
         ),
+        (
+            "renew-signing",
+            "sign tokens with new keys; the former ones verify for two hours more",
+            "consentry keys renew-signing",
+        ),
     ):
         action = chosen.add_parser(
             name, help=help_, description=help_, epilog=f"example: {example} --data consentry-data"
@@ -41,6 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument(
             "--data", type=Path, help="folder of the database (default: consentry-data)"
         )
+        if name == "renew-signing":
+            action.add_argument(
+                "--forget",
+                action="store_true",
+                help="somebody else has seen the keys: refuse every token that they have signed",
+            )
         if name == "reseal":
             whom = action.add_mutually_exclusive_group(required=True)
             whom.add_argument("--patient", metavar="REFERENCE", help="only this patient")
@@ -115,6 +128,19 @@ async def _reseal(arguments: argparse.Namespace, settings: Settings, console: Co
     return 0
 
 
+async def _renew_signing(
+    arguments: argparse.Namespace, settings: Settings, console: Console
+) -> int:
+    async with open_tokens(settings) as smart:
+        try:
+            await smart.signing.renew(clock(), arguments.forget)
+        except ChangedError as error:
+            raise SettingsError("the keys are being renewed by somebody else: try again") from error
+    former = "refused from now on" if arguments.forget else "verified for two hours more"
+    console.print(f"new keys sign from now on; what the former ones have signed is {former}")
+    return 0
+
+
 async def _walk(resealer: Resealer, job: Resealing) -> Resealing:
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("sealing anew", total=None)
@@ -153,4 +179,9 @@ def _day(at: int) -> str:
     return datetime.fromtimestamp(at / 1000, UTC).date().isoformat() if at else "(not noted)"
 
 
-_ACTIONS: dict[str, _Action] = {"list": _list, "rotate": _rotate, "reseal": _reseal}
+_ACTIONS: dict[str, _Action] = {
+    "list": _list,
+    "rotate": _rotate,
+    "reseal": _reseal,
+    "renew-signing": _renew_signing,
+}

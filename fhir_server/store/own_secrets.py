@@ -1,6 +1,7 @@
 """The server's own keys, made when first asked for and kept wrapped by the key provider, in whatever database."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from fhir_server.crypto.provider import KeyProvider
 from fhir_server.store.database import SecretItems
@@ -32,3 +33,20 @@ class Secrets:
         former = await self._items.find(name)
         assert former is not None, "there is nothing to change"
         await self._items.replace(name, former, self._provider.wrap(content, purpose))
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSecret:
+    """One secret by its name, for who changes it; ``make`` makes the first content."""
+
+    secrets: Secrets
+    name: str
+    make: Callable[[], bytes]
+
+    async def load(self) -> bytes:
+        """Its content."""
+        return await self.secrets.get(self.name, self.make)
+
+    async def save(self, content: bytes) -> None:
+        """Put another content in its place."""
+        await self.secrets.change(self.name, content)
