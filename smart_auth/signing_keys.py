@@ -55,9 +55,11 @@ class KeyRing:
 
     async def reload(self) -> None:
         """Take up keys that were renewed meanwhile."""
+        if self.store is None:
+            return
         marked = await self.register.find(_KIND, _MARK)
         version = 0 if marked is None else marked.version
-        if self.store is None or version == self.seen:
+        if version == self.seen:
             return
         self.keys.take(load_keys(await self.store.load()))
         self.seen = version
