@@ -60,6 +60,7 @@ def capability_statement(
                         ("introspect", "introspect"),
                         ("revoke", "revoke"),
                         ("manage", "apps"),
+                        ("register", "register"),
                     )
                 ],
             }

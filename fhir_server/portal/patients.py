@@ -24,6 +24,19 @@ _LONGEST = 200
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _REFERENCE = re.compile(r"(Patient|Encounter)/([A-Za-z0-9\-.]{1,64})")
 _SPECIAL = re.compile(r"([\\,$|])")
+_CLASSES = {
+    "AMB": "ambulatory",
+    "EMER": "emergency",
+    "FLD": "in the field",
+    "HH": "home health",
+    "IMP": "inpatient",
+    "ACUTE": "inpatient acute",
+    "NONAC": "inpatient non-acute",
+    "OBSENC": "observation",
+    "PRENC": "pre-admission",
+    "SS": "short stay",
+    "VR": "virtual",
+}  # v3-ActCode
 _HERE = "127.0.0.1"  # it is this server that asks
 
 
@@ -133,7 +146,8 @@ def _encounter(encounter: Json) -> str:
     kinds = [_mapping(each) for each in _list(encounter.get("type"))]
     class_ = _mapping(encounter.get("class"))
     kind = next((_words(each) for each in kinds if _words(each)), "")
-    told = (started, kind or str(class_.get("display") or class_.get("code") or ""))
+    code = str(class_.get("code", ""))
+    told = (started, kind or str(class_.get("display") or _CLASSES.get(code, code)))
     return " · ".join(part for part in (*told, str(encounter.get("status", ""))) if part)
 
 

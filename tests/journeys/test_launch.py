@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import html
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
 from typing import Any
 
 import httpx
 import pytest
 
+from fhir_server import sample
 from fhir_server.commands.story.apps import Granted, app_token
 from fhir_server.commands.story.cast import CHART
 from fhir_server.commands.story.play import Play
@@ -66,6 +73,54 @@ def test_an_encounter_of_somebody_else_is_refused(journey: Play) -> None:
 def test_a_wrong_launch_is_refused(journey: Play, changed: dict[str, Any]) -> None:
     refused = launch(journey, asked(journey, **changed))
     assert (refused.status_code, refused.json()["error"]) == (400, "invalid_request")
+
+
+def test_a_patient_who_says_no_is_not_found_picked_or_launched_with(journey: Play) -> None:
+    """She denies everybody: for the clinician she is not there, until she takes it back."""
+    denial = sample.consent(date(2099, 1, 1)) | {
+        "patient": {"reference": journey.patient},
+        "provision": {"type": "deny"},
+    }
+    patient = journey.person(journey.user)
+    filed = patient.post("Consent", json.dumps(denial).encode())
+    assert filed.status == 201
+    number = f"MRN-{journey.patient.partition('/')[2]}"
+    refused = launch(journey, asked(journey))
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_request")
+    assert refused.json() == launch(journey, asked(journey, patient="Patient/nobody")).json()
+    with open_app(journey, "helena") as page:
+        assert "Achterberg" not in page("search", search=number)
+        assert "no such patient" in page("patient", patient=journey.patient)
+        assert "no such patient" in page("open", client_id="js-app", patient=journey.patient)
+    taken_back = {**filed.value, "status": "inactive"}
+    content = json.dumps(taken_back).encode()
+    assert patient.put(f"Consent/{filed.value['id']}", content).status == 200
+    assert launch(journey, asked(journey)).status_code == 201
+    with open_app(journey, "helena") as page:
+        assert "Achterberg" in page("search", search=number)
+
+
+@contextmanager
+def open_app(play: Play, username: str) -> Iterator[Callable[..., str]]:
+    """A person before the launch page: ``page(step, **fields)`` posts a form and gives the page that follows."""
+    url = f"{play.server.url}/auth/open-app"
+    person = play.cast.people[username]
+    with httpx.Client(timeout=60, follow_redirects=True) as browser:
+        text = browser.get(url).text
+        form = {"username": person.username, "password": person.password, "step": "sign-in"}
+        hidden = {n: _hidden(text, n) for n in ("request", "csrf")}
+        text = browser.post(f"{play.server.url}/auth/sign-in", data={**form, **hidden}).text
+
+        def page(step: str, **fields: str) -> str:
+            sent = {"step": step, "request": "", "csrf": _hidden(text, "csrf"), **fields}
+            return browser.post(url, data=sent).text
+
+        yield page
+
+
+def _hidden(text: str, name: str) -> str:
+    found = re.search(rf'name="{name}" value="([^"]*)"', text)
+    return html.unescape(found[1]) if found else ""
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\x00", b"[" * 100_000, b"\xff"])

@@ -88,7 +88,7 @@ async def test_a_hidden_patient_cannot_be_launched_with(clinic_of_two: Clinic) -
 async def test_an_encounter_is_its_own_patients(clinic_of_two: Clinic) -> None:
     patients = directory(clinic_of_two)
     assert await patients.encounters(STAFF, "Patient/a") == [
-        ("Encounter/e-a", "2026-03-01 · AMB · finished")
+        ("Encounter/e-a", "2026-03-01 · ambulatory · finished")
     ]
     assert await patients.encounter(STAFF, "Patient/a", "Encounter/e-a")
     assert await patients.encounter(STAFF, "Patient/b", "Encounter/e-a") is None
