@@ -7,11 +7,11 @@ was left open changes nothing.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from smart_auth.assurance import PASSWORD_ALONE, TWO_FACTORS
-from smart_auth.browser import Visitor
+from smart_auth.assurance import PASSKEY_AMR, PASSWORD_ALONE, TWO_FACTORS
+from smart_auth.browser import Visitor, with_cookie
 from smart_auth.errors import ChangedError, PageError
 from smart_auth.exchange import HttpRequest, HttpResponse
 from smart_auth.factor_pages import Shown, account_page, code_app_page, recovery_codes_page
@@ -93,7 +93,7 @@ class Account:
             codes = await self.factors.make_passkey(visit.person, cookie, answer, name)
         except PasskeyError:
             return await self._page(visit, "That passkey was not accepted. Try again.")
-        return self._codes(visit, codes) if codes else await self._page(visit)
+        return await self._added(visit, PASSKEY_AMR, codes)
 
     async def _drop_passkey(self, visit: _Visit) -> HttpResponse:
         await self._require_another(visit)
@@ -113,7 +113,18 @@ class Account:
         except WrongCodeError:
             problem = "That code is not right, or was used already. Wait for the next one."
             return await self._code_app_page(visit, problem)
-        return self._codes(visit, codes) if codes else await self._page(visit)
+        return await self._added(visit, ("otp", "mfa"), codes)
+
+    async def _added(
+        self, visit: _Visit, amr: tuple[str, ...], codes: tuple[str, ...]
+    ) -> HttpResponse:
+        """Go on in a session of two factors: the person has shown the new one just now."""
+        vault, secure = self.presence.vault, self.presence.settings.secure
+        cookie = await vault.raise_session(visit.visitor.cookie, amr, TWO_FACTORS)
+        if cookie is None:
+            raise PageError("You were signed out meanwhile.", status=403)
+        raised = replace(visit, visitor=with_cookie(cookie, secure))
+        return self._codes(raised, codes) if codes else await self._page(raised)
 
     async def _drop_code_app(self, visit: _Visit) -> HttpResponse:
         await self._require_another(visit)

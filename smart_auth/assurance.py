@@ -10,6 +10,7 @@ from smart_auth.errors import RedirectError
 
 PASSWORD_ALONE = "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport"  # noqa: S105
 TWO_FACTORS = "https://refeds.org/profile/mfa"
+PASSKEY_AMR = ("pop", "user", "mfa")  # a key was proved, by somebody who was there
 LEVELS = (PASSWORD_ALONE, TWO_FACTORS)
 
 

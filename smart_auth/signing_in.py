@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from smart_auth.assurance import PASSWORD_ALONE, TWO_FACTORS, reaches
+from smart_auth.assurance import PASSKEY_AMR, PASSWORD_ALONE, TWO_FACTORS, reaches
 from smart_auth.browser import Visitor, require_cookie, with_cookie
 from smart_auth.entrance import Entrance
 from smart_auth.errors import ChangedError, PageError, TemporarilyUnavailableError
@@ -35,7 +35,6 @@ from smart_auth.qr_code import svg_of
 from smart_auth.store import SignIn, digest
 from smart_auth.users import User
 
-PASSKEY_AMR = ("pop", "user", "mfa")  # RFC 8176: a key was proved, by somebody who was there
 _WRONG = "User name or password is wrong."
 _REFUSED = "That passkey was not accepted. Try again."
 _WRONG_CODE = "That code is not right, or was used already. Wait for the next one."

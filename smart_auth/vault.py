@@ -8,7 +8,7 @@ with it everything it gave.  The note is written first, so that no moment is wit
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from smart_auth.bearer import subject_of
@@ -135,6 +135,21 @@ class Vault:
         session = Session(person.username, *times, acr, done.amr, done.before)
         await self.store.put("session", digest(identifier), pack(session), ends)
         return identifier
+
+    async def raise_session(self, identifier: str, amr: tuple[str, ...], acr: str) -> str | None:
+        """Return a new id of a session whose person has shown more just now; it ends as before.
+
+        None when there is no such session any more.
+        """
+        stored = await self.store.take("session", digest(identifier))
+        if stored is None:
+            return None
+        before, raised = unpack_session(stored), random_text(self.random_bytes)
+        known = tuple(dict.fromkeys((*before.amr, *amr)))
+        session = replace(before, acr=acr, amr=known, before=digest(identifier))
+        ends = datetime.fromtimestamp(before.ends, UTC)
+        await self.store.put("session", digest(raised), pack(session), ends)
+        return raised
 
     async def find_session(self, identifier: str) -> Session | None:
         """Return the session of a cookie, or None."""
