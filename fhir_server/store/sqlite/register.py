@@ -43,8 +43,8 @@ class SqliteRegisterItems:
                     " VALUES (?, ?, ?, 1, ?) ON CONFLICT DO NOTHING RETURNING 1",
                     (kind, entry.key, entry.owner, entry.value),
                 )
-            if not done:
-                raise ChangedError("another was faster")
+        if not done:  # now, and not in the unit: what was faster is durable with it, and found by who looks again
+            raise ChangedError("another was faster")
 
     async def drop(self, kind: str, key: str) -> None:
         """See ``RegisterItems.drop``."""
