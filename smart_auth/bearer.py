@@ -18,6 +18,7 @@ from smart_auth.errors import (
     NotYetValidError,
     ScopeParseError,
     UnknownCallerError,
+    UnprovedTokenError,
     WrongAudienceError,
     WrongIssuerError,
 )
@@ -181,6 +182,9 @@ class BearerAuthenticator:
         person = None if subject == client.client_id else self.person(subject)
         if person is None and subject != client.client_id:
             raise UnknownCallerError("the token's user is not registered")
+        key = _bound_to(claims)
+        if client.bound and key is None:
+            raise UnprovedTokenError("tokens of this client must be bound to a key by now")
         return Caller(
             client_id=client.client_id,
             client_name=client.name,
@@ -198,7 +202,7 @@ class BearerAuthenticator:
             issued=datetime.fromtimestamp(numeric_date(claims, "iat"), UTC),
             expires=datetime.fromtimestamp(numeric_date(claims, "exp"), UTC),
             system=client.system,
-            key=_bound_to(claims),
+            key=key,
             acr=_optional_text(claims, "acr"),
             amr=_texts(claims, "amr"),
             auth_time=_auth_time(claims),

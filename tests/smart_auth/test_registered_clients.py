@@ -84,3 +84,14 @@ async def test_a_client_that_no_rule_accepts_any_more_is_unknown_and_harms_nobod
     registry = house.server.registered.registry
     assert registry.find(bad["client_id"]) is None
     assert registry.find(good["client_id"]) is not None
+
+
+async def test_a_client_that_must_be_bound_by_now_loses_its_bearer_tokens(house: House) -> None:
+    client = await joined(house)
+    id_ = client["client_id"]
+    body = (await house.redeem(await house.code(client_id=id_), client_id=id_)).body
+    assert await house.refused(body["access_token"]) == ""
+    stricter = {**APP, "client_id": id_, "dpop_bound_access_tokens": True}
+    assert (await manage(house, "PUT", client, stricter)).status == 200
+    assert await house.refused(body["access_token"]) == "UnprovedTokenError"
+    assert (await house.refresh(body["refresh_token"], client_id=id_)).status == 400
