@@ -10,6 +10,7 @@ which the label is set, ``about`` is for people.  Not here: where the labels are
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib import resources
 
 from . import terms
@@ -44,9 +45,15 @@ class LabelRules:
         self._codes: dict[tuple[str, str], dict[str, LabelRule]] = {}
         self._prefixes: dict[str, dict[str, dict[str, LabelRule]]] = {}
         self._ids: set[str] = set()
+        self._texts = sha256()
 
     def __bool__(self) -> bool:
         return bool(self._ids)
+
+    @property
+    def fingerprint(self) -> str:
+        """What stands for these rules: others have another one; hexadecimal."""
+        return self._texts.hexdigest()
 
     def add(self, text: str, read_file: ReadFile) -> None:
         """Add the rules of a file; ``read_file`` gives the text of a value set that it names.
@@ -55,11 +62,12 @@ class LabelRules:
             LabelRuleError: The message names the rule and what is wrong with it.
         """
         content = _read(text, "the rule file")
+        self._texts.update(sha256(text.encode()).digest())
         listed = content.get("rules")
         if content.get("version") != 1 or not isinstance(listed, list):
             raise LabelRuleError("the rule file must have version 1 and a list of rules")
         for rule in listed:
-            self._add(rule, read_file)
+            self._add(rule, self._noting(read_file))
 
     def labels_of(self, resource: Json) -> tuple[LabelRule, ...]:
         """Return for each label that the record's codes ask for the first rule that does, by label."""
@@ -70,6 +78,14 @@ class LabelRules:
                 if known is None or rule.id_ < known.id_:
                     found[label] = rule
         return tuple(found[label] for label in sorted(found))
+
+    def _noting(self, read_file: ReadFile) -> ReadFile:
+        def read(name: str) -> str:
+            text = read_file(name)
+            self._texts.update(sha256(text.encode()).digest())
+            return text
+
+        return read
 
     def _of(self, system: str, code: str) -> Mapping[str, LabelRule]:
         exact = self._codes.get((system, code), {})

@@ -26,6 +26,7 @@ def _commands() -> dict[str, _Command]:
         erase,
         keys,
         load,
+        relabel,
         restore,
         serve,
         token,
@@ -99,6 +100,12 @@ def _commands() -> dict[str, _Command]:
             "consentry restore --data restored monday.backup",
             restore.add_arguments,
             restore.run,
+        ),
+        "relabel": _Command(
+            "give what is stored the security labels of the rules that hold now",
+            "consentry relabel --data consentry-data",
+            relabel.add_arguments,
+            relabel.run,
         ),
         "check": _Command(
             "look at all that is stored: does it open, and does it fit together?",

@@ -16,7 +16,7 @@ RULE = "https://consentry.example/StructureDefinition/label-rule"
 _DS4P = "http://hl7.org/fhir/uv/security-label-ds4p/StructureDefinition"
 _ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 # Their codes say what is permitted, done or proved, not what somebody has.
-_NEVER = frozenset({"Consent", "AuditEvent", "Provenance", "Permission"})
+_NEVER = frozenset({"Consent", "AuditEvent", "Provenance", "Binary"})
 
 
 class Labelling:
@@ -32,9 +32,18 @@ class Labelling:
         self._custodian = custodian
         self._left_out = administrative | _NEVER
 
+    @property
+    def fingerprint(self) -> str:
+        """Of the rules: others have another one."""
+        return self._rules.fingerprint
+
+    def concerns(self, type_: str) -> bool:
+        """Whether records of a type get labels."""
+        return type_ not in self._left_out
+
     def labelled(self, resource: ResourceText) -> ResourceText:
         """The resource with the labels that its codes ask for; what else stands in it keeps its bytes."""
-        if resource.type_ in self._left_out:
+        if not self.concerns(resource.type_):
             return resource
         there = _security(resource.value)
         asked = self._rules.labels_of(resource.value) if self._rules else ()
