@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 from rich.console import Console
 
 from fhir_server.commands.story.errors import ServerError, StoryError
@@ -77,7 +77,7 @@ def _play(folder: Path, port: int, teller: Teller, *, stays: bool) -> int:
     started = time.monotonic()
     try:
         play = set_stage(folder, teller, port)
-    except (ServerError, httpx.HTTPError) as error:
+    except (ServerError, httpx2.HTTPError) as error:
         teller.failed(0, "The server starts", str(error))
         return 1
     try:
@@ -85,7 +85,7 @@ def _play(folder: Path, port: int, teller: Teller, *, stays: bool) -> int:
             teller.begin(number, step.title)
             try:
                 step.happen(play)
-            except (StoryError, httpx.HTTPError, OSError) as error:
+            except (StoryError, httpx2.HTTPError, OSError) as error:
                 teller.failed(number, step.title, str(error))
                 return 1
             except _MISSHAPEN as error:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
+import httpx2
 import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise SettingsError("no .json, .json.gz or .ndjson files there")
     try:
         summary = asyncio.run(_load(files, arguments.data))
-    except httpx.HTTPError as error:
+    except httpx2.HTTPError as error:
         kind = type(error).__name__
         raise LoadError(
             f"the server does not answer ({kind}): is 'consentry serve' running?"
@@ -100,7 +100,7 @@ async def _load(files: Sequence[Path], data: Path | None) -> Summary:
         TimeRemainingColumn(),
     )
     progress = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
-    async with open_tokens(settings) as smart, httpx.AsyncClient(timeout=600) as client:
+    async with open_tokens(settings) as smart, httpx2.AsyncClient(timeout=600) as client:
         token, made = "", 0.0
         with progress:
             for file in progress.track(files, description="loading"):
@@ -146,7 +146,7 @@ def _entry(resource: bytes) -> bytes:
 
 
 async def _send(
-    client: httpx.AsyncClient, base: str, token: str, bundle: bytes, name: str, summary: Summary
+    client: httpx2.AsyncClient, base: str, token: str, bundle: bytes, name: str, summary: Summary
 ) -> None:
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/fhir+json"}
     answer = await client.post(base, content=bundle, headers=headers)

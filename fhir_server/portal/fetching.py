@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 
 from smart_auth.client_keys import Fetched
 from smart_auth.errors import KeysUnreachableError
@@ -82,7 +82,7 @@ class Fetcher:
         try:
             async with asyncio.timeout(SECONDS):
                 return await self._fetch(url)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError, ValueError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, UnicodeError, ValueError) as error:
             raise KeysUnreachableError("the address does not answer as it should") from error
 
     async def _fetch(self, url: str) -> Fetched:
@@ -95,11 +95,11 @@ class Fetcher:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         address = await self._address(host, port)
         at = f"[{address}]" if address.version == 6 else str(address)
-        target = httpx.URL(url).copy_with(host=at, port=port)
+        target = httpx2.URL(url).copy_with(host=at, port=port)
         named = {"Host": parts.netloc, "Accept": "application/json", "Accept-Encoding": "identity"}
         verify = self._trust or True
         async with (
-            httpx.AsyncClient(verify=verify, trust_env=False, timeout=SECONDS) as client,
+            httpx2.AsyncClient(verify=verify, trust_env=False, timeout=SECONDS) as client,
             client.stream("GET", target, headers=named, extensions={"sni_hostname": host}) as got,
         ):
             return await _read(got)
@@ -111,7 +111,7 @@ class Fetcher:
         return found[0]
 
 
-async def _read(answer: httpx.Response) -> Fetched:
+async def _read(answer: httpx2.Response) -> Fetched:
     if answer.status_code != 200:
         raise KeysUnreachableError("the address answers with another status than 200")
     if answer.headers.get("content-encoding", "identity") != "identity":

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import monotonic
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.httpx_client import AsyncOAuth2Client
 
@@ -95,7 +95,7 @@ class OutsideProvider:
                 answer = await client.fetch_token(
                     endpoint, code=code, code_verifier=errand.verifier
                 )
-        except (AuthlibBaseError, httpx.HTTPError, ValueError) as error:
+        except (AuthlibBaseError, httpx2.HTTPError, ValueError) as error:
             raise ProviderError("the provider gives no token for the code") from error
         token = answer.get("id_token")
         if not isinstance(token, str):
@@ -121,10 +121,10 @@ class OutsideProvider:
         if known is not None and not fresh and self._timer() < known.until:
             return known.value
         try:
-            async with httpx.AsyncClient(timeout=_SECONDS) as client:
+            async with httpx2.AsyncClient(timeout=_SECONDS) as client:
                 answer = await client.get(url, headers={"Accept": "application/json"})
             value = answer.raise_for_status().json()
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx2.HTTPError, ValueError) as error:
             raise ProviderError("the provider does not answer as it should") from error
         if not isinstance(value, dict):
             raise ProviderError("the provider does not answer as it should")

@@ -56,7 +56,7 @@ DOORS = {
     "prometheus_client": ("fhir_server/portal/metrics.py",),
     "opentelemetry": ("fhir_server/tracing.py",),
     "rich": ("fhir_server/commands/",),
-    "httpx": (
+    "httpx2": (
         "fhir_server/commands/",
         "fhir_server/portal/fetching.py",
         "fhir_server/portal/outside_provider.py",

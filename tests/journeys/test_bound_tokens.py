@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from fhir_server.app import clock
@@ -42,7 +42,7 @@ class Holder:
             "client_id": "py-app",
         }
         proof = {"DPoP": self.prover.proof(url=f"{app.issuer}/token")}
-        answer = httpx.post(f"{app.issuer}/token", data=form, headers=proof, timeout=60)
+        answer = httpx2.post(f"{app.issuer}/token", data=form, headers=proof, timeout=60)
         assert answer.json()["token_type"] == "DPoP"
         self.token = answer.json()["access_token"]
 
@@ -51,8 +51,8 @@ class Holder:
         proof = (prover or self.prover).proof(method, url, self.token)
         return {"Authorization": f"DPoP {self.token}", "DPoP": proof}
 
-    def send(self, method: str, path: str, headers: dict[str, str], **more: Any) -> httpx.Response:
-        return httpx.request(method, f"{self.fhir}/{path}", headers=headers, timeout=60, **more)
+    def send(self, method: str, path: str, headers: dict[str, str], **more: Any) -> httpx2.Response:
+        return httpx2.request(method, f"{self.fhir}/{path}", headers=headers, timeout=60, **more)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_a_request_that_was_seen_cannot_be_sent_again(holder: Holder) -> None:
 def test_two_proof_headers_are_one_too_many(holder: Holder) -> None:
     patient = holder.app.play.patient
     headers = [*holder.headers("GET", patient).items(), *holder.headers("GET", patient).items()]
-    answer = httpx.get(f"{holder.fhir}/{patient}", headers=headers[:2] + headers[3:], timeout=60)
+    answer = httpx2.get(f"{holder.fhir}/{patient}", headers=headers[:2] + headers[3:], timeout=60)
     assert answer.status_code == 401
 
 

@@ -6,7 +6,7 @@ import base64
 import dataclasses
 import json
 
-import httpx
+import httpx2
 import pytest
 
 from fhir_server.commands.story import apps, steps
@@ -87,7 +87,7 @@ def test_a_code_without_its_verifier_is_worth_nothing(
         "client_id": CHART,
     }
     for verifier in ({}, {"code_verifier": "x" * 43}):
-        answer = httpx.post(journey.endpoints.token, data={**form, **verifier})
+        answer = httpx2.post(journey.endpoints.token, data={**form, **verifier})
         assert answer.status_code == 400, answer.text
 
 

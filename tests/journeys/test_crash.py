@@ -10,7 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from fhir_server.commands.story import steps
 from fhir_server.commands.story.asking import Reply
@@ -57,7 +57,7 @@ def _write_until_killed(play: Play) -> list[Reply]:
     try:
         while True:
             written.append(require_status(ehr.post("Observation", content), 201))
-    except httpx.TransportError:
+    except httpx2.TransportError:
         timer.join()
     assert written
     return written

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-import httpx
+import httpx2
 import pytest
 
 from fhir_server.commands.story import steps
@@ -21,14 +21,14 @@ from smart_auth.tokens import client_assertion, generate_client_key
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
-def _ask_token(play: Play, assertion: str, scope: str = "system/*.cruds") -> httpx.Response:
+def _ask_token(play: Play, assertion: str, scope: str = "system/*.cruds") -> httpx2.Response:
     form = {
         "grant_type": "client_credentials",
         "scope": scope,
         "client_assertion_type": ASSERTION,
         "client_assertion": assertion,
     }
-    return httpx.post(play.endpoints.token, data=form)
+    return httpx2.post(play.endpoints.token, data=form)
 
 
 def _assertion(play: Play, **changed: object) -> str:

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from anchoring.verify import main as verify
 from fhir_server.commands.story.play import Play
@@ -18,7 +18,7 @@ def test_the_answer_proves_the_erasure_and_every_process_has_forgotten(
     base = journey.server.fhir
     headers = {"authorization": f"Bearer {token_of_system('system/*.cruds')}"}
     patient = journey.patient
-    with httpx.Client(base_url=f"{base}/", headers=headers, timeout=30) as client:
+    with httpx2.Client(base_url=f"{base}/", headers=headers, timeout=30) as client:
         assert client.get(patient).status_code == 200
         answer = client.post(f"{patient}/$erase")
         assert answer.status_code == 200, answer.text
@@ -29,6 +29,6 @@ def test_the_answer_proves_the_erasure_and_every_process_has_forgotten(
         )
         assert verify([str(tmp_path / "receipt.json")]) == 0
     for _ in range(8):  # connections of their own: the processes take turns
-        assert httpx.get(f"{base}/{patient}", headers=headers).status_code == 404
-        found = httpx.get(f"{base}/Observation?subject={patient}", headers=headers).json()
+        assert httpx2.get(f"{base}/{patient}", headers=headers).status_code == 404
+        found = httpx2.get(f"{base}/Observation?subject={patient}", headers=headers).json()
         assert found.get("total", 0) == 0

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import pytest
 
 from fhir_server.commands.story.server import ServerProcess
@@ -129,10 +129,10 @@ def test_a_document_that_is_too_large_is_refused(tmp_path: Path) -> None:
         server.stop()
 
 
-def client(server: ServerProcess) -> httpx.Client:
+def client(server: ServerProcess) -> httpx2.Client:
     token = system_token(server.data, "system/*.cruds")
     headers = {"authorization": f"Bearer {token}", "accept": "*/*"}
-    return httpx.Client(base_url=server.fhir, headers=headers, timeout=120)
+    return httpx2.Client(base_url=server.fhir, headers=headers, timeout=120)
 
 
 def _begin(server: ServerProcess, token: str = "", rest: bytes = bytes(4 * PART)) -> socket.socket:

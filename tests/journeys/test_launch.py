@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import date
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from fhir_server import sample
@@ -31,7 +31,7 @@ def asked(play: Play, **changed: object) -> dict[str, object]:
     return {name: value for name, value in (good | changed).items() if value is not None}
 
 
-def launch(play: Play, document: dict[str, object], token: str | None = None) -> httpx.Response:
+def launch(play: Play, document: dict[str, object], token: str | None = None) -> httpx2.Response:
     """``POST /auth/launch`` as the clinic's EHR, or with another token."""
     bearer = play.ehr().token if token is None else token
     url, headers = f"{play.server.url}/auth/launch", {"Authorization": f"Bearer {bearer}"}
@@ -105,7 +105,7 @@ def open_app(play: Play, username: str) -> Iterator[Callable[..., str]]:
     """A person before the launch page: ``page(step, **fields)`` posts a form and gives the page that follows."""
     url = f"{play.server.url}/auth/open-app"
     person = play.cast.people[username]
-    with httpx.Client(timeout=60, follow_redirects=True) as browser:
+    with httpx2.Client(timeout=60, follow_redirects=True) as browser:
         text = browser.get(url).text
         form = {"username": person.username, "password": person.password, "step": "sign-in"}
         hidden = {n: _hidden(text, n) for n in ("request", "csrf")}

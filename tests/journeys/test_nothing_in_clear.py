@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from fhir_server.__main__ import main
@@ -108,7 +108,7 @@ def test_nothing_that_a_busy_server_leaves_on_disk_tells_of_anyone(
 def _live(server: ServerProcess, people: list[Person]) -> None:
     """Write, read, search, fail, upload and change, with every secret in every place that a caller can put one."""
     headers = {"authorization": f"Bearer {system_token(data=server.data, scope='system/*.cruds')}"}
-    with httpx.Client(base_url=server.fhir, headers=headers, timeout=60) as http:
+    with httpx2.Client(base_url=server.fhir, headers=headers, timeout=60) as http:
         for person in people:
             for resource in person.resources():
                 url = f"/{resource['resourceType']}/{person.id_}"

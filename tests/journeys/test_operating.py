@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from fhir_server.__main__ import main
@@ -28,9 +28,9 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
     server.stop()
 
 
-def client(server: ServerProcess) -> httpx.Client:
+def client(server: ServerProcess) -> httpx2.Client:
     headers = {"authorization": f"Bearer {system_token(server.data, 'system/*.cruds')}", **JSON}
-    return httpx.Client(base_url=server.fhir, headers=headers, timeout=60)
+    return httpx2.Client(base_url=server.fhir, headers=headers, timeout=60)
 
 
 @contextmanager
@@ -93,12 +93,14 @@ def test_a_server_tells_how_it_is(server: ServerProcess) -> None:
     with client(server) as http:
         http.get("/Patient/none")
     base = server.url
-    assert httpx.get(f"{base}/health/live").json() == {"status": "up"}
-    ready = httpx.get(f"{base}/health/ready")
+    assert httpx2.get(f"{base}/health/live").json() == {"status": "up"}
+    ready = httpx2.get(f"{base}/health/ready")
     assert (ready.status_code, ready.json()["status"]) == (200, "ready")
     counted = 'consentry_answers_total{interaction="read",status="404"} 1.0'
     deadline = time.monotonic() + 20  # the numbers of other workers come a moment later
-    while counted not in httpx.get(f"{base}/metrics").text:
+    while counted not in httpx2.get(f"{base}/metrics").text:
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    assert httpx.get(f"{base}/metrics", headers={"x-forwarded-for": "192.0.2.1"}).status_code == 403
+    assert (
+        httpx2.get(f"{base}/metrics", headers={"x-forwarded-for": "192.0.2.1"}).status_code == 403
+    )

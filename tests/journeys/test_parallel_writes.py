@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
+import httpx2
 import pytest
 
 from fhir_server.commands.story.play import Play
@@ -15,14 +15,14 @@ ORGANIZATION = {"resourceType": "Organization", "name": "Parallel"}
 
 
 @pytest.fixture
-def ask(clinic: Play, token_of_system: Callable[[str], str]) -> Callable[..., httpx.Response]:
+def ask(clinic: Play, token_of_system: Callable[[str], str]) -> Callable[..., httpx2.Response]:
     token = token_of_system("system/*.cruds")
 
-    def send(method: str, url: str, body: object = None, **headers: str) -> httpx.Response:
+    def send(method: str, url: str, body: object = None, **headers: str) -> httpx2.Response:
         named = {n.replace("_", "-"): v for n, v in headers.items()}
         own = {"authorization": f"Bearer {token}", "content-type": "application/fhir+json", **named}
         content = json.dumps(body) if body is not None else None
-        with httpx.Client(timeout=60) as client:  # a connection of its own, as 16 clients have
+        with httpx2.Client(timeout=60) as client:  # a connection of its own, as 16 clients have
             return client.request(
                 method, f"{clinic.server.fhir}/{url}", content=content, headers=own
             )
@@ -34,12 +34,14 @@ def _known(value: str) -> dict[str, object]:
     return {**ORGANIZATION, "identifier": [{"system": "urn:parallel", "value": value}]}
 
 
-def _at_once(count: int, work: Callable[[int], httpx.Response]) -> list[httpx.Response]:
+def _at_once(count: int, work: Callable[[int], httpx2.Response]) -> list[httpx2.Response]:
     with ThreadPoolExecutor(count) as threads:
         return list(threads.map(work, range(count)))
 
 
-def test_sixteen_conditional_creates_leave_one_resource(ask: Callable[..., httpx.Response]) -> None:
+def test_sixteen_conditional_creates_leave_one_resource(
+    ask: Callable[..., httpx2.Response],
+) -> None:
     condition = "identifier=urn:parallel|create"
     answers = _at_once(
         16, lambda _: ask("POST", "Organization", _known("create"), if_none_exist=condition)
@@ -48,7 +50,9 @@ def test_sixteen_conditional_creates_leave_one_resource(ask: Callable[..., httpx
     assert ask("GET", f"Organization?{condition}&_total=accurate").json()["total"] == 1
 
 
-def test_sixteen_conditional_updates_leave_one_resource(ask: Callable[..., httpx.Response]) -> None:
+def test_sixteen_conditional_updates_leave_one_resource(
+    ask: Callable[..., httpx2.Response],
+) -> None:
     condition = "identifier=urn:parallel|update"
     answers = _at_once(
         16,
@@ -62,12 +66,12 @@ def test_sixteen_conditional_updates_leave_one_resource(ask: Callable[..., httpx
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 def test_eight_writes_with_if_match_have_one_winner(
-    ask: Callable[..., httpx.Response], method: str
+    ask: Callable[..., httpx2.Response], method: str
 ) -> None:
     id_ = f"if-match-{method.lower()}"
     assert ask("PUT", f"Organization/{id_}", {**ORGANIZATION, "id": id_}).status_code == 201
 
-    def write(number: int) -> httpx.Response:
+    def write(number: int) -> httpx2.Response:
         body: dict[str, object] = {"alias": [str(number)]}
         kind = "application/merge-patch+json"
         if method == "PUT":

@@ -7,7 +7,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from fhir_server.app import clock, open_tokens
@@ -27,7 +27,7 @@ async def _initial(play: Play, terms: Terms) -> str:
         return await smart.initial_tokens.make(terms, 1, now + timedelta(hours=1), now)
 
 
-def token(play: Play, client_id: str, key: dict[str, object]) -> httpx.Response:
+def token(play: Play, client_id: str, key: dict[str, object]) -> httpx2.Response:
     url = f"{play.server.url}/auth/token"
     form = {
         "grant_type": "client_credentials",
@@ -35,7 +35,7 @@ def token(play: Play, client_id: str, key: dict[str, object]) -> httpx.Response:
         "client_assertion_type": ASSERTION,
         "client_assertion": client_assertion(key, client_id, url, datetime.now(UTC), "ES384"),
     }
-    return httpx.post(url, data=form, timeout=60)
+    return httpx2.post(url, data=form, timeout=60)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def registered(journey: Play, site: AppSite) -> tuple[str, dict[str, object]]:
         "grant_types": ["client_credentials"],
         "jwks_uri": f"{site.url}/{published}",
     }
-    answer = httpx.post(
+    answer = httpx2.post(
         f"{journey.server.url}/auth/register",
         json=metadata,
         headers={"Authorization": f"Bearer {initial}"},
@@ -69,7 +69,7 @@ def test_a_service_that_registered_reads_what_its_terms_say(
     assert answer.json()["scope"] == "system/Patient.rs system/Observation.rs"
     headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
     for path, status in ((journey.patient, 200), ("Condition?_count=1", 403)):
-        read = httpx.get(f"{journey.server.fhir}/{path}", headers=headers, timeout=60)
+        read = httpx2.get(f"{journey.server.fhir}/{path}", headers=headers, timeout=60)
         assert read.status_code == status
 
 

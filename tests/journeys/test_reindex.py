@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 
 from fhir_server.commands.story.server import ServerProcess
 from fhir_server.commands.token import system_token
@@ -60,9 +60,9 @@ def test_a_killed_reindex_job_resumes_and_no_search_loses_a_row_meanwhile(tmp_pa
         server.stop()
 
 
-def _client(server: ServerProcess) -> httpx.Client:
+def _client(server: ServerProcess) -> httpx2.Client:
     token = system_token(server.data, "system/*.cruds")
-    return httpx.Client(
+    return httpx2.Client(
         base_url=f"{server.fhir}/", headers={"Authorization": f"Bearer {token}"}, timeout=30
     )
 
@@ -82,12 +82,12 @@ def _patients() -> dict[str, object]:
     return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
 
 
-def _job(client: httpx.Client) -> dict[str, Any]:
+def _job(client: httpx2.Client) -> dict[str, Any]:
     [told] = client.get("$reindex-status").json()["parameter"]
     return {p["name"]: next(v for k, v in p.items() if k != "name") for p in told["part"]}
 
 
-def _until(client: httpx.Client, holds: Any) -> dict[str, Any]:
+def _until(client: httpx2.Client, holds: Any) -> dict[str, Any]:
     for _ in range(600):
         job = _job(client)
         if holds(job):
@@ -96,6 +96,6 @@ def _until(client: httpx.Client, holds: Any) -> dict[str, Any]:
     raise AssertionError(job)
 
 
-def _found(client: httpx.Client) -> int:
+def _found(client: httpx2.Client) -> int:
     answer = client.get("Patient?eye-colour=green&_summary=count").json()
     return int(answer["total"])

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from fhir_server.commands.story.play import Play, set_stage, strike
@@ -42,17 +42,17 @@ def status(play: Play, token: str) -> set[int]:
     """What several requests with a token are answered, whichever worker answers."""
     headers = {"Authorization": f"Bearer {token}"}
     url = f"{play.server.fhir}/Organization?_count=1"
-    return {httpx.get(url, headers=headers).status_code for _ in range(8)}
+    return {httpx2.get(url, headers=headers).status_code for _ in range(8)}
 
 
 def test_new_keys_sign_at_once_and_former_ones_are_refused_when_they_are_forgotten(
     own: Play,
 ) -> None:
     first = own.ehr().token
-    keys = {key["kid"] for key in httpx.get(f"{own.server.url}/auth/jwks").json()["keys"]}
+    keys = {key["kid"] for key in httpx2.get(f"{own.server.url}/auth/jwks").json()["keys"]}
     assert "two hours" in renew(own)
     for _ in range(8):
-        again = httpx.get(f"{own.server.url}/auth/jwks").json()["keys"]
+        again = httpx2.get(f"{own.server.url}/auth/jwks").json()["keys"]
         assert keys < {key["kid"] for key in again}
     own.callers.clear()
     second = own.ehr().token

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from fhir_server import sample
@@ -42,14 +42,14 @@ class Second(ServerProcess):
         return super()._answers()
 
 
-class Alternating(httpx.HTTPTransport):
+class Alternating(httpx2.HTTPTransport):
     """Sends each request to another server than the one before, as a load balancer does."""
 
     def __init__(self, *ports: int) -> None:
         super().__init__()
         self._ports = itertools.cycle(ports)
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         request.url = request.url.copy_with(port=next(self._ports))
         return super().handle_request(request)
 
@@ -70,7 +70,7 @@ class Two:
 
     def only(self, caller: Caller, server: ServerProcess) -> Caller:
         """A caller that asks one of the servers."""
-        http = httpx.Client(timeout=60)
+        http = httpx2.Client(timeout=60)
         return replace(caller, fhir=f"{server.url}/fhir", http=http)
 
 
@@ -99,7 +99,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
     try:
         first.start()
         second.start()
-        http = httpx.Client(timeout=60, transport=Alternating(*ports))
+        http = httpx2.Client(timeout=60, transport=Alternating(*ports))
         endpoints = discover(first.fhir)
         play = Play(tmp_path, first, cast, Teller(None), http, endpoints)
         yield Two(play, first, second, settings, own)
@@ -120,7 +120,7 @@ def test_the_whole_story_holds_when_each_request_goes_to_the_other_server(two: T
     elsewhere = two.only(patient, two.second)
     require_status(elsewhere.get(two.play.patient), 200)
     body = {"token": patient.token, "client_id": PORTAL}
-    assert httpx.post(f"{two.first.url}/auth/revoke", data=body).status_code == 200
+    assert httpx2.post(f"{two.first.url}/auth/revoke", data=body).status_code == 200
     require_status(elsewhere.get(two.play.patient), 401)
     _nothing_is_in_clear(two)
     require_proof(two)
@@ -152,7 +152,7 @@ def test_without_its_database_a_server_discloses_nothing_and_goes_on_when_it_is_
         assert refused.status == 503, refused.body
         assert refused.value["issue"][0]["code"] == "transient"  # type: ignore[index]
     token = {"grant_type": "client_credentials", "scope": "system/*.rs"}
-    assert httpx.post(f"{two.second.url}/auth/token", data=token, timeout=60).status_code >= 400
+    assert httpx2.post(f"{two.second.url}/auth/token", data=token, timeout=60).status_code >= 400
     two.mongo.start()
     until = time.monotonic() + 30
     while caller.get("Claim").status != 200:
@@ -200,7 +200,7 @@ class Writer(threading.Thread):
         while not self._ended.is_set():
             try:
                 reply = self._caller.post("Observation", self._content)
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 return
             assert reply.status in (201, 503), reply.words
             self.written += [reply] if reply.status == 201 else []
@@ -213,7 +213,7 @@ class Writer(threading.Thread):
 def _wait_for_anchor(server: ServerProcess) -> None:
     """The other server takes over within 10 seconds, and anchors all there is."""
     until = time.monotonic() + 45
-    while httpx.get(f"{server.url}/health").json()["anchorLag"]:
+    while httpx2.get(f"{server.url}/health").json()["anchorLag"]:
         assert time.monotonic() < until, server.last_words()
         time.sleep(0.3)
 

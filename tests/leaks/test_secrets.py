@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from fhir_server.app import clock, open_tokens
@@ -35,7 +35,7 @@ class Seen:
     secrets: set[str] = field(default_factory=set)
     errors: list[str] = field(default_factory=list)
 
-    def keep(self, answer: httpx.Response) -> httpx.Response:
+    def keep(self, answer: httpx2.Response) -> httpx2.Response:
         """Note what an answer gives, or that it is an error."""
         if answer.status_code >= 400:
             self.errors.append(answer.text + str(answer.headers))
@@ -150,12 +150,12 @@ async def _audit_events(settings: Settings) -> list[object]:
 def _use(stage: Play, seen: Seen, bearer: str) -> None:
     for scheme in ("Bearer", "DPoP"):
         headers = {"Authorization": f"{scheme} {bearer}"}
-        seen.keep(httpx.get(f"{stage.server.fhir}/{stage.patient}", headers=headers, timeout=60))
+        seen.keep(httpx2.get(f"{stage.server.fhir}/{stage.patient}", headers=headers, timeout=60))
 
 
 def _post(stage: Play, seen: Seen, endpoint: str, form: dict[str, str], **more: Any) -> Any:
     url = f"{stage.server.url}/auth/{endpoint}"
-    return seen.keep(httpx.post(url, data=form, timeout=60, **more))
+    return seen.keep(httpx2.post(url, data=form, timeout=60, **more))
 
 
 def _assertions(stage: Play, site: AppSite, seen: Seen) -> None:
@@ -185,7 +185,7 @@ def _bound(stage: Play, site: AppSite, seen: Seen) -> None:
     where = f"{stage.server.fhir}/Patient"
     headers = {"Authorization": f"DPoP {token}", "DPoP": key.proof("GET", where, token)}
     for _ in range(2):
-        seen.keep(httpx.get(where, headers=headers, timeout=60))
+        seen.keep(httpx2.get(where, headers=headers, timeout=60))
     seen.secret(headers["DPoP"])
 
 
@@ -194,14 +194,14 @@ def _registration(stage: Play, seen: Seen) -> None:
     headers = {"Authorization": f"Bearer {initial}"}
     url = f"{stage.server.url}/auth/register"
     metadata: dict[str, Any] = {"redirect_uris": ["https://a.example/"], "jwks": {"keys": []}}
-    seen.keep(httpx.post(url, json=metadata, headers=headers, timeout=60))
+    seen.keep(httpx2.post(url, json=metadata, headers=headers, timeout=60))
     del metadata["jwks"]
-    client = seen.keep(httpx.post(url, json=metadata, headers=headers, timeout=60)).json()
-    seen.keep(httpx.post(url, json=metadata, headers=headers, timeout=60))
+    client = seen.keep(httpx2.post(url, json=metadata, headers=headers, timeout=60)).json()
+    seen.keep(httpx2.post(url, json=metadata, headers=headers, timeout=60))
     own = {"Authorization": f"Bearer {client['registration_access_token']}"}
-    seen.keep(httpx.get(url + "/another", headers=own, timeout=60))
-    seen.keep(httpx.delete(client["registration_client_uri"], headers=own, timeout=60))
-    seen.keep(httpx.get(client["registration_client_uri"], headers=own, timeout=60))
+    seen.keep(httpx2.get(url + "/another", headers=own, timeout=60))
+    seen.keep(httpx2.delete(client["registration_client_uri"], headers=own, timeout=60))
+    seen.keep(httpx2.get(client["registration_client_uri"], headers=own, timeout=60))
 
 
 async def _initial(settings: Settings) -> str:

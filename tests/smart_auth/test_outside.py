@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-import httpx
+import httpx2
 import oidc_provider_mock
 import pytest
 
@@ -48,7 +48,7 @@ class Desk:
 
     async def away(self, subject: str = "helena@id", **claims: object) -> Pairs:
         """Sign in there; what it answers with."""
-        async with httpx.AsyncClient() as client:
+        async with httpx2.AsyncClient() as client:
             told = await client.put(f"{self.issuer}/users/{subject}", json=claims)
             told.raise_for_status()
             address = await self.outside.begin(HERE, HANDLE)
@@ -212,7 +212,7 @@ class Away:
         assert found is not None
         link = urlsplit(html.unescape(found[1]))
         await self.browser.open("/outside", *parse_qsl(link.query))
-        async with httpx.AsyncClient() as client:
+        async with httpx2.AsyncClient() as client:
             told = await client.post(self.browser.headers["Location"], data={"sub": subject})
         return tuple(parse_qsl(urlsplit(told.headers["location"]).query))
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-import httpx
+import httpx2
 
 from fhir_server.commands.story.cast import CALLBACK, Cast, Person, scope_of
 from fhir_server.commands.story.errors import StepError
@@ -48,7 +48,7 @@ class Granted:
 
 def discover(fhir: str) -> Endpoints:
     """Ask a FHIR server where its authorization server is."""
-    answer = httpx.get(f"{fhir}/.well-known/smart-configuration", timeout=_TIMEOUT)
+    answer = httpx2.get(f"{fhir}/.well-known/smart-configuration", timeout=_TIMEOUT)
     found = answer.json()
     return Endpoints(
         fhir, found["authorization_endpoint"], found["token_endpoint"], found.get("issuer", "")
@@ -69,7 +69,7 @@ def backend_token(endpoints: Endpoints, cast: Cast, client_id: str, scope: str) 
         "client_assertion_type": _ASSERTION,
         "client_assertion": assertion,
     }
-    return _granted(httpx.post(endpoints.token, data=form, timeout=_TIMEOUT))
+    return _granted(httpx2.post(endpoints.token, data=form, timeout=_TIMEOUT))
 
 
 def app_token(endpoints: Endpoints, client_id: str, person: Person, launch: str = "") -> Granted:
@@ -93,7 +93,7 @@ def app_token(endpoints: Endpoints, client_id: str, person: Person, launch: str 
         "client_id": client_id,
         "code_verifier": verifier,
     }
-    return _granted(httpx.post(endpoints.token, data=form, timeout=_TIMEOUT))
+    return _granted(httpx2.post(endpoints.token, data=form, timeout=_TIMEOUT))
 
 
 def _request(endpoints: Endpoints, client_id: str, verifier: str, launch: str) -> dict[str, str]:
@@ -120,7 +120,7 @@ def ehr_launch(
     Raises:
         StepError: The server refuses.
     """
-    answer = httpx.post(
+    answer = httpx2.post(
         f"{server}/auth/launch",
         json={
             "client_id": client_id,
@@ -147,7 +147,7 @@ def _authorize(endpoints: Endpoints, query: dict[str, str], person: Person) -> s
     return answer["code"][0]
 
 
-def _granted(answer: httpx.Response) -> Granted:
+def _granted(answer: httpx2.Response) -> Granted:
     if answer.status_code != 200:
         raise StepError(f"the token endpoint refuses: {answer.status_code} {answer.text[:200]}")
     found = answer.json()

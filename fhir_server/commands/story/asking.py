@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-import httpx
+import httpx2
 import orjson
 
 Json = Mapping[str, object]
@@ -81,7 +81,7 @@ class Caller:
     token: str = field(repr=False)
     actors: tuple[str, ...]
     purpose: str
-    http: httpx.Client = field(repr=False)
+    http: httpx2.Client = field(repr=False)
 
     def get(self, path: str, reason: str = "") -> Reply:
         """GET a path below the base, or a whole url; with a reason, the glass is broken."""

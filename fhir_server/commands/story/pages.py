@@ -4,7 +4,7 @@ import re
 import time
 from html.parser import HTMLParser
 
-import httpx
+import httpx2
 
 from fhir_server.commands.story.cast import CALLBACK, CodeApp, Person
 from fhir_server.commands.story.errors import StepError
@@ -20,7 +20,7 @@ def sign_in_and_allow(url: str, person: Person) -> str:
     Raises:
         StepError: The pages lead elsewhere.
     """
-    with httpx.Client(timeout=_TIMEOUT) as browser:
+    with httpx2.Client(timeout=_TIMEOUT) as browser:
         page = browser.get(url)
         page = _submit(browser, page, "sign-in", username=person.username, password=person.password)
         if person.code_app is not None:
@@ -33,8 +33,8 @@ def sign_in_and_allow(url: str, person: Person) -> str:
 
 
 def _second_factor(
-    browser: httpx.Client, page: httpx.Response, code_app: CodeApp
-) -> httpx.Response:
+    browser: httpx2.Client, page: httpx2.Response, code_app: CodeApp
+) -> httpx2.Response:
     if _form(page, "code") is not None:
         return _submit(browser, page, "code", code=code_app.code(time.time()))
     page = _submit(browser, page, "code-app")
@@ -46,7 +46,9 @@ def _second_factor(
     return _submit(browser, page, "finish")
 
 
-def _submit(browser: httpx.Client, page: httpx.Response, step: str, **given: str) -> httpx.Response:
+def _submit(
+    browser: httpx2.Client, page: httpx2.Response, step: str, **given: str
+) -> httpx2.Response:
     """Fill in the page's form for a step, send it, and go where the answer leads, unless that is an app."""
     found = _form(page, step)
     if found is None:
@@ -58,7 +60,7 @@ def _submit(browser: httpx.Client, page: httpx.Response, step: str, **given: str
     return browser.get(leads) if leads and not leads.startswith(CALLBACK) else answer
 
 
-def _form(page: httpx.Response, step: str) -> tuple[str, dict[str, list[str]]] | None:
+def _form(page: httpx2.Response, step: str) -> tuple[str, dict[str, list[str]]] | None:
     """Where the page's form for a step goes, and what it holds."""
     reader = _Forms()
     reader.feed(page.text)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from fhir_server import sample
 from fhir_server.commands.story.apps import (
@@ -81,7 +81,7 @@ class Play:
     server: ServerProcess
     cast: Cast
     teller: Teller
-    http: httpx.Client
+    http: httpx2.Client
     endpoints: Endpoints
     patient: str = people.PATIENT
     user: str = "rosalind"
@@ -180,7 +180,7 @@ def set_stage(
     except BaseException:
         server.stop()
         raise
-    return Play(folder, server, cast, teller, httpx.Client(timeout=_TIMEOUT), endpoints)
+    return Play(folder, server, cast, teller, httpx2.Client(timeout=_TIMEOUT), endpoints)
 
 
 def strike(play: Play) -> None:

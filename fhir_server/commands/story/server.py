@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 
 from fhir_server.commands.serve import RUNNING_FILE, recall
 from fhir_server.commands.story.errors import ServerError
@@ -112,8 +112,8 @@ class ServerProcess:
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/health", timeout=5).status_code == 200
-        except httpx.TransportError:
+            return httpx2.get(f"{self.url}/health", timeout=5).status_code == 200
+        except httpx2.TransportError:
             return False
 
     def last_words(self) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import pytest
 
 from fhir_server.commands.story.apps import backend_token
@@ -48,11 +48,11 @@ def client(stage: Play, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def connections(stage: Play) -> list[httpx.Client]:
-    return [httpx.Client(timeout=30) for _ in range(CONNECTIONS)]
+def connections(stage: Play) -> list[httpx2.Client]:
+    return [httpx2.Client(timeout=30) for _ in range(CONNECTIONS)]
 
 
-def statuses(stage: Play, pool: list[httpx.Client], token: str) -> set[int]:
+def statuses(stage: Play, pool: list[httpx2.Client], token: str) -> set[int]:
     headers = {"Authorization": f"Bearer {token}"}
     url = f"{stage.server.fhir}/Patient?_summary=count"
     return {each.get(url, headers=headers).status_code for each in pool}
@@ -92,7 +92,7 @@ def test_a_client_registers_with_a_token_of_the_operators_and_every_worker_knows
     }
     url = f"{stage.server.url}/auth/register"
     headers = {"Authorization": f"Bearer {made.stdout.strip()}"}
-    answer = httpx.post(url, json=metadata, headers=headers, timeout=30)
+    answer = httpx2.post(url, json=metadata, headers=headers, timeout=30)
     assert answer.status_code == 201
     new = answer.json()
     pool = connections(stage)
@@ -107,13 +107,13 @@ def test_a_client_registers_with_a_token_of_the_operators_and_every_worker_knows
     }
     pages = [each.get(stage.endpoints.authorize, params=asking) for each in pool]
     assert {page.status_code for page in pages} == {200}
-    again = httpx.post(url, json=metadata, headers=headers, timeout=30)
+    again = httpx2.post(url, json=metadata, headers=headers, timeout=30)
     assert again.status_code == 401
     own = {"Authorization": f"Bearer {new['registration_access_token']}"}
     managed = new["registration_client_uri"]
     assert urlsplit(managed).path == f"/auth/register/{new['client_id']}"
-    assert httpx.get(managed, headers=own, timeout=30).json() == new
-    assert httpx.delete(managed, headers=own, timeout=30).status_code == 204
+    assert httpx2.get(managed, headers=own, timeout=30).json() == new
+    assert httpx2.delete(managed, headers=own, timeout=30).status_code == 204
     pages = [each.get(stage.endpoints.authorize, params=asking) for each in pool]
     assert {page.status_code for page in pages} == {400}
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-import httpx
+import httpx2
 import pytest
 
 from fhir_server.commands.story.apps import app_token
@@ -44,14 +44,14 @@ def user(stage: Play, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def statuses(stage: Play, pool: list[httpx.Client], token: str) -> set[int]:
+def statuses(stage: Play, pool: list[httpx2.Client], token: str) -> set[int]:
     headers = {"Authorization": f"Bearer {token}"}
     url = f"{stage.server.fhir}/AuditEvent?_summary=count"
     return {each.get(url, headers=headers).status_code for each in pool}
 
 
 def test_a_disabled_person_is_refused_by_every_worker_within_a_second(stage: Play) -> None:
-    pool = [httpx.Client(timeout=30) for _ in range(CONNECTIONS)]
+    pool = [httpx2.Client(timeout=30) for _ in range(CONNECTIONS)]
     irisa = stage.cast.people["irisa"]
     token = app_token(stage.endpoints, AUDIT, irisa).token
     assert statuses(stage, pool, token) == {200}

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI
 
@@ -126,8 +126,8 @@ def test_a_brand_has_a_name(name: str) -> None:
 async def test_who_has_it_already_is_told_so(validator: Validator) -> None:
     app = FastAPI()
     app.include_router(BrandRoutes(read_brands(NAMED, validator, SINCE)).router)
-    transport = httpx.ASGITransport(app=app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
         first = await client.get(PATH)
         etag = first.headers["etag"]
         assert etag.startswith('W/"')

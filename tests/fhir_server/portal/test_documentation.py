@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI
 
@@ -17,15 +17,15 @@ from tests.fhir_server.custom_parameters import parameter
 
 
 @pytest.fixture
-async def browser(clinic: Clinic) -> AsyncIterator[httpx.AsyncClient]:
+async def browser(clinic: Clinic) -> AsyncIterator[httpx2.AsyncClient]:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.include_router(DocumentationRoutes(lambda: clinic.pipeline.tools).router)
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+    transport = httpx2.ASGITransport(app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
         yield client
 
 
-async def test_the_page_names_every_type_and_loads_nothing(browser: httpx.AsyncClient) -> None:
+async def test_the_page_names_every_type_and_loads_nothing(browser: httpx2.AsyncClient) -> None:
     answer = await browser.get("/docs")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
@@ -37,7 +37,7 @@ async def test_the_page_names_every_type_and_loads_nothing(browser: httpx.AsyncC
     assert "unsafe" not in policy
 
 
-async def test_the_search_box_works_without_script(browser: httpx.AsyncClient) -> None:
+async def test_the_search_box_works_without_script(browser: httpx2.AsyncClient) -> None:
     text = (await browser.get("/docs", params={"q": "BirthDate"})).text
     assert re.findall(r'<details id="(\w+)" open', text) == ["Patient", "Person", "RelatedPerson"]
     assert "gender" not in text
@@ -50,7 +50,7 @@ async def test_the_search_box_works_without_script(browser: httpx.AsyncClient) -
 @pytest.mark.parametrize(
     "wanted", ['"><script>alert(1)</script>', "{{ 7 * 7 }}", "é" * 9000, "\x00"]
 )
-async def test_what_is_looked_for_stays_text(browser: httpx.AsyncClient, wanted: str) -> None:
+async def test_what_is_looked_for_stays_text(browser: httpx2.AsyncClient, wanted: str) -> None:
     answer = await browser.get("/docs", params={"q": wanted})
     assert answer.status_code == 200
     assert "<script" not in answer.text
@@ -59,7 +59,7 @@ async def test_what_is_looked_for_stays_text(browser: httpx.AsyncClient, wanted:
 
 
 async def test_a_custom_parameter_is_shown_with_its_state_and_no_record_is(
-    browser: httpx.AsyncClient, clinic: Clinic
+    browser: httpx2.AsyncClient, clinic: Clinic
 ) -> None:
     await clinic.put(patient("secret-id", name=[{"family": "Zubrowka"}]))
     assert "eye-colour" not in (await browser.get("/docs")).text
@@ -71,7 +71,7 @@ async def test_a_custom_parameter_is_shown_with_its_state_and_no_record_is(
     assert not re.search("secret-id|Zubrowka", text + described)
 
 
-async def test_the_description_for_programs_holds_together(browser: httpx.AsyncClient) -> None:
+async def test_the_description_for_programs_holds_together(browser: httpx2.AsyncClient) -> None:
     found = (await browser.get("/openapi.json")).json()
     assert found["openapi"] == "3.1.0"
     text = (await browser.get("/openapi.json")).text
@@ -93,7 +93,7 @@ async def test_the_description_for_programs_holds_together(browser: httpx.AsyncC
         assert named == set(re.findall(r"\{(\w+)\}", path)), path
 
 
-async def test_every_registered_interaction_is_described(browser: httpx.AsyncClient) -> None:
+async def test_every_registered_interaction_is_described(browser: httpx2.AsyncClient) -> None:
     paths = (await browser.get("/openapi.json")).json()["paths"]
     for found in REGISTERED:
         if found.shape.startswith("[compartment]"):

@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -23,14 +23,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 GAUGES = Gauges(lambda: 1, lambda: 2, lambda: Histogram(UNITS), lambda: 3, lambda: 4)
 
 
-def client(token: str = "", host: str = "127.0.0.1") -> httpx.AsyncClient:
+def client(token: str = "", host: str = "127.0.0.1") -> httpx2.AsyncClient:
     from fastapi import FastAPI
 
     app = FastAPI()
     shared = Shared(Path("nowhere"), Measures(), GAUGES)
     app.include_router(MetricsRoutes(shared, token).router)
-    transport = httpx.ASGITransport(app=app, client=(host, 1))
-    return httpx.AsyncClient(transport=transport, base_url="http://x")
+    transport = httpx2.ASGITransport(app=app, client=(host, 1))
+    return httpx2.AsyncClient(transport=transport, base_url="http://x")
 
 
 async def values(served: Served) -> dict[tuple[str, ...], float]:

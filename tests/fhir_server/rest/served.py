@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import pytest_asyncio
 
@@ -35,13 +35,13 @@ async def _running(app: Any) -> AsyncIterator[None]:
 class Served:
     """A client of the application, and its audit log."""
 
-    def __init__(self, client: httpx.AsyncClient, tokens: dict[str, str]) -> None:
+    def __init__(self, client: httpx2.AsyncClient, tokens: dict[str, str]) -> None:
         self.client = client
         self.tokens = tokens
 
     async def ask(
         self, method: str, url: str, content: bytes = b"", **headers: str
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return await self.client.request(method, f"/fhir{url}", content=content, headers=named)
 
@@ -59,8 +59,8 @@ async def _open(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serve
         tokens = {scope: smart.system_token(scope, clock()) for scope in (ALL, NARROW)}
     app = create_app(settings)
     async with _running(app):
-        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]
-        async with httpx.AsyncClient(
+        transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]
+        async with httpx2.AsyncClient(
             transport=transport, base_url="http://localhost:8080"
         ) as client:
             yield Served(client, tokens)

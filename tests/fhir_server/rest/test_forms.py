@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import time
 
-import httpx
+import httpx2
 import pytest
 
 from profiles.definitions import r4
@@ -29,7 +29,7 @@ async def _created(served: Served, body: bytes, **headers: str) -> str:
     return str(answer.headers["location"]).partition("/_history/")[0].rpartition("/")[2]
 
 
-def _xml(answer: httpx.Response) -> dict[str, object]:
+def _xml(answer: httpx2.Response) -> dict[str, object]:
     assert answer.headers["content-type"].startswith(XML)
     value = read(read_xml(answer.content, r4()))
     assert isinstance(value, dict)

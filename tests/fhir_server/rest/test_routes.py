@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from fhir_server.app import close_house, open_house
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 GOOD = b'{"resourceType":"Patient"}'
 
 
-def _is_outcome(answer: httpx.Response) -> str:
+def _is_outcome(answer: httpx2.Response) -> str:
     """Assert an OperationOutcome with something to read; give its first diagnostics."""
     content = answer.json()
     assert content["resourceType"] == "OperationOutcome", answer.text

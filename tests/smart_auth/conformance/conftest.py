@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
+import httpx2
 import pytest
 
 from fhir_server.commands.story.play import Play
@@ -44,8 +44,8 @@ class App:
     username: str = ""
     verifier: str = field(default_factory=lambda: secrets.token_urlsafe(48))
     state: str = field(default_factory=lambda: secrets.token_urlsafe(16))
-    browser: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60))
-    page: httpx.Response | None = None
+    browser: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=60))
+    page: httpx2.Response | None = None
     back: str = ""
 
     @property
@@ -102,7 +102,7 @@ class App:
         self.open(self.asked(scope, **changed), method)
         return self.allow()["code"]
 
-    def redeem(self, code: str, **changed: str | None) -> httpx.Response:
+    def redeem(self, code: str, **changed: str | None) -> httpx2.Response:
         """Exchange a code (RFC 6749, 4.1.3; RFC 7636, 4.5)."""
         good: dict[str, str | None] = {
             "grant_type": "authorization_code",
@@ -112,15 +112,15 @@ class App:
         }
         return self.token(good | changed)
 
-    def refresh(self, token: str, **more: str) -> httpx.Response:
+    def refresh(self, token: str, **more: str) -> httpx2.Response:
         return self.token({"grant_type": "refresh_token", "refresh_token": token, **more})
 
-    def token(self, form: Mapping[str, str | None]) -> httpx.Response:
+    def token(self, form: Mapping[str, str | None]) -> httpx2.Response:
         """Ask the token endpoint, authenticated as this kind of client is."""
         own = {} if "client_id" in form else self._authentication()
         auth = (self.client_id, SECRET) if self.client_id == "py-web-app" else None
         sent = {name: text for name, text in {**own, **form}.items() if text is not None}
-        return httpx.post(f"{self.issuer}/token", data=sent, auth=auth, headers=ORIGIN, timeout=60)
+        return httpx2.post(f"{self.issuer}/token", data=sent, auth=auth, headers=ORIGIN, timeout=60)
 
     def granted(self, scope: str = PATIENT_SCOPES, **changed: str | None) -> dict[str, Any]:
         """A token answer, the person allowing all that is asked."""
@@ -129,10 +129,10 @@ class App:
         body: dict[str, Any] = answer.json()
         return body
 
-    def get(self, path: str, token: str) -> httpx.Response:
+    def get(self, path: str, token: str) -> httpx2.Response:
         """Ask the FHIR API, from another origin."""
         headers = {"Authorization": f"Bearer {token}", **ORIGIN}
-        return httpx.get(f"{self.play.server.fhir}/{path}", headers=headers, timeout=60)
+        return httpx2.get(f"{self.play.server.fhir}/{path}", headers=headers, timeout=60)
 
     def ehr_launch(self, **members: object) -> dict[str, str]:
         """What the launch URL is called with: ``iss`` and ``launch``."""
@@ -144,7 +144,7 @@ class App:
             **members,
         }
         headers = {"Authorization": f"Bearer {self.play.ehr().token}"}
-        answer = httpx.post(f"{self.issuer}/launch", json=document, headers=headers, timeout=60)
+        answer = httpx2.post(f"{self.issuer}/launch", json=document, headers=headers, timeout=60)
         assert answer.status_code == 201, answer.text
         return {"iss": self.play.server.fhir, "launch": str(answer.json()["launch"])}
 
@@ -163,7 +163,7 @@ class App:
             found[fields.get("step", [""])[0]] = fields
         return found
 
-    def _show(self, answer: httpx.Response) -> None:
+    def _show(self, answer: httpx2.Response) -> None:
         """Follow redirects that stay with us; note the one that leads back to the app."""
         while "location" in answer.headers:
             place = answer.headers["location"]

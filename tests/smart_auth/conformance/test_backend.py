@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from fhir_server.commands.story.play import Play
@@ -18,7 +18,7 @@ from tests.app_site import AppSite
 from .conftest import ASSERTION, EHR_SCOPES, App, claims_of
 
 
-def ask(play: Play, assertion: str, **changed: str | None) -> httpx.Response:
+def ask(play: Play, assertion: str, **changed: str | None) -> httpx2.Response:
     good: dict[str, str | None] = {
         "grant_type": "client_credentials",
         "scope": "system/Patient.rs",
@@ -26,7 +26,7 @@ def ask(play: Play, assertion: str, **changed: str | None) -> httpx.Response:
         "client_assertion": assertion,
     }
     form = {name: text for name, text in (good | changed).items() if text is not None}
-    return httpx.post(f"{play.server.url}/auth/token", data=form, timeout=60)
+    return httpx2.post(f"{play.server.url}/auth/token", data=form, timeout=60)
 
 
 def signed(
@@ -67,7 +67,7 @@ def test_item_44_a_valid_assertion_gets_a_token(clinic: Play, site: AppSite, alg
     assert body["scope"] == "system/Patient.rs"
     assert body["expires_in"] <= 300
     headers = {"Authorization": f"Bearer {body['access_token']}"}
-    assert httpx.get(f"{clinic.server.fhir}/Patient?_count=1", headers=headers).status_code == 200
+    assert httpx2.get(f"{clinic.server.fhir}/Patient?_count=1", headers=headers).status_code == 200
 
 
 def test_item_45_an_asymmetric_launch_with_refresh_and_id_token(app_of: Callable[..., App]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
+import httpx2
 
 from fhir_server.commands.story.play import Play
 from profiles.definitions import r4
@@ -14,14 +14,14 @@ from .conftest import ORIGIN
 
 
 def discovered(clinic: Play) -> dict[str, Any]:
-    found: dict[str, Any] = httpx.get(
+    found: dict[str, Any] = httpx2.get(
         f"{clinic.server.fhir}/.well-known/smart-configuration"
     ).json()
     return found
 
 
 def bundle(clinic: Play) -> dict[str, Any]:
-    found: dict[str, Any] = httpx.get(discovered(clinic)["user_access_brand_bundle"]).json()
+    found: dict[str, Any] = httpx2.get(discovered(clinic)["user_access_brand_bundle"]).json()
     return found
 
 
@@ -32,11 +32,11 @@ def of_type(clinic: Play, type_: str) -> list[dict[str, Any]]:
 
 def test_item_53_the_bundle_is_public_for_every_origin_and_has_an_etag(clinic: Play) -> None:
     url = discovered(clinic)["user_access_brand_bundle"]
-    answer = httpx.get(url, headers=ORIGIN)
+    answer = httpx2.get(url, headers=ORIGIN)
     assert answer.status_code == 200
     assert answer.headers["access-control-allow-origin"] in ("*", ORIGIN["Origin"])
     assert answer.headers["etag"].startswith('W/"')
-    again = httpx.get(url, headers={"If-None-Match": answer.headers["etag"]})
+    again = httpx2.get(url, headers={"If-None-Match": answer.headers["etag"]})
     assert again.status_code == 304
 
 
@@ -61,16 +61,16 @@ def test_item_53_every_endpoint_is_one_of_fhir(clinic: Play) -> None:
         ]
         assert versions == ["4.0.1"]
         assert [each["system"] for each in endpoint["contact"]] == ["url"]
-        assert httpx.get(endpoint["contact"][0]["value"]).status_code == 200
+        assert httpx2.get(endpoint["contact"][0]["value"]).status_code == 200
 
 
 def test_item_53_the_endpoint_urls_resolve(clinic: Play) -> None:
     addresses = [endpoint["address"] for endpoint in of_type(clinic, "Endpoint")]
     assert addresses == [clinic.server.fhir]
     for address in addresses:
-        statement = httpx.get(f"{address}/metadata").json()
+        statement = httpx2.get(f"{address}/metadata").json()
         assert statement["resourceType"] == "CapabilityStatement"
-        assert httpx.get(f"{address}/.well-known/smart-configuration").status_code == 200
+        assert httpx2.get(f"{address}/.well-known/smart-configuration").status_code == 200
 
 
 def test_item_53_the_primary_identifier_is_one_brands_only(clinic: Play) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import pytest
 
 from fhir_server.commands.story.play import Play
@@ -33,8 +33,8 @@ RECOMMENDED = {
 }
 
 
-def well_known(play: Play, **headers: str) -> httpx.Response:
-    return httpx.get(f"{play.server.fhir}/.well-known/smart-configuration", headers=headers)
+def well_known(play: Play, **headers: str) -> httpx2.Response:
+    return httpx2.get(f"{play.server.fhir}/.well-known/smart-configuration", headers=headers)
 
 
 def document(play: Play) -> dict[str, Any]:
@@ -76,11 +76,11 @@ def test_item_05_the_capabilities_of_an_ehr_launch(clinic: Play) -> None:
 
 @pytest.mark.parametrize("path", ["/fhir/.well-known/smart-configuration", "/fhir/metadata"])
 def test_item_06_any_origin_may_read_it(clinic: Play, path: str) -> None:
-    answer = httpx.get(clinic.server.url + path, headers=ORIGIN)
+    answer = httpx2.get(clinic.server.url + path, headers=ORIGIN)
     assert answer.status_code == 200
     assert answer.headers["access-control-allow-origin"] in ("*", ORIGIN["Origin"])
     asked = {**ORIGIN, "Access-Control-Request-Method": "GET"}
-    assert httpx.options(clinic.server.url + path, headers=asked).status_code == 200
+    assert httpx2.options(clinic.server.url + path, headers=asked).status_code == 200
 
 
 def test_item_07_what_is_recommended_is_there_and_every_url_is_absolute(clinic: Play) -> None:
@@ -101,7 +101,7 @@ def test_item_07_every_scope_that_is_announced_is_understood(clinic: Play) -> No
 
 def test_item_07_the_capability_statement_names_the_same_endpoints(clinic: Play) -> None:
     found = document(clinic)
-    security = httpx.get(f"{clinic.server.fhir}/metadata").json()["rest"][0]["security"]
+    security = httpx2.get(f"{clinic.server.fhir}/metadata").json()["rest"][0]["security"]
     services = [c["code"] for s in security["service"] for c in s["coding"]]
     assert services == ["SMART-on-FHIR"]
     (extension,) = security["extension"]
@@ -120,7 +120,7 @@ def test_item_07_the_capability_statement_names_the_same_endpoints(clinic: Play)
 def test_item_07_the_pages_that_it_names_are_there(clinic: Play) -> None:
     found = document(clinic)
     for name in ("management_endpoint", "user_access_brand_bundle", "jwks_uri"):
-        assert httpx.get(found[name]).status_code == 200, name
+        assert httpx2.get(found[name]).status_code == 200, name
 
 
 @pytest.mark.parametrize(

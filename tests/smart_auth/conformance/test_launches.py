@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from .conftest import EHR_SCOPES, ORIGIN, PATIENT_SCOPES, App
@@ -84,7 +84,7 @@ def test_item_15_every_type_of_us_core_is_granted_if_asked_for(app: App) -> None
 
 
 def test_item_16_without_a_token_it_is_401(app: App) -> None:
-    answer = httpx.get(f"{app.play.server.fhir}/{app.play.patient}")
+    answer = httpx2.get(f"{app.play.server.fhir}/{app.play.patient}")
     assert answer.status_code == 401
     assert "Bearer" in answer.headers["www-authenticate"]
 
@@ -158,7 +158,7 @@ def test_item_23_style_and_banner_are_told(clinician: App) -> None:
     launch = clinician.ehr_launch(need_patient_banner=False)["launch"]
     body = clinician.granted(EHR_SCOPES, launch=launch)
     assert body["need_patient_banner"] is False
-    style = httpx.get(body["smart_style_url"], headers=ORIGIN)
+    style = httpx2.get(body["smart_style_url"], headers=ORIGIN)
     assert style.status_code == 200
     assert isinstance(style.json(), dict)
 

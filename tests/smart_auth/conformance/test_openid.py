@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from .conftest import ORIGIN, App, claims_of
@@ -22,14 +22,14 @@ def header_of(token: str) -> dict[str, Any]:
 
 def test_item_25_the_id_token_decodes_and_its_issuer_tells_of_itself(app: App) -> None:
     claims = claims_of(app.granted()["id_token"])
-    answer = httpx.get(f"{claims['iss']}/.well-known/openid-configuration")
+    answer = httpx2.get(f"{claims['iss']}/.well-known/openid-configuration")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("application/json")
     assert answer.json()["issuer"] == claims["iss"]
 
 
 def test_item_26_the_openid_configuration_has_its_fields(app: App) -> None:
-    found = httpx.get(f"{app.issuer}/.well-known/openid-configuration").json()
+    found = httpx2.get(f"{app.issuer}/.well-known/openid-configuration").json()
     for name in ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri"):
         assert found[name].startswith(app.play.server.url)
     assert "code" in found["response_types_supported"]
@@ -38,8 +38,8 @@ def test_item_26_the_openid_configuration_has_its_fields(app: App) -> None:
 
 
 def test_item_27_there_is_an_rsa_key(app: App) -> None:
-    found = httpx.get(f"{app.issuer}/.well-known/openid-configuration").json()
-    keys = httpx.get(found["jwks_uri"]).json()["keys"]
+    found = httpx2.get(f"{app.issuer}/.well-known/openid-configuration").json()
+    keys = httpx2.get(found["jwks_uri"]).json()["keys"]
     rsa = [key for key in keys if key["kty"] == "RSA"]
     assert rsa
     assert all(key["n"] and key["e"] and "d" not in key for key in rsa)
@@ -48,7 +48,7 @@ def test_item_27_there_is_an_rsa_key(app: App) -> None:
 def test_item_28_the_id_token_is_signed_with_rs256_by_a_key_that_is_named(app: App) -> None:
     header = header_of(app.granted()["id_token"])
     assert header["alg"] == "RS256"
-    keys = httpx.get(f"{app.issuer}/jwks").json()["keys"]
+    keys = httpx2.get(f"{app.issuer}/jwks").json()["keys"]
     assert header["kid"] in [key["kid"] for key in keys if key["kty"] == "RSA"]
 
 
@@ -60,7 +60,7 @@ def test_item_29_the_claims_of_the_id_token_and_its_signature(app: App) -> None:
     assert claims["iat"] <= now + 1 < claims["exp"]
     assert 0 < len(claims["sub"]) <= 255
     assert claims["nonce"] == "n-0S6_WzA2Mj"
-    keys = httpx.get(f"{app.issuer}/jwks").json()
+    keys = httpx2.get(f"{app.issuer}/jwks").json()
     assert signature_holds(token, keys)
     head, body, signature = token.split(".")
     other = signature[:-8] + ("A" * 8 if signature[-8:] != "A" * 8 else "B" * 8)

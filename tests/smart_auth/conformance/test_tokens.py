@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from tests.app_site import SECRET
@@ -20,7 +20,7 @@ def web_app(app_of: Callable[..., App]) -> App:
 
 
 def introspected(app: App, token: str) -> dict[str, Any]:
-    answer = httpx.post(
+    answer = httpx2.post(
         f"{app.issuer}/introspect", data={"token": token}, auth=("py-web-app", SECRET)
     )
     assert answer.status_code == 200, answer.text
@@ -61,7 +61,7 @@ def test_item_42_what_the_user_revokes_is_over_for_reading_and_refreshing(app: A
 
 def test_item_42_what_the_app_gives_back_is_over(web_app: App) -> None:
     body = web_app.granted(EHR_SCOPES, launch=web_app.ehr_launch()["launch"])
-    httpx.post(
+    httpx2.post(
         f"{web_app.issuer}/revoke",
         data={"token": body["refresh_token"]},
         auth=("py-web-app", SECRET),
