@@ -29,5 +29,5 @@ def acr_wanted(values: str) -> str | None:
 
 
 def reaches(held: str, wanted: str) -> bool:
-    """Tell whether a sign-in of level ``held`` is enough where ``wanted`` is asked; both known."""
-    return LEVELS.index(held) >= LEVELS.index(wanted)
+    """Tell whether a sign-in of level ``held`` is enough where ``wanted``, one of ours, is asked."""
+    return held in LEVELS and LEVELS.index(held) >= LEVELS.index(wanted)

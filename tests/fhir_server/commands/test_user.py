@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -87,3 +88,25 @@ def test_a_name_that_nobody_has_is_one_plain_sentence(stage: Play) -> None:
         assert answer.returncode == 2
         assert "there is no user of that name" in answer.stderr
         assert "Traceback" not in answer.stderr
+
+
+def test_wrong_passwords_are_counted_by_all_workers_together(stage: Play) -> None:
+    answers = []
+    for name in ("tobias", "somebody who is not there"):
+        statuses = []
+        for _ in range(CONNECTIONS):
+            with httpx.Client(timeout=30) as browser:
+                page = browser.get(f"{stage.server.url}/auth/account")
+                fields = dict(
+                    re.findall('type="hidden" name="([a-z]+)" value="([^"]*)"', page.text)
+                )
+                fields |= {"step": "sign-in", "username": name, "password": "wrong"}
+                statuses.append(browser.post(_action(page.text), data=fields).status_code)
+        answers.append(statuses)
+    assert answers[0].count(403) in (3, 4)  # one more when a second has passed meanwhile
+    assert answers[0].count(429) == CONNECTIONS - answers[0].count(403)
+    assert answers[1].count(403) in (3, 4)
+
+
+def _action(page: str) -> str:
+    return re.findall('action="([^"]*)"', page)[0]
