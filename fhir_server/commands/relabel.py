@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Exit 0 when all records have the labels of the rules, 1 if some do not open; once stopped, it goes on when run again."""
+    """Exit 0 when all records have the labels of the rules, 1 if some do not open; stopped, it goes on when run again."""
     return asyncio.run(_relabel(read_settings(data=arguments.data)))
 
 
