@@ -46,7 +46,7 @@ async def _relabel(settings: Settings) -> int:
             def tell(job: Relabelled) -> None:
                 progress.update(task, description=job.type_, completed=job.looked_at)
 
-            done = await relabeller.run(r4().resource_types, tell)
+            done = await relabeller.run(sorted(r4().resource_types), tell)
     console.print(f"{done.looked_at} records looked at, {done.changed} with other labels now")
     if done.closed:
         console.print(
