@@ -95,7 +95,7 @@ def test_wrong_passwords_are_counted_by_all_workers_together(stage: Play) -> Non
     for name in ("tobias", "somebody who is not there"):
         statuses = []
         for _ in range(CONNECTIONS):
-            with httpx.Client(timeout=30) as browser:
+            with httpx2.Client(timeout=30) as browser:
                 page = browser.get(f"{stage.server.url}/auth/account")
                 fields = dict(
                     re.findall('type="hidden" name="([a-z]+)" value="([^"]*)"', page.text)
