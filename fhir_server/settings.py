@@ -35,6 +35,8 @@ class Settings:
         port: Port to listen on.
         workers: Processes that answer requests; 0 for one a core, at most 4.
         base_url: Public URL of the server without a path; empty means ``http://localhost:PORT``.
+        tls_certificate: File with the certificate (chain) for TLS, PEM; empty: plain HTTP.
+        tls_key: File with its private key, PEM.
         tenant: Name inside every keyed hash; two tenants can not read each other's database.
         custodian: Reference of the organization that holds the records.
         policy: Template of what holds without a patient's Consent: hipaa-tpo, opt-in, opt-out.
@@ -85,6 +87,8 @@ class Settings:
     port: int = 8080
     workers: int = 0
     base_url: str = ""
+    tls_certificate: str = ""
+    tls_key: str = ""
     tenant: str = "default"
     custodian: str = "Organization/custodian"
     policy: str = ""
@@ -198,6 +202,8 @@ class Settings:
             )
 
     def _check_url(self) -> None:
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise SettingsError("tls_certificate and tls_key must be set together")
         parts = urlsplit(self.public_url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
             raise SettingsError(
@@ -227,7 +233,8 @@ class Settings:
     @property
     def public_url(self) -> str:
         """URL of the server without a path."""
-        return self.base_url or f"http://localhost:{self.port}"
+        scheme = "https" if self.tls_certificate else "http"
+        return self.base_url or f"{scheme}://localhost:{self.port}"
 
     @property
     def second_factor_rule(self) -> str:

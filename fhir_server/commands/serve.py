@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import socket
+import ssl
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,11 +19,12 @@ import uvicorn
 from fhir_server.app import create_app
 from fhir_server.commands.logs import configure_logging
 from fhir_server.commands.workers import READY, Crew
-from fhir_server.errors import StartError
+from fhir_server.errors import SettingsError, StartError
 from fhir_server.settings import Settings, read_settings
 from profiles.definitions import r4
 
 _SWITCH = 0.001  # seconds: a commit's thread must not wait 5 ms for its turn
+_HANDSHAKE = 10.0  # seconds
 RUNNING_FILE = "server.json"
 _LOG = logging.getLogger("consentry")
 
@@ -50,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     if settings.port == 0:
         settings = read_settings(port=listener.getsockname()[1], **given)
     configure_logging(settings.log_level)
+    tls_context(settings)  # what is wrong with it is said before anything starts
     count = settings.worker_count
     told = {"template": settings.policy_name, "env": settings.env, "workers": count}
     _LOG.info("policy", extra={**told, "custodian": settings.custodian})
@@ -89,7 +92,7 @@ def _reason(error: Exception) -> str:
 
 
 def _config(settings: Settings, failures: list[Exception]) -> uvicorn.Config:
-    return uvicorn.Config(
+    config = uvicorn.Config(
         create_app(settings, failures),
         http="httptools",
         loop="uvloop" if sys.platform != "win32" else "asyncio",
@@ -100,6 +103,26 @@ def _config(settings: Settings, failures: list[Exception]) -> uvicorn.Config:
         proxy_headers=False,  # the audit names the address that really called
         timeout_graceful_shutdown=5,
     )
+    config.load()
+    config.ssl = tls_context(settings)
+    return config
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext | None:
+    """What connections are encrypted with: TLS 1.2 or newer (BCP 195); None for plain HTTP.
+
+    Raises:
+        SettingsError: Certificate or key can not be used.
+    """
+    if not settings.tls_certificate:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(f"tls_certificate and tls_key cannot be used: {error}") from error
+    return context
 
 
 class _Worker(uvicorn.Server):
@@ -133,8 +156,12 @@ class _Worker(uvicorn.Server):
 
     async def _greet(self, connection: socket.socket) -> None:
         connection.setblocking(False)
+        loop, tls = asyncio.get_running_loop(), self.config.ssl
+        limit = _HANDSHAKE if tls else None
         with suppress(OSError):  # whoever called may have gone
-            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
+            await loop.connect_accepted_socket(
+                self._protocol, connection, ssl=tls, ssl_handshake_timeout=limit
+            )
 
     def _protocol(self) -> asyncio.Protocol:
         made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
