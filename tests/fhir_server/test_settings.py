@@ -94,6 +94,15 @@ def test_a_settings_file_that_cannot_be_read_is_refused(tmp_path: Path, content:
             read_settings({FILE: str(file)})
 
 
+def test_two_factors_are_required_in_production_unless_the_operator_says_otherwise() -> None:
+    assert read_settings({}).second_factor_rule == "optional"
+    assert read_settings({}, second_factor="required").second_factor_rule == "required"
+    assert read_settings({}, **SAFE).second_factor_rule == "required"
+    assert read_settings({}, **SAFE, second_factor="optional").second_factor_rule == "optional"
+    with pytest.raises(SettingsError, match="second_factor"):
+        read_settings({}, second_factor="sometimes")
+
+
 def test_production_refuses_each_default_that_is_safe_at_home_only() -> None:
     assert Settings(**SAFE).policy_name == "opt-in"  # type: ignore[arg-type]
     for name in ("policy", "base_url", "key", "chain_url", "erasures"):

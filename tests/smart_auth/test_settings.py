@@ -27,6 +27,8 @@ from smart_auth.settings import SmartSettings
         ("code_lifetime", timedelta(minutes=11)),
         ("launch_lifetime", timedelta(minutes=6)),
         ("refresh_lifetime", timedelta(days=30)),
+        ("second_factor", "sometimes"),
+        ("second_factor", ""),
     ],
 )
 def test_an_unsafe_setting_is_refused_by_name(name: str, value: Any) -> None:
