@@ -73,6 +73,7 @@ def make_passkey(page: Page, play: Play, name: str) -> None:
     page.get_by_label("Name of the new passkey").fill(name)
     page.get_by_role("button", name="Add a passkey").click()
     page.get_by_role("button", name="I have kept them").click()
+    page.get_by_text(name).wait_for()
 
 
 def sign_out(page: Page) -> None:
@@ -84,8 +85,8 @@ def test_a_passkey_is_made_used_and_removed(browser: Browser, journey: Play) -> 
     assert journey.server.url.startswith("http://localhost:")
     with device(browser) as (page, session, key):
         make_passkey(page, journey, "My computer")
-        assert page.get_by_text("My computer").is_visible()
-        assert page.get_by_text("10 of your recovery codes are left").is_visible()
+        page.get_by_text("My computer").wait_for()
+        page.get_by_text("10 of your recovery codes are left").wait_for()
         kept = session.send("WebAuthn.getCredentials", {"authenticatorId": key})["credentials"]
         assert [each["rpId"] for each in kept] == ["localhost"]
         assert journey.user not in json.dumps(kept[0]["userHandle"])
@@ -115,7 +116,7 @@ def test_a_passkey_that_is_not_unlocked_signs_nobody_in(browser: Browser, journe
         session.send("WebAuthn.setUserVerified", {"authenticatorId": key, "isUserVerified": False})
         page.get_by_role("button", name="Sign in with a passkey").click()
         page.get_by_text("No passkey was used").wait_for()
-        assert page.get_by_label("User name").is_visible()
+        page.get_by_label("User name").wait_for()
 
 
 def test_an_answer_to_another_challenge_is_refused(browser: Browser, journey: Play) -> None:
@@ -161,7 +162,7 @@ def test_a_code_app_is_set_up_and_asked_for(browser: Browser, journey: Play) -> 
         page.goto(account(journey))
         password(page, journey)
         page.get_by_role("button", name="Set up a code app").click()
-        assert page.get_by_role("img", name="QR code").is_visible()
+        page.get_by_role("img", name="QR code").wait_for()
         secret = page.locator("code").inner_text().replace(" ", "")
         page.get_by_role("textbox", name="Code").fill(code_of(secret, datetime.now(UTC)))
         page.get_by_role("button", name="Continue").click()
@@ -186,7 +187,9 @@ def test_pages_break_no_policy_and_work_without_scripts(
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.goto(account(journey))
-    assert page.get_by_role("button", name="Sign in with a passkey").is_visible() is scripts
+    page.get_by_role("button", name="Sign in with a passkey").wait_for(
+        state="visible" if scripts else "hidden"
+    )
     password(page, journey)
     page.get_by_role("button", name="Set up a code app").click()
     page.get_by_role("button", name="Back").click()
