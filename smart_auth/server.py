@@ -60,7 +60,12 @@ async def _nobody_else() -> None:
 
 
 class SmartServer:
-    """SMART App Launch 2.2 authorization server; see each method for its endpoint."""
+    """SMART App Launch 2.2 authorization server; see each method for its endpoint.
+
+    Attributes:
+        registered: The clients, to be listed, disabled and enabled.
+        initial_tokens: Makes what clients register with.
+    """
 
     def __init__(
         self,
