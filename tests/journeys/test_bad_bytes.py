@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from urllib.parse import quote
 
-import httpx
+import httpx2
 import pytest
 
 from fhir_server.commands.story.play import Play
@@ -36,7 +36,9 @@ BODIES = [
 def test_no_body_breaks_an_endpoint(clinic: Play, endpoint: str, number: int) -> None:
     url = f"{clinic.server.url}/auth/{endpoint}"
     for kind in (FORM, "application/json", "text/plain; charset=utf-16", ""):
-        answer = httpx.post(url, content=BODIES[number], headers={"Content-Type": kind}, timeout=60)
+        answer = httpx2.post(
+            url, content=BODIES[number], headers={"Content-Type": kind}, timeout=60
+        )
         assert 400 <= answer.status_code < 500
         assert "location" not in answer.headers
         if endpoint != "authorize":
@@ -51,14 +53,14 @@ def test_a_body_that_is_too_large_or_packed_in_a_strange_way_is_not_read(
     bomb = gzip.compress(b"a" * 50_000_000)
     for content, coding in ((b"a" * 300_000, "identity"), (bomb, "gzip"), (b"x", "br")):
         headers = {"Content-Type": FORM, "Content-Encoding": coding}
-        answer = httpx.post(url, content=content, headers=headers, timeout=60)
+        answer = httpx2.post(url, content=content, headers=headers, timeout=60)
         assert answer.status_code in (401, 413, 415), answer.text
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "HEAD"])
 @pytest.mark.parametrize("endpoint", ["token", "introspect", "revoke", "par", "register"])
 def test_another_method_is_none(clinic: Play, endpoint: str, method: str) -> None:
-    answer = httpx.request(method, f"{clinic.server.url}/auth/{endpoint}", timeout=60)
+    answer = httpx2.request(method, f"{clinic.server.url}/auth/{endpoint}", timeout=60)
     assert answer.status_code == 405
 
 
