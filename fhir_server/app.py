@@ -69,12 +69,12 @@ from fhir_server.vault.ledger import Ledger
 from fhir_server.vault.vault import Vault
 from profiles.definitions import r4
 from profiles.validation import Validator
-from smart_auth.clients import ClientRegistry
-from smart_auth.launch import PatientDirectory
+from smart_auth.authorization.launch import PatientDirectory
+from smart_auth.clients.registry import ClientRegistry
+from smart_auth.people.users import UserRegistry
 from smart_auth.server import SmartServer
 from smart_auth.settings import SmartSettings
-from smart_auth.tokens import generate_keys, load_keys
-from smart_auth.users import UserRegistry
+from smart_auth.tokens.jwt import generate_keys, load_keys
 
 _ANCHOR_WAIT = 5.0  # seconds; the anchorer looks every second what is wanted
 _LOG = logging.getLogger("consentry")

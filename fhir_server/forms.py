@@ -15,8 +15,8 @@ from fhir_server.errors import Issue
 from fhir_server.resource_text import ResourceText
 from fhir_server.store.protocol import SealedVersion
 from fhir_server.vault.documents import Document
-from smart_auth.bearer import Caller
-from smart_auth.scopes import Scope
+from smart_auth.authorization.scopes import Scope
+from smart_auth.tokens.bearer import Caller
 
 Json = Mapping[str, object]
 Pairs = tuple[tuple[str, str], ...]

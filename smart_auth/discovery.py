@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from smart_auth.assurance import LEVELS
-from smart_auth.clients import GRANT_TYPES
-from smart_auth.scopes import WORDS
+from smart_auth.authorization.scopes import WORDS
+from smart_auth.clients.registry import GRANT_TYPES
+from smart_auth.people.assurance import LEVELS
 from smart_auth.settings import SmartSettings
-from smart_auth.signed_proofs import PROOF_ALGORITHMS
-from smart_auth.tokens import ASSERTION_ALGORITHMS, FAPI_ALGORITHMS, ID_ALGORITHM
+from smart_auth.tokens.jwt import ASSERTION_ALGORITHMS, FAPI_ALGORITHMS, ID_ALGORITHM
+from smart_auth.tokens.signed_proofs import PROOF_ALGORITHMS
 
 CAPABILITIES = (
     "launch-ehr",

@@ -7,44 +7,44 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from smart_auth import discovery
-from smart_auth.account import Account
-from smart_auth.accounts import Accounts
-from smart_auth.apps_page import AppsPage
-from smart_auth.authlib_bridge.server import TokenEndpoints
-from smart_auth.authorize import Authorization
-from smart_auth.bearer import BearerAuthenticator, Caller, subject_of
-from smart_auth.client_keys import KeyFetcher, KeyShelf, NoFetcher
-from smart_auth.clients import ASYMMETRIC, Client, ClientRegistry
-from smart_auth.entrance import Entrance
-from smart_auth.errors import ConfigurationError, UnprovedTokenError
-from smart_auth.exchange import HttpRequest, HttpResponse
-from smart_auth.factors import Factors
-from smart_auth.granted import GrantRegister
-from smart_auth.initial_tokens import InitialTokens
-from smart_auth.introspection import TokenFinder
-from smart_auth.issuing import Issuer, RandomBytes
-from smart_auth.launch import (
+from smart_auth.authorization.authorize import Authorization
+from smart_auth.authorization.launch import (
     NoPatients,
     PatientDirectory,
     require_acceptable,
     seen_by_its_user,
 )
-from smart_auth.open_app import OpenAppPage
-from smart_auth.outside import IdentityProvider, Outside
-from smart_auth.pages import passkey_script
-from smart_auth.presence import Presence
-from smart_auth.proof_of_possession import Proofs, ProvedBefore, Sent
-from smart_auth.registered_clients import RegisteredClients
-from smart_auth.registration import Registration
-from smart_auth.revocation import Revocations
-from smart_auth.scopes import ScopeSet, parse_scopes
+from smart_auth.authorization.open_app import OpenAppPage
+from smart_auth.authorization.scopes import ScopeSet, parse_scopes
+from smart_auth.clients.initial_tokens import InitialTokens
+from smart_auth.clients.keys import KeyFetcher, KeyShelf, NoFetcher
+from smart_auth.clients.registered import RegisteredClients
+from smart_auth.clients.registration import Registration
+from smart_auth.clients.registry import ASYMMETRIC, Client, ClientRegistry
+from smart_auth.errors import ConfigurationError, UnprovedTokenError
+from smart_auth.exchange import HttpRequest, HttpResponse
+from smart_auth.pages.apps_page import AppsPage
+from smart_auth.pages.rendering import passkey_script
+from smart_auth.people.account import Account
+from smart_auth.people.accounts import Accounts
+from smart_auth.people.entrance import Entrance
+from smart_auth.people.factors import Factors
+from smart_auth.people.outside import IdentityProvider, Outside
+from smart_auth.people.presence import Presence
+from smart_auth.people.signing_in import SigningIn
+from smart_auth.people.throttle import PASSWORDS, Throttle
+from smart_auth.people.users import User, UserRegistry
 from smart_auth.settings import SmartSettings
-from smart_auth.signing_in import SigningIn
-from smart_auth.signing_keys import KeyRing, KeyStore
 from smart_auth.store import GrantStore, Launch, RegisterStore
-from smart_auth.throttle import PASSWORDS, Throttle
-from smart_auth.tokens import SigningKeys
-from smart_auth.users import User, UserRegistry
+from smart_auth.tokens.authlib_bridge.server import TokenEndpoints
+from smart_auth.tokens.bearer import BearerAuthenticator, Caller, subject_of
+from smart_auth.tokens.granted import GrantRegister
+from smart_auth.tokens.introspection import TokenFinder
+from smart_auth.tokens.issuing import Issuer, RandomBytes
+from smart_auth.tokens.jwt import SigningKeys
+from smart_auth.tokens.proof_of_possession import Proofs, ProvedBefore, Sent
+from smart_auth.tokens.revocation import Revocations
+from smart_auth.tokens.signing_keys import KeyRing, KeyStore
 from smart_auth.vault import Vault
 
 SYSTEM_CLIENT = "consentry-system"

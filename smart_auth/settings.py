@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from smart_auth.assurance import PASSWORD_ALONE, TWO_FACTORS
 from smart_auth.errors import ConfigurationError
+from smart_auth.people.assurance import PASSWORD_ALONE, TWO_FACTORS
 
 _LOOPBACK = ("localhost", "127.0.0.1")  # what Authlib accepts without https
 

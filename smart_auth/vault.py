@@ -11,10 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from smart_auth.bearer import subject_of
 from smart_auth.errors import InvalidGrantError, RevokedTokenError
-from smart_auth.issuing import RandomBytes, random_text
-from smart_auth.revocation import Revocations, Standing
+from smart_auth.people.users import User
 from smart_auth.settings import SmartSettings
 from smart_auth.store import (
     Grant,
@@ -33,7 +31,9 @@ from smart_auth.store import (
     unpack_session,
     unpack_sign_in,
 )
-from smart_auth.users import User
+from smart_auth.tokens.bearer import subject_of
+from smart_auth.tokens.issuing import RandomBytes, random_text
+from smart_auth.tokens.revocation import Revocations, Standing
 
 
 @dataclass(frozen=True, slots=True)

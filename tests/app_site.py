@@ -12,8 +12,8 @@ from pathlib import Path
 from threading import Thread
 
 from fhir_server.sample import people
-from smart_auth.passwords import HashCost, hash_password
-from smart_auth.tokens import Jwk, generate_client_key, public_jwks
+from smart_auth.people.passwords import HashCost, hash_password
+from smart_auth.tokens.jwt import Jwk, generate_client_key, public_jwks
 
 LAUNCH = "openid fhirUser launch launch/patient launch/encounter offline_access online_access"
 SCOPE = f"{LAUNCH} patient/*.cruds user/*.cruds"

@@ -24,7 +24,7 @@ from fhir_server.commands.story.play import Play, set_stage, strike
 from fhir_server.commands.story.telling import Teller
 from fhir_server.commands.token import system_token
 from fhir_server.sample import people
-from smart_auth.passwords import HashCost, hash_password
+from smart_auth.people.passwords import HashCost, hash_password
 from tests.app_site import AppSite, app_site
 
 PATIENTS = 500  # registered before the server starts; each journey takes one

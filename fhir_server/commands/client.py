@@ -13,8 +13,8 @@ from rich.table import Table
 from fhir_server.app import clock, open_tokens
 from fhir_server.commands.token import settings_of
 from fhir_server.errors import SettingsError
+from smart_auth.clients.registered import Terms
 from smart_auth.errors import SmartError
-from smart_auth.registered_clients import Terms
 from smart_auth.server import SmartServer
 
 _Action = Callable[[argparse.Namespace, SmartServer], Coroutine[None, None, None]]

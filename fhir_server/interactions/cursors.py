@@ -13,7 +13,7 @@ import orjson
 from fhir_server.crypto.seal import DataKey, place
 from fhir_server.errors import InvalidParameterError, TamperedRecordError
 from fhir_server.interactions.orders import Orders
-from smart_auth.bearer import Caller
+from smart_auth.tokens.bearer import Caller
 
 Place = list[object]
 _GONE = "this page link is not valid for you, or has expired: search again"

@@ -16,7 +16,7 @@ from fhir_server.interactions.read import MISSING
 from fhir_server.interactions.stages import located, page
 from fhir_server.search.dates import interval
 from fhir_server.store.protocol import Changes, SealedVersion
-from smart_auth.scopes import Scope
+from smart_auth.authorization.scopes import Scope
 
 _SHAPING = frozenset({"_format", "_pretty", "_summary", "_elements"})  # of the answer
 _PARAMETERS = frozenset({"_since", "_at", "_count", "_cursor"}) | _SHAPING

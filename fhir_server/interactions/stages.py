@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from fhir_server.errors import Issue
 from fhir_server.forms import InScope, Located, Opened, Pairs, Record
 from fhir_server.store.protocol import SealedVersion
-from smart_auth.scopes import Scope
+from smart_auth.authorization.scopes import Scope
 
 
 def located(

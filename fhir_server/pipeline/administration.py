@@ -8,7 +8,7 @@ in.
 from fhir_server.errors import ScopeError
 from fhir_server.forms import Asked
 from fhir_server.search.custom import SEARCH_PARAMETER
-from smart_auth.bearer import Caller
+from smart_auth.tokens.bearer import Caller
 
 _ERASE = "erase"
 _CHANGES = frozenset({"create", "update", "patch", "delete"})

@@ -11,11 +11,11 @@ from urllib.parse import quote, unquote
 
 from fhir_server.errors import BadRequestError, ScopeError, UnauthorizedError
 from fhir_server.forms import Received, Requester
-from smart_auth.bearer import Caller
 from smart_auth.errors import BearerError, InvalidProofError, UnprovedTokenError, UseNonceError
-from smart_auth.proof_of_possession import ProvedBefore, Sent
 from smart_auth.server import SmartServer
-from smart_auth.signed_proofs import PROOF_ALGORITHMS
+from smart_auth.tokens.bearer import Caller
+from smart_auth.tokens.proof_of_possession import ProvedBefore, Sent
+from smart_auth.tokens.signed_proofs import PROOF_ALGORITHMS
 
 PURPOSE = "x-purpose-of-use"
 REASON = "x-break-glass-reason"

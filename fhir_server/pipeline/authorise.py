@@ -7,7 +7,7 @@ from fhir_server.errors import ScopeError
 from fhir_server.forms import Asked, InScope
 from fhir_server.interactions.registered import letter_of
 from fhir_server.pipeline.administration import require_administrator
-from smart_auth.scopes import Scope
+from smart_auth.authorization.scopes import Scope
 
 OPEN = frozenset({"capabilities"})
 _BUNDLES = frozenset({"batch", "transaction"})

@@ -25,7 +25,7 @@ from fhir_server.search.values import Searchable
 from fhir_server.store.protocol import SealedVersion
 from fhir_server.vault.documents import split
 from fhir_server.vault.vault import Reader
-from smart_auth.scopes import Scope
+from smart_auth.authorization.scopes import Scope
 
 _OVERSIGHT = "HOPERAT"
 _NOT_PERMITTED = "there is no such resource, or you may not see it"

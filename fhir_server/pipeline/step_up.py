@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from fhir_server.errors import UnauthorizedError
 from fhir_server.forms import Requester
 from fhir_server.pipeline.authenticate import BREAK_GLASS
-from smart_auth.assurance import TWO_FACTORS, reaches
-from smart_auth.bearer import Caller
+from smart_auth.people.assurance import TWO_FACTORS, reaches
+from smart_auth.tokens.bearer import Caller
 
 _OLDEST = timedelta(minutes=5)
 

@@ -12,9 +12,9 @@ from fastapi.routing import APIRoute
 from fhir_server.errors import FhirError, StoreFullError, StoreLostError
 from fhir_server.rest.bodies import read_body
 from fhir_server.rest.headers import headers_of
+from smart_auth.authorization.launch import read_launch
 from smart_auth.errors import SmartError
 from smart_auth.exchange import HttpRequest, HttpResponse
-from smart_auth.launch import read_launch
 from smart_auth.server import SmartServer
 
 _MAX_FORM_BYTES = 256 * 1024
@@ -143,7 +143,7 @@ class AuthorizationRoutes:
         return _answer(await self._smart().manage_client(await _translated(request), client_id))
 
     async def launch(self, request: Request) -> Response:
-        """An EHR opens an app: its context as JSON (``smart_auth/launch.py``) to ``{launch}``.
+        """An EHR opens an app: its context as JSON (``smart_auth/authorization/launch.py``) to ``{launch}``.
 
         Only a system of the custodian may, with its own access token; the handle is good for that client and user, once.
         """

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from smart_auth.client_keys import Fetched
+from smart_auth.clients.keys import Fetched
 from smart_auth.errors import KeysUnreachableError
 
 MOST_BYTES = 64 * 1024
@@ -55,7 +55,7 @@ async def resolve(host: str, port: int) -> Sequence[str]:
 
 
 class Fetcher:
-    """A ``smart_auth.client_keys.KeyFetcher``.
+    """A ``smart_auth.clients.keys.KeyFetcher``.
 
     Args:
         local: Whether plain http to loopback is possible; only for a server that is on loopback itself.

@@ -16,7 +16,7 @@ from authlib.integrations.httpx_client import AsyncOAuth2Client
 from fhir_server.errors import SettingsError
 from fhir_server.settings import Settings
 from smart_auth.errors import ProviderError
-from smart_auth.outside import Errand
+from smart_auth.people.outside import Errand
 
 _SECONDS = 5.0
 _KEPT = 600.0  # seconds
@@ -51,7 +51,7 @@ def provider_of(settings: Settings) -> "OutsideProvider | None":
 
 
 class OutsideProvider:
-    """A ``smart_auth.outside.IdentityProvider``.
+    """A ``smart_auth.people.outside.IdentityProvider``.
 
     Args:
         timer: Seconds that only grow.

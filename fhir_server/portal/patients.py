@@ -15,7 +15,7 @@ from fhir_server.forms import Json, Pairs, Received
 from fhir_server.pipeline.authenticate import PURPOSE
 from fhir_server.pipeline.run import Pipeline
 from smart_auth.errors import PageError
-from smart_auth.users import User
+from smart_auth.people.users import User
 
 _SCOPE = "user/Patient.rs user/Encounter.rs"
 _MOST = 50

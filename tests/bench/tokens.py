@@ -17,9 +17,9 @@ from joserfc.jwk import ECKey
 
 from fhir_server.app import clock, close_house, open_house
 from fhir_server.settings import Settings
-from smart_auth.proof_of_possession import Sent
 from smart_auth.server import SmartServer
-from smart_auth.tokens import Jwk, client_assertion, generate_client_key, public_jwks
+from smart_auth.tokens.jwt import Jwk, client_assertion, generate_client_key, public_jwks
+from smart_auth.tokens.proof_of_possession import Sent
 from tests.bench.client import Connection
 from tests.bench.servers import Consentry
 

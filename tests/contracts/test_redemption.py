@@ -10,11 +10,11 @@ import pytest
 
 from fhir_server.store.database import Database
 from fhir_server.store.grants import SealedGrants, SealedRegister
-from smart_auth.clients import ClientRegistry
+from smart_auth.clients.registry import ClientRegistry
+from smart_auth.people.users import UserRegistry
 from smart_auth.server import SmartServer
 from smart_auth.settings import SmartSettings
-from smart_auth.tokens import generate_client_key, generate_keys, load_keys
-from smart_auth.users import UserRegistry
+from smart_auth.tokens.jwt import generate_client_key, generate_keys, load_keys
 from tests.smart_auth.conftest import (
     FHIR,
     ISSUER,

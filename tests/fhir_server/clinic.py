@@ -41,10 +41,10 @@ from fhir_server.store.sqlite.database import open_sqlite
 from fhir_server.vault.keyring import KeyRing
 from fhir_server.vault.vault import Vault
 from profiles.definitions import r4
-from smart_auth.bearer import Caller
+from smart_auth.authorization.scopes import parse_scopes
 from smart_auth.errors import ExpiredTokenError
-from smart_auth.scopes import parse_scopes
-from smart_auth.users import User
+from smart_auth.people.users import User
+from smart_auth.tokens.bearer import Caller
 from tests import mongo_server
 from tests.fhir_server.answers import BASE, Answer, Json
 from tests.fhir_server.tools import tools_of

@@ -16,7 +16,7 @@ from fhir_server.commands.story.cast import CHART, EHR, INSURER
 from fhir_server.commands.story.errors import StepError
 from fhir_server.commands.story.expecting import require_exactly, require_status
 from fhir_server.commands.story.play import Play
-from smart_auth.tokens import client_assertion, generate_client_key
+from smart_auth.tokens.jwt import client_assertion, generate_client_key
 
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 

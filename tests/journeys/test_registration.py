@@ -14,8 +14,8 @@ from fhir_server.app import clock, open_tokens
 from fhir_server.commands.story.play import Play
 from fhir_server.commands.token import settings_of
 from fhir_server.sample import people
-from smart_auth.registered_clients import Terms
-from smart_auth.tokens import client_assertion, generate_client_key, public_jwks
+from smart_auth.clients.registered import Terms
+from smart_auth.tokens.jwt import client_assertion, generate_client_key, public_jwks
 from tests.app_site import AppSite
 
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, CDPSession, Error, Page
 
 from fhir_server.commands.story.play import Play
-from smart_auth.one_time_codes import code_of
+from smart_auth.people.one_time_codes import code_of
 from tests.app_site import AppSite
 from tests.chromium import chromium, needs_chromium
 

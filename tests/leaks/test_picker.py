@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fhir_server.portal.patients import PipelinePatients
-from smart_auth.users import User
+from smart_auth.people.users import User
 
 from ..fhir_server.clinic import CUSTODIAN, ETH, OVERSEER, Clinic, consent, patient, sharing
 

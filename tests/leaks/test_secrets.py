@@ -19,7 +19,7 @@ from fhir_server.commands.story.play import Play, set_stage, strike
 from fhir_server.commands.story.telling import Teller
 from fhir_server.commands.token import settings_of
 from fhir_server.settings import Settings
-from smart_auth.registered_clients import Terms
+from smart_auth.clients.registered import Terms
 from tests.app_site import CALLBACK, SECRET, AppSite
 from tests.smart_auth.conformance.conftest import PATIENT_SCOPES, App
 from tests.smart_auth.conftest import Clock, House

@@ -10,7 +10,7 @@ from datetime import datetime
 from urllib.parse import parse_qsl, urlsplit
 
 from smart_auth.exchange import HttpRequest, Pairs
-from smart_auth.one_time_codes import code_of
+from smart_auth.people.one_time_codes import code_of
 from smart_auth.server import SmartServer
 
 ISSUER = "https://auth.example.org/auth"

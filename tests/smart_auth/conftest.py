@@ -12,13 +12,14 @@ from urllib.parse import quote
 
 import pytest
 
-from smart_auth.clients import ClientRegistry
+from smart_auth.clients.registry import ClientRegistry
 from smart_auth.errors import BearerError
 from smart_auth.exchange import HttpRequest, HttpResponse, Pairs
-from smart_auth.passwords import HashCost, hash_password
+from smart_auth.people.passwords import HashCost, hash_password
+from smart_auth.people.users import UserRegistry
 from smart_auth.server import SmartServer
 from smart_auth.settings import SmartSettings
-from smart_auth.tokens import (
+from smart_auth.tokens.jwt import (
     SigningKeys,
     client_assertion,
     generate_client_key,
@@ -26,7 +27,6 @@ from smart_auth.tokens import (
     load_keys,
     public_jwks,
 )
-from smart_auth.users import UserRegistry
 from tests.smart_auth.browsing import ISSUER, PASSWORD, REDIRECT, Browser, pairs
 from tests.smart_auth.stand_ins import Clock, MemoryRegister, MemoryStore, Patients
 

@@ -6,8 +6,8 @@ import json
 from datetime import timedelta
 from typing import Any
 
+from smart_auth.clients.registered import Terms
 from smart_auth.exchange import HttpRequest, HttpResponse
-from smart_auth.registered_clients import Terms
 from tests.smart_auth.conftest import ISSUER, REDIRECT, Answer, House
 
 TERMS = Terms("openid fhirUser launch/patient offline_access patient/*.rs", None, ("PATRQT",))

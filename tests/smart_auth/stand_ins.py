@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from smart_auth.errors import AlreadyThereError, ChangedError
+from smart_auth.people.users import User
 from smart_auth.store import Entry
-from smart_auth.users import User
 
 
 class Clock:

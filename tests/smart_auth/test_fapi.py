@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from joserfc import jwt
 
-from smart_auth.clients import read_client
+from smart_auth.clients.registry import read_client
 from smart_auth.exchange import HttpRequest
-from smart_auth.tokens import generate_client_key, public_jwks
+from smart_auth.tokens.jwt import generate_client_key, public_jwks
 from tests.smart_auth.conftest import (
     APP_SCOPE,
     ASSERTION_TYPE,

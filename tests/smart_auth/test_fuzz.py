@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from smart_auth.clients import ClientRegistry
+from smart_auth.clients.registry import ClientRegistry
 from smart_auth.exchange import HttpRequest, HttpResponse
+from smart_auth.people.users import UserRegistry
 from smart_auth.server import SmartServer
 from smart_auth.settings import SmartSettings
-from smart_auth.tokens import SigningKeys
-from smart_auth.users import UserRegistry
+from smart_auth.tokens.jwt import SigningKeys
 from tests.smart_auth.conftest import (
     ASSERTION_TYPE,
     CHALLENGE,

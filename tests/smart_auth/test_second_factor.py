@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from smart_auth.assurance import PASSWORD_ALONE, TWO_FACTORS
-from smart_auth.one_time_codes import code_of
+from smart_auth.people.assurance import PASSWORD_ALONE, TWO_FACTORS
+from smart_auth.people.one_time_codes import code_of
 from smart_auth.store import Session, digest, unpack_session
 from tests.smart_auth.authenticator import Authenticator
 from tests.smart_auth.browsing import PASSWORD, REDIRECT, Browser

@@ -15,8 +15,8 @@ import httpx2
 from fhir_server.commands.story.cast import CALLBACK, Cast, Person, scope_of
 from fhir_server.commands.story.errors import StepError
 from fhir_server.commands.story.pages import sign_in_and_allow
-from smart_auth.assurance import TWO_FACTORS
-from smart_auth.tokens import client_assertion
+from smart_auth.people.assurance import TWO_FACTORS
+from smart_auth.tokens.jwt import client_assertion
 
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _TIMEOUT = 60.0

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from fhir_server.commands.story.server import write_private
 from fhir_server.sample import people
-from smart_auth.one_time_codes import STEP_SECONDS, code_of
-from smart_auth.passwords import hash_password
-from smart_auth.tokens import Jwk, generate_client_key, public_jwks
+from smart_auth.people.one_time_codes import STEP_SECONDS, code_of
+from smart_auth.people.passwords import hash_password
+from smart_auth.tokens.jwt import Jwk, generate_client_key, public_jwks
 
 CALLBACK = "http://127.0.0.1/callback"
 EHR, INSURER = "lindenbach-ehr", "meridian-claims"

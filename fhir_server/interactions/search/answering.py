@@ -17,7 +17,7 @@ from fhir_server.interactions.search.joining import finder_of
 from fhir_server.interactions.search.paging import Pager
 from fhir_server.interactions.stages import page
 from fhir_server.search.query import Query, parse_query
-from smart_auth.scopes import Scope
+from smart_auth.authorization.scopes import Scope
 
 
 async def search(in_scope: InScope, desk: Desk) -> Opened:

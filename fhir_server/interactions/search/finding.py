@@ -16,7 +16,7 @@ from fhir_server.search.joins import Wanted
 from fhir_server.search.match import Matcher
 from fhir_server.search.plan import Group, compartment
 from fhir_server.store.protocol import SealedVersion, Selection
-from smart_auth.scopes import Scope
+from smart_auth.authorization.scopes import Scope
 
 _CHUNK = 128
 _HIDDEN = 10  # times as many candidates may be looked at as may be permitted

@@ -22,7 +22,7 @@ from fhir_server.search.match import Matcher
 from fhir_server.search.plan import Group, groups
 from fhir_server.search.values import ResourceValues
 from profiles.definitions import SearchParameter
-from smart_auth.scopes import Scope
+from smart_auth.authorization.scopes import Scope
 
 _FEW = 1000
 _MOST_ROWS = 20_000

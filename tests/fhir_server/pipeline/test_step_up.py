@@ -10,7 +10,7 @@ import pytest
 from fhir_server.errors import UnauthorizedError
 from fhir_server.forms import Requester
 from fhir_server.pipeline.step_up import require_step_up
-from smart_auth.assurance import PASSWORD_ALONE, TWO_FACTORS
+from smart_auth.people.assurance import PASSWORD_ALONE, TWO_FACTORS
 from tests.fhir_server.clinic import START, Clinic
 
 PERSON = "Practitioner/er"

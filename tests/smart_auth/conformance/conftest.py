@@ -18,7 +18,7 @@ import httpx2
 import pytest
 
 from fhir_server.commands.story.play import Play
-from smart_auth.tokens import client_assertion
+from smart_auth.tokens.jwt import client_assertion
 from tests.app_site import CALLBACK, SECRET, AppSite
 
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

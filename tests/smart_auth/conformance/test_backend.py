@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from fhir_server.commands.story.play import Play
-from smart_auth.tokens import client_assertion, generate_client_key
+from smart_auth.tokens.jwt import client_assertion, generate_client_key
 from tests.app_site import AppSite
 
 from .conftest import ASSERTION, EHR_SCOPES, App, claims_of

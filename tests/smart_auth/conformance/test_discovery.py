@@ -92,7 +92,7 @@ def test_item_07_what_is_recommended_is_there_and_every_url_is_absolute(clinic: 
 
 
 def test_item_07_every_scope_that_is_announced_is_understood(clinic: Play) -> None:
-    from smart_auth.scopes import parse_scopes
+    from smart_auth.authorization.scopes import parse_scopes
 
     scopes = document(clinic)["scopes_supported"]
     read = parse_scopes(" ".join(scopes))

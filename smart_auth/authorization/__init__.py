@@ -1,0 +1,1 @@
+"""What a person grants to an app: the request, the launch, the decision, in scopes."""

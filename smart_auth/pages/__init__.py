@@ -1,0 +1,1 @@
+"""What people see: templates, and the pages that list something."""

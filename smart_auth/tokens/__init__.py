@@ -1,0 +1,1 @@
+"""Tokens: made, signed, verified, looked at, bound to keys and revoked."""
