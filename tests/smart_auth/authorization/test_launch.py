@@ -20,7 +20,7 @@ async def launch(house: House, **changed: object) -> str:
 
 async def launched(house: House, handle: str, username: str = "drdoe", **changed: str) -> Browser:
     browser = await house.browser().get(asking(scope=SCOPE, launch=handle, **changed))
-    if "password" in browser.text:
+    if 'name="password"' in browser.text:
         await browser.sign_in(username)
     return browser
 
