@@ -57,7 +57,7 @@ class Surroundings:
 
     Attributes:
         settings: Issuer and token endpoint, the acceptable ``aud`` of assertions.
-        keys: The keys of the client that the assertion says to be from (``client_keys.py``).
+        keys: The keys of the client that the assertion says to be from (``keys.py``).
         now: UTC.
         remember: Notes an assertion's ``jti`` for as long as the assertion lives.
     """

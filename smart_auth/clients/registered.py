@@ -44,7 +44,7 @@ class Registered:
     """One client that registered itself.
 
     Attributes:
-        client: What ``clients.read_client`` takes.
+        client: What ``registry.read_client`` takes.
         method: ``token_endpoint_auth_method`` (RFC 7591, 2).
         issued_at: Seconds since the epoch.
         token: Digest of its registration access token (RFC 7592, 3).

@@ -1,7 +1,7 @@
 """Registered clients, read from plain mappings (fhir_server loads the JSON file).
 
 Client metadata follows RFC 7591, 2 where it has a name for it.  Not here: clients that register
-themselves (registered_clients.py), and fetching what a ``jwks_uri`` holds (client_keys.py).
+themselves (registered.py), and fetching what a ``jwks_uri`` holds (keys.py).
 """
 
 from __future__ import annotations

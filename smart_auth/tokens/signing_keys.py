@@ -1,7 +1,7 @@
 """The server's signing keys over time: renewed by an operator, taken up by every process, published
 as long as they may be needed (OpenID Connect Core 1.0, 10.1.1 "Rotation of Asymmetric Signing Keys").
 
-Stored form: that of ``tokens.py`` with one member more, ``"retired"``: by ``kid`` the second since
+Stored form: that of ``jwt.py`` with one member more, ``"retired"``: by ``kid`` the second since
 the epoch at which another key took a key's place.  That there are new ones is noted in the register
 (kind ``signing``), which costs less to ask for than the keys themselves.
 """

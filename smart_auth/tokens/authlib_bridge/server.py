@@ -161,7 +161,7 @@ class _Server(AuthorizationServer):  # type: ignore[misc]
     def authenticate_client(
         self, request: BridgeRequest, _: object = (), endpoint: str = "token"
     ) -> ClientView:
-        """Authenticate as client_authentication.py does; Authlib's own methods are not asked."""
+        """Authenticate as clients/authentication.py does; Authlib's own methods are not asked."""
         scheme = request.headers.get("authorization", "").partition(" ")[0].lower()
         if endpoint == "introspection" and scheme in ("bearer", "dpop"):
             return ClientView(anyio.from_thread.run(self._holder, request, scheme))
