@@ -2,18 +2,15 @@
 
 import asyncio
 import gc
-import json
 import logging
 import os
 import secrets
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI
@@ -22,11 +19,10 @@ from starlette.types import ASGIApp
 
 from anchoring.anchorer import Anchorer
 from consent_engine import Config, load_template
-from fhir_server.archive import Archive, open_archive, open_vault
+from fhir_server.archive import open_archive, open_vault
 from fhir_server.crypto.choosing import erasures_file
 from fhir_server.crypto.keychain import Keychain
 from fhir_server.crypto.keys import new_seed
-from fhir_server.errors import SettingsError
 from fhir_server.evidence import keep_anchoring, open_evidence
 from fhir_server.interactions.capabilities import Statements
 from fhir_server.interactions.capability_statement import capability_statement
@@ -47,34 +43,26 @@ from fhir_server.pipeline.heeding import Heeding
 from fhir_server.pipeline.policies import Policies
 from fhir_server.pipeline.run import Pipeline
 from fhir_server.portal.authorization import AuthorizationRoutes
-from fhir_server.portal.brands import PATH as BRANDS
-from fhir_server.portal.brands import BrandRoutes, Brands, read_brands
+from fhir_server.portal.brands import BrandRoutes, read_brands
 from fhir_server.portal.documentation import DocumentationRoutes
-from fhir_server.portal.fetching import Fetcher
 from fhir_server.portal.health import HealthRoutes, Probes
 from fhir_server.portal.metrics import MetricsRoutes
-from fhir_server.portal.outside_provider import provider_of
 from fhir_server.portal.patients import PipelinePatients
 from fhir_server.portal.together import Gauges, Shared
 from fhir_server.rest.routes import FhirRoutes
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.search.values import Searchable
 from fhir_server.settings import Settings
+from fhir_server.smart import open_smart
 from fhir_server.store.database import Database
-from fhir_server.store.grants import SealedGrants, SealedRegister
-from fhir_server.store.own_secrets import OwnSecret
+from fhir_server.store.grants import SealedRegister
 from fhir_server.tracing import open_tracing
 from fhir_server.vault.documents import Documents
 from fhir_server.vault.ledger import Ledger
 from fhir_server.vault.vault import Vault
 from profiles.definitions import r4
 from profiles.validation import Validator
-from smart_auth.authorization.launch import PatientDirectory
-from smart_auth.clients.registry import ClientRegistry
-from smart_auth.people.users import UserRegistry
 from smart_auth.server import SmartServer
-from smart_auth.settings import SmartSettings
-from smart_auth.tokens.jwt import generate_keys, load_keys
 
 _ANCHOR_WAIT = 5.0  # seconds; the anchorer looks every second what is wanted
 _LOG = logging.getLogger("consentry")
@@ -101,6 +89,10 @@ def clock() -> datetime:
 _STARTED = clock()  # of this program: its workers say the same of themselves
 
 
+def _since() -> str:
+    return _STARTED.isoformat(timespec="seconds")
+
+
 def _now() -> int:
     return int(clock().timestamp() * 1000)
 
@@ -117,7 +109,9 @@ async def open_house(settings: Settings) -> House:
     database, own, vault = archive.database, archive.own, archive.vault
     await archive.rotation.begin()
     await vault.prepare(_now())
-    smart = await _open_smart(settings, archive, PipelinePatients(lambda: pipeline, clock))
+    smart = await open_smart(
+        settings, archive, clock, _since(), PipelinePatients(lambda: pipeline, clock)
+    )
     anchorer = await open_evidence(settings, database, own)
     config = Config(
         zone=ZoneInfo(settings.zone),
@@ -175,65 +169,7 @@ async def open_tokens(settings: Settings) -> AsyncIterator[SmartServer]:
         SettingsError: There is no database there.
     """
     async with open_archive(settings) as archive:
-        yield await _open_smart(settings, archive)
-
-
-async def _open_smart(
-    settings: Settings, archive: Archive, patients: PatientDirectory | None = None
-) -> SmartServer:
-    own = archive.own
-    smart_settings = SmartSettings(
-        issuer=f"{settings.public_url}/auth",
-        fhir_base=settings.fhir_base,
-        custodian=settings.custodian,
-        brand_bundle=f"{settings.public_url}{BRANDS}",
-        brand_identifier=_brands(settings).identifier,
-        second_factor=settings.second_factor_rule,
-        outside_name=settings.sign_in_name if settings.sign_in_issuer else "",
-    )
-    key_store = OwnSecret(own, "token-keys", generate_keys)
-    clients = ClientRegistry.from_mappings(_read_list(settings.clients_file))
-    users = UserRegistry.from_mappings(_read_list(settings.users_file))
-    grants = SealedGrants(archive.database.grants, await own.get("grants", new_seed), clock)
-    register = SealedRegister(archive.database.register, await own.get("register", new_seed))
-    smart = SmartServer(
-        smart_settings,
-        load_keys(await key_store.load()),
-        clients,
-        users,
-        grants,
-        register,
-        clock,
-        patients,
-        tell=archive.database.news.tell,
-        fetcher=Fetcher(local=_is_local(settings)),
-        provider=provider_of(settings),
-        key_store=key_store,
-    )
-    await smart.recheck()
-    return smart
-
-
-def _is_local(settings: Settings) -> bool:
-    """Whether this is a server for its own machine: then clients may be there, too, without TLS."""
-    return settings.env == "development" and urlsplit(settings.public_url).scheme == "http"
-
-
-def _brands(settings: Settings) -> Brands:
-    since = _STARTED.isoformat(timespec="seconds")
-    return read_brands(settings, Validator(r4()), since)
-
-
-def _read_list(name: str) -> list[Mapping[str, object]]:
-    if not name:
-        return []
-    try:
-        content = json.loads(Path(name).read_text())
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"{name} cannot be read: {error}") from error
-    if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
-        raise SettingsError(f"{name} must hold a JSON list of objects")
-    return content
+        yield await open_smart(settings, archive, clock, _since())
 
 
 def _tools(
@@ -253,7 +189,7 @@ def _tools(
         searchable,
         settings.fhir_base,
         f"{settings.public_url}/auth",
-        _STARTED.isoformat(timespec="seconds"),
+        _since(),
         settings.conditional_delete,
     )
     lifetime = int(settings.cursor_lifetime.total_seconds() * 1000)
@@ -388,7 +324,7 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
 
     authorization = AuthorizationRoutes(lambda: opened[0].smart, clock, settings.custodian, heed)
     app.include_router(authorization.router)
-    app.include_router(BrandRoutes(_brands(settings)).router)
+    app.include_router(BrandRoutes(read_brands(settings, Validator(r4()), _since())).router)
     app.include_router(DocumentationRoutes(lambda: opened[0].pipeline.tools).router)
     app.router.routes.extend(fhir.routes)
     app.include_router(HealthRoutes(_probes(lambda: opened[0])).router)
