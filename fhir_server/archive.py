@@ -11,6 +11,10 @@ from fhir_server.crypto.keys import new_seed
 from fhir_server.crypto.scopes import PatientOnly
 from fhir_server.errors import SettingsError
 from fhir_server.interactions.entering import INDEX_KEY
+from fhir_server.interactions.leaf import index_rest
+from fhir_server.interactions.reindex.parameters import Parameters
+from fhir_server.search.tokens import Tokenizer
+from fhir_server.search.values import Searchable
 from fhir_server.settings import Settings
 from fhir_server.store.database import Database
 from fhir_server.store.opening import open_database
@@ -93,3 +97,15 @@ async def _require_same_scopes(settings: Settings, database: Database) -> None:
         raise SettingsError(
             f"this database was made with patient_only = '{(kept or b'').decode()}': set it so again"
         )
+
+
+async def open_index(archive: Archive) -> Tokenizer:
+    """What makes tokens for a command that writes, custom search parameters too; what a crash left undone in the index is done."""
+    searchable, database = Searchable(r4()), archive.database
+    tokenizer = Tokenizer(searchable, archive.vault.blind)
+    parameters = Parameters(
+        archive.vault, database.reindex, searchable, tokenizer, r4(), database.news.tell
+    )
+    await parameters.reload()
+    await index_rest(archive.vault, tokenizer, database.events)
+    return tokenizer

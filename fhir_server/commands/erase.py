@@ -11,17 +11,12 @@ from rich.console import Console
 
 from anchoring.errors import NotYetAnchoredError
 from fhir_server.app import open_erasures
-from fhir_server.archive import Archive, open_archive
+from fhir_server.archive import Archive, open_archive, open_index
 from fhir_server.errors import SettingsError
 from fhir_server.evidence import open_evidence
 from fhir_server.interactions.erasing.erasures import Erasures, UnknownPatientError
 from fhir_server.interactions.erasing.statement import Erased
-from fhir_server.interactions.leaf import index_rest
-from fhir_server.interactions.reindex.parameters import Parameters
-from fhir_server.search.tokens import Tokenizer
-from fhir_server.search.values import Searchable
 from fhir_server.settings import Settings, read_settings
-from profiles.definitions import r4
 
 _BY = "consentry erase"
 _PATIENT = re.compile(
@@ -66,15 +61,7 @@ async def _erase(settings: Settings, patient: str, receipt: Path | None) -> int:
 
 
 async def _erasures(settings: Settings, archive: Archive) -> Erasures:
-    searchable = Searchable(r4())
-    tokenizer = Tokenizer(searchable, archive.vault.blind)
-    database = archive.database
-    parameters = Parameters(
-        archive.vault, database.reindex, searchable, tokenizer, r4(), database.news.tell
-    )
-    await parameters.reload()  # their tokens are to go, too
-    await index_rest(archive.vault, tokenizer, database.events)  # should a server have crashed
-    return open_erasures(settings, archive.vault, tokenizer)
+    return open_erasures(settings, archive.vault, await open_index(archive))
 
 
 async def _write_receipt(

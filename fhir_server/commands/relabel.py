@@ -11,15 +11,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from fhir_server.archive import Archive, open_archive
+from fhir_server.archive import Archive, open_archive, open_index
 from fhir_server.interactions.labelling import Labelling
-from fhir_server.interactions.leaf import index_rest
-from fhir_server.interactions.reindex.parameters import Parameters
 from fhir_server.interactions.relabelling import Maker, Relabelled, Relabeller
 from fhir_server.labels import read_label_rules
 from fhir_server.ownership import administrative_types
-from fhir_server.search.tokens import Tokenizer
-from fhir_server.search.values import Searchable
 from fhir_server.settings import Settings, read_settings
 from profiles.definitions import r4
 
@@ -56,13 +52,6 @@ async def _relabel(settings: Settings) -> int:
 
 
 async def _relabeller(settings: Settings, archive: Archive) -> Relabeller:
-    searchable, database = Searchable(r4()), archive.database
-    tokenizer = Tokenizer(searchable, archive.vault.blind)
-    parameters = Parameters(
-        archive.vault, database.reindex, searchable, tokenizer, r4(), database.news.tell
-    )
-    await parameters.reload()  # custom ones have tokens, too
-    await index_rest(archive.vault, tokenizer, database.events)  # should a server have crashed
     rules = read_label_rules(settings)
     labelling = Labelling(rules, settings.custodian, administrative_types(r4()))
     maker = Maker(
@@ -72,4 +61,4 @@ async def _relabeller(settings: Settings, archive: Archive) -> Relabeller:
         secrets.token_bytes,
         lambda: int(time.time() * 1000),
     )
-    return Relabeller(archive.vault, labelling, tokenizer, maker)
+    return Relabeller(archive.vault, labelling, await open_index(archive), maker)
