@@ -100,7 +100,7 @@ async def _require_same_scopes(settings: Settings, database: Database) -> None:
 
 
 async def open_index(archive: Archive) -> Tokenizer:
-    """What makes tokens for a command that writes, custom search parameters too; what a crash left undone in the index is done."""
+    """What makes tokens for a command that writes, custom parameters too; what a crash left undone in the index is done."""
     searchable, database = Searchable(r4()), archive.database
     tokenizer = Tokenizer(searchable, archive.vault.blind)
     parameters = Parameters(
