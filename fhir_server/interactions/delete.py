@@ -5,6 +5,7 @@ from fhir_server.forms import InScope, Opened, Record
 from fhir_server.interactions.app_state import require_state_kept
 from fhir_server.interactions.conditional import matches, require_preconditions
 from fhir_server.interactions.desk import Desk
+from fhir_server.interactions.lifecycle.kept import require_not_kept
 from fhir_server.interactions.read import MISSING
 from fhir_server.interactions.stages import nothing
 from fhir_server.interactions.versions import current_record, next_time
@@ -21,6 +22,7 @@ async def delete(in_scope: InScope, desk: Desk) -> Opened:
         NotFoundError: Missing, or not permitted.
         PreconditionFailedError: ``If-Match`` names another version, or the condition matches too many.
         ScopeError: It is conditional, and the token covers neither search nor read.
+        ConflictError: It is what the server keeps about Consents.
     """
     interaction = in_scope.asked.interaction
     if interaction.condition is None:
@@ -45,6 +47,7 @@ async def _delete(in_scope: InScope, desk: Desk, current: SealedVersion) -> tupl
     require_state_kept(in_scope, previous, None, desk.tools.base)
     if previous is None:
         return ()
+    require_not_kept(previous.value)
     type_ = current.type_
     draft = Draft(
         type_=type_,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fhir_server.interactions.operations.offered import OPERATIONS, Operation, find_operation
 
 FIXED_TYPES = frozenset({"AuditEvent"})  # what is never changed or deleted
+KEPT_TYPES = frozenset({"Consent"})  # what is never deleted: it ends by a version that says so
 _CHANGES = frozenset({"update", "patch", "delete"})
 
 
@@ -36,6 +37,8 @@ class Registered:
     def offers(self, type_: str) -> bool:
         """Whether it is possible for a type."""
         if type_ in FIXED_TYPES and (self.code in _CHANGES or self.letter == "u"):
+            return False
+        if type_ in KEPT_TYPES and self.code == "delete":
             return False
         return not self.types or type_ in self.types
 

@@ -9,6 +9,8 @@ from fhir_server.forms import InScope, Record
 from fhir_server.interactions.attachments import document_of, require_documents, with_context
 from fhir_server.interactions.desk import Desk
 from fhir_server.interactions.leaf import put_with_leaf
+from fhir_server.interactions.lifecycle.kept import require_not_kept
+from fhir_server.interactions.lifecycle.writers import require_own
 from fhir_server.interactions.read import MISSING, last_living
 from fhir_server.interactions.reindex.stored import require_usable
 from fhir_server.interactions.stages import located
@@ -19,6 +21,7 @@ from fhir_server.vault.documents import Document, joined
 from fhir_server.vault.vault import Draft
 from profiles.strict_json import read
 
+_CONSENT = "Consent"
 _OWN = frozenset({"versionId", "lastUpdated"})
 
 
@@ -55,8 +58,10 @@ async def write_version(
         NotFoundError: Consent does not permit it.
         ScopeError: The token's scopes do not reach it.
         InvalidResourceError: It is an active SearchParameter that can not be searched by.
+        ConflictError: It is what the server keeps about Consents.
     """
     type_ = in_scope.asked.interaction.type_
+    require_not_kept(previous.value if previous else None, content.value)
     content = desk.tools.labelling.labelled(content)
     version = current.version + 1 if current else 1
     at = next_time(in_scope, current)
@@ -92,7 +97,7 @@ async def require_permitted(
 
     Raises:
         NotFoundError: Consent does not permit it.
-        ScopeError: The token's scopes do not reach it.
+        ScopeError: The token's scopes do not reach it, or it is a Consent of somebody for whom the requester does not speak.
         InvalidResourceError: It names a document of another patient.
     """
     type_ = in_scope.asked.interaction.type_
@@ -100,6 +105,9 @@ async def require_permitted(
     patients = await with_context(in_scope, desk, content.value, own)
     action = "collect" if current is None and not in_scope.asked.interaction.id_ else "correct"
     decisions = await desk.gate.require_write(in_scope, content.value, patients, action)
+    if type_ == _CONSENT:
+        requester, custodian = in_scope.asked.requester, desk.tools.custodian
+        require_own(requester, custodian, content.value, patients, decisions)
     await require_documents(in_scope, desk, content, patients)
     return patients, decisions
 

@@ -1,36 +1,38 @@
-"""Who may do what the custodian answers for: change the search parameters of the server, erase a patient.
+"""Who may do what the custodian answers for: change the search parameters of the server, erase a patient, write Consents.
 
 A SearchParameter shapes the index of all patients' records, and an erasure can not be undone, so a scope alone does not
 let an app do it: it must be the custodian's own system, or a backend service of the custodian, in which no person is signed
-in.
+in.  Who may write a Consent says ``interactions/lifecycle/writers.py``.
 """
 
 from fhir_server.errors import ScopeError
 from fhir_server.forms import Asked
+from fhir_server.interactions.lifecycle.writers import administers, require_consent_writer
 from fhir_server.search.custom import SEARCH_PARAMETER
-from smart_auth.tokens.bearer import Caller
 
 _ERASE = "erase"
 _CHANGES = frozenset({"create", "update", "patch", "delete"})
 _OPERATIONS = frozenset({"reindex", "reindex-status", "meta-add", "meta-delete"})
+_CONSENT = "Consent"
+_OF_CONSENTS = frozenset({"meta-add", "meta-delete", "file-consent", "revoke-consent"})
 
 
 def require_administrator(asked: Asked, custodian: str) -> None:
-    """Refuse whoever may not do this to a SearchParameter, or erase; other requests pass.
+    """Refuse whoever may not do this to a SearchParameter or a Consent, or erase; other requests pass.
 
     Raises:
-        ScopeError: It is for systems of the custodian, and the caller is none.
+        ScopeError: It is for others to do.
     """
     interaction, caller = asked.interaction, asked.requester.caller
-    if interaction.operation == _ERASE and (caller is None or not _administers(caller, custodian)):
+    if interaction.operation == _ERASE and (caller is None or not administers(caller, custodian)):
         raise ScopeError("patients are for systems of the custodian to erase")
+    if interaction.type_ == _CONSENT and (
+        interaction.code in _CHANGES or interaction.operation in _OF_CONSENTS
+    ):
+        require_consent_writer(asked.requester, custodian)
     if interaction.type_ not in ("", SEARCH_PARAMETER):
         return
     if interaction.code not in _CHANGES and interaction.operation not in _OPERATIONS:
         return
-    if caller is None or not _administers(caller, custodian):
+    if caller is None or not administers(caller, custodian):
         raise ScopeError("search parameters are for systems of the custodian to define")
-
-
-def _administers(caller: Caller, custodian: str) -> bool:
-    return caller.system or (caller.user is None and custodian in caller.organizations)

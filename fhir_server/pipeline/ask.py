@@ -18,7 +18,13 @@ from fhir_server.errors import (
 )
 from fhir_server.forms import Asked, Interaction, Pairs, Patch, Received, Requester
 from fhir_server.interactions.patching import patch_in_entry, read_patch
-from fhir_server.interactions.registered import Registered, allowed, operations_at, registered
+from fhir_server.interactions.registered import (
+    KEPT_TYPES,
+    Registered,
+    allowed,
+    operations_at,
+    registered,
+)
 from fhir_server.media import (
     FORM,
     JSON,
@@ -153,7 +159,12 @@ def _registered(received: Received, place: _Place) -> Registered:
         raise NotFoundError(f"there is no such operation; here there are: {there}")
     if not methods:
         raise NotFoundError("there is nothing at this path")
-    raise MethodNotAllowedError(f"{received.method} is not possible here", allow=methods)
+    why = f"{received.method} is not possible here"
+    if received.method == "DELETE" and place.type_ in KEPT_TYPES:
+        why = (
+            f"a {place.type_} is never deleted: end it with $revoke-consent, and it stays on record"
+        )
+    raise MethodNotAllowedError(why, allow=methods)
 
 
 def _capabilities(received: Received, _: _Place, __: ResourceText | None) -> Interaction:

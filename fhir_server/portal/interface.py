@@ -47,6 +47,8 @@ _OPERATIONS = {
     "meta": "Profiles, tags and labels",
     "meta-add": "Add profiles, tags and labels",
     "meta-delete": "Take profiles, tags and labels off",
+    "file-consent": "File a Consent with its document and signature",
+    "revoke-consent": "End a Consent; it stays on record",
     "everything": "Everything of one record",
     "receipt": "Proof that this event is in the anchored log",
     "reindex": "Bring older records into the index again (systems of the custodian)",

@@ -59,9 +59,12 @@ def test_a_revocation_of_an_older_version_changes_nothing(consented: Play) -> No
     require_exactly(consented.insurer().get(f"Claim?{consented.about}"), consented.of("Claim"))
 
 
-def test_a_deleted_consent_is_a_revocation_too(consented: Play) -> None:
+def test_a_consent_is_revoked_not_deleted(consented: Play) -> None:
     patient = consented.person(consented.user)
-    assert patient.send("DELETE", f"Consent/{consented.consent['id']}").status == 204
+    target = f"Consent/{consented.consent['id']}"
+    assert patient.send("DELETE", target).status == 405
+    require_exactly(consented.insurer().get(f"Claim?{consented.about}"), consented.of("Claim"))
+    require_status(patient.post(f"{target}/$revoke-consent", b""), 200)
     require_exactly(consented.insurer().get(f"Claim?{consented.about}&_total=accurate"), ())
 
 

@@ -97,7 +97,7 @@ async def test_lists_do_not_tell_of_it(ward: Clinic, who: str) -> None:
 async def test_consent_opens_it_and_its_withdrawal_closes_it(ward: Clinic) -> None:
     await ward.put(sharing("b"))
     assert (await fetch(ward, OTHER, "Binary/secret"))[1] == CONTENT
-    await ward.ask(HOUSE, "DELETE", "Consent/sharing-b")
+    await ward.put({**sharing("b"), "status": "inactive"})
     assert (await fetch(ward, OTHER, "Binary/secret"))[0].status == 404
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 _R4 = "http://hl7.org/fhir/OperationDefinition"
 _BULK = "http://hl7.org/fhir/uv/bulkdata/OperationDefinition"
+_CONSENTS = "http://hl7.org/fhir/us/consent-management/OperationDefinition"
 _OWN = "https://consentry.example/OperationDefinition"
 _BOTH = ("GET", "POST")
 _SYSTEM, _TYPE, _INSTANCE = "", "[type]/", "[type]/[id]/"
@@ -112,6 +113,20 @@ OPERATIONS = (
         "http://hl7.org/fhir/uv/ips/OperationDefinition/summary",
         ((_TYPE, "s"), (_INSTANCE, "r")),
         frozenset({"Patient"}),
+    ),
+    Operation(
+        "file-consent",
+        f"{_CONSENTS}/file-consent",
+        ((_TYPE, "c"),),
+        frozenset({"Consent"}),
+        ("POST",),
+    ),
+    Operation(
+        "revoke-consent",
+        f"{_CONSENTS}/revoke-consent",
+        ((_TYPE, "u"), (_INSTANCE, "u")),
+        frozenset({"Consent"}),
+        ("POST",),
     ),
     Operation(
         "receipt",

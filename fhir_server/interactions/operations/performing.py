@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from fhir_server.errors import BadRequestError
 from fhir_server.forms import InScope, Interaction, Opened
 from fhir_server.interactions.desk import Desk, Tools
+from fhir_server.interactions.operations.consents import file_consent, revoke_consent
 from fhir_server.interactions.operations.docref import docref
 from fhir_server.interactions.operations.document import document, persists
 from fhir_server.interactions.operations.erase import erase
@@ -25,6 +26,7 @@ PERFORMED: dict[str, Callable[[InScope, Desk], Awaitable[Opened]]] = {
     "export": export,
     "export-file": export_file,
     "export-status": export_status,
+    "file-consent": file_consent,
     "lastn": lastn,
     "match": match,
     "meta": meta,
@@ -33,12 +35,13 @@ PERFORMED: dict[str, Callable[[InScope, Desk], Awaitable[Opened]]] = {
     "receipt": receipt,
     "reindex": reindex,
     "reindex-status": reindex_status,
+    "revoke-consent": revoke_consent,
     "summary": summary,
     "validate": validate,
 }
 ON_THEIR_OWN: dict[str, Callable[[InScope, Tools], Awaitable[Opened]]] = {"erase": erase}
 _ALONE = frozenset({*ON_THEIR_OWN, "export", "export-file", "export-status"})
-_CHANGES = frozenset({"meta-add", "meta-delete"})
+_CHANGES = frozenset({"meta-add", "meta-delete", "file-consent", "revoke-consent"})
 
 
 async def perform(in_scope: InScope, desk: Desk) -> Opened:

@@ -55,8 +55,9 @@ async def test_a_server_started_again_decides_by_the_register(deciding: Clinic) 
     await clinic.close()
 
 
-async def test_a_deleted_consent_no_longer_decides(deciding: Clinic) -> None:
-    await deciding.ask(HOUSE, "DELETE", "Consent/c-b")
+async def test_a_revoked_consent_no_longer_decides(deciding: Clinic) -> None:
+    revoked = await deciding.ask(HOUSE, "POST", "Consent/c-b/$revoke-consent")
+    assert revoked.status == 200, revoked.body
     assert await seen(deciding, "b") == HIDDEN
     clinic = await again(deciding)
     assert await seen(clinic, "b") == HIDDEN
