@@ -8,7 +8,7 @@ compiles a ``Policy`` from the Consents of one patient, narrows it to one reques
 from .decision import AccessRequest, Basis, Coding, Config, DecidedBy, Decision, Kind
 from .elements import Problem
 from .errors import CaseError, ConsentEngineError, LabelRuleError, UnknownTemplateError
-from .labelling import LabelRule, LabelRules, builtin_rules
+from .labelling import LabelRule, LabelRules, builtin_rules, highest
 from .policy import Policy, Verdict, compile_policy, decide, join_subjects, narrow_subjects
 from .review import review
 from .templates import TEMPLATES, load_template
@@ -34,6 +34,7 @@ __all__ = [
     "builtin_rules",
     "compile_policy",
     "decide",
+    "highest",
     "join_subjects",
     "load_template",
     "narrow_subjects",

@@ -3,7 +3,8 @@
 Rules are data.  Form of a rule file (our own): ``{"version": 1, "rules": [...]}``; each rule has an
 ``id``, a ``label`` (v3-ActCode, below _InformationSensitivityPolicy), ``systems`` that it is about, and
 of these ``codes`` (exact), ``prefixes`` (``F10`` covers ``F10.2``), or a ``valueSet``: the name of a
-file with a ValueSet that lists its codes, as VSAC gives them.  ``basis`` is the v3-ActCode policy for
+file with a ValueSet that lists its codes, as VSAC gives them.  ``confidentiality`` is the code of
+v3-Confidentiality that goes with it, ``R`` unless it is given.  ``basis`` is the v3-ActCode policy for
 which the label is set, ``about`` is for people.  Not here: where the labels are put, and when.
 """
 
@@ -17,7 +18,12 @@ from . import terms
 from .elements import Json
 from .errors import LabelRuleError
 
-_MEMBERS = frozenset({"id", "label", "systems", "codes", "prefixes", "valueSet", "basis", "about"})
+_MEMBERS = frozenset(
+    {
+        *("id", "label", "confidentiality", "systems", "codes"),
+        *("prefixes", "valueSet", "basis", "about"),
+    }
+)
 _SHORTEST, _LONGEST = 1, 12  # characters of a prefix
 
 ReadFile = Callable[[str], str]
@@ -30,11 +36,13 @@ class LabelRule:
     Attributes:
         label: v3-ActCode code.
         basis: v3-ActCode code of the policy it is set for, or empty.
+        confidentiality: v3-Confidentiality code that goes with it.
     """
 
     id_: str
     label: str
     basis: str = ""
+    confidentiality: str = "R"
 
 
 class LabelRules:
@@ -107,7 +115,8 @@ class LabelRules:
             raise LabelRuleError(f"rule {id_}: {unknown[0]} is not known")
         if id_ in self._ids:
             raise LabelRuleError(f"rule {id_} is there twice")
-        rule = LabelRule(id_, _label(written, id_), _text(written, id_, "basis"))
+        basis, confidentiality = _text(written, id_, "basis"), _confidentiality(written, id_)
+        rule = LabelRule(id_, _label(written, id_), basis, confidentiality)
         systems = _texts(written, id_, "systems")
         codes = [(s, c) for s in systems for c in _texts(written, id_, "codes")]
         codes += _of_value_set(written, id_, read_file)
@@ -148,6 +157,18 @@ def _label(written: Json, id_: str) -> str:
     if not isinstance(label, str) or not terms.is_known_sensitivity(label):
         raise LabelRuleError(f"rule {id_}: label must be a sensitivity code of v3-ActCode")
     return label
+
+
+def _confidentiality(written: Json, id_: str) -> str:
+    code = written.get("confidentiality", "R")
+    if not isinstance(code, str) or code not in terms.RANKS:
+        raise LabelRuleError(f"rule {id_}: confidentiality must be one of {', '.join(terms.RANKS)}")
+    return code
+
+
+def highest(rules: Iterable[LabelRule]) -> LabelRule:
+    """Return the rule with the highest confidentiality, the first of several by id."""
+    return min(rules, key=lambda rule: (-terms.RANKS[rule.confidentiality], rule.id_))
 
 
 def _text(written: Json, id_: str, name: str) -> str:

@@ -7,13 +7,14 @@ rule that asked for it.  Those are made anew with each version; labels without a
 import json
 from collections.abc import Sequence
 
-from consent_engine import LabelRule, LabelRules
+from consent_engine import LabelRule, LabelRules, highest
 from fhir_server.forms import Json
 from fhir_server.resource_text import ResourceText, read_resource
 from profiles.patch.tree import Tree
 
 RULE = "https://consentry.example/StructureDefinition/label-rule"
 _DS4P = "http://hl7.org/fhir/uv/security-label-ds4p/StructureDefinition"
+_CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 _ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 # Their codes say what is permitted, done or proved, not what somebody has.
 _NEVER = frozenset({"Consent", "AuditEvent", "Provenance", "Binary"})
@@ -50,12 +51,19 @@ class Labelling:
         if not asked and not any(_rule_of(label) for label in there):
             return resource
         own = {_key(label) for label in there if not _rule_of(label)}
-        wanted = [self._label(rule) for rule in asked if (_ACT_CODE, rule.label) not in own]
+        wanted = [
+            self._label(rule, _ACT_CODE, rule.label)
+            for rule in asked
+            if (_ACT_CODE, rule.label) not in own
+        ]
+        if asked and not any(_is_confidentiality(label) for label in there if not _rule_of(label)):
+            top = highest(asked)
+            wanted.append(self._label(top, _CONFIDENTIALITY, top.confidentiality))
         if [label for label in there if _rule_of(label)] == wanted:
             return resource
         return _relabelled(resource, wanted)
 
-    def _label(self, rule: LabelRule) -> Json:
+    def _label(self, rule: LabelRule, system: str, code: str) -> Json:
         classifier = {"reference": self._custodian, "display": "labelling by rules"}
         extensions: list[Json] = [
             {"url": f"{_DS4P}/extension-sec-label-classifier", "valueReference": classifier},
@@ -66,7 +74,7 @@ class Labelling:
             extensions.insert(
                 0, {"url": f"{_DS4P}/extension-sec-label-basis", "valueCoding": basis}
             )
-        return {"extension": extensions, "system": _ACT_CODE, "code": rule.label}
+        return {"extension": extensions, "system": system, "code": code}
 
 
 def _relabelled(resource: ResourceText, wanted: Sequence[Json]) -> ResourceText:
@@ -101,6 +109,10 @@ def _rule_of(label: object) -> str:
         if isinstance(each, dict) and each.get("url") == RULE:
             return str(each.get("valueString"))
     return ""
+
+
+def _is_confidentiality(label: object) -> bool:
+    return isinstance(label, dict) and label.get("system") == _CONFIDENTIALITY
 
 
 def _key(label: object) -> object:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from consent_engine import LabelRuleError, LabelRules, builtin_rules
+from consent_engine import LabelRuleError, LabelRules, builtin_rules, highest
 from consent_engine.labelling import _codings
 
 ICD = "http://hl7.org/fhir/sid/icd-10-cm"
@@ -152,6 +152,8 @@ def test_a_value_set_gives_its_codes_expanded_or_composed() -> None:
         {"valueSet": "a.json"},
         {"valueSet": 5},
         {"code": "R75"},
+        {"confidentiality": "X"},
+        {"confidentiality": 5},
     ],
 )
 def test_a_rule_that_cannot_be_used_is_refused_by_name(changed: dict[str, Any]) -> None:
@@ -171,3 +173,13 @@ def test_two_rules_of_one_id_are_refused_also_across_files() -> None:
 def test_a_file_that_is_no_rule_file_is_refused(text: str) -> None:
     with pytest.raises(LabelRuleError):
         LabelRules().add(text, str)
+
+
+def test_the_highest_confidentiality_of_several_rules_counts() -> None:
+    found = rules(
+        rule(),
+        rule(id="two", label="MH", confidentiality="V"),
+        rule(id="three", label="SEX", confidentiality="V"),
+    ).labels_of(coded((ICD, "R75")))
+    assert (highest(found).id_, highest(found).confidentiality) == ("three", "V")
+    assert [r.confidentiality for r in found] == ["R", "V", "V"]

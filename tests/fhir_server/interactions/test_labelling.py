@@ -50,9 +50,9 @@ async def test_what_is_written_is_labelled_by_its_codes(clinic_with_rules: Clini
     clinic = clinic_with_rules
     await clinic.put(observation("o", "a", AUDIT_C))
     await clinic.put(observation("p", "a"))
-    assert labels(await stored(clinic)) == [("ETHUD", True)]
+    assert labels(await stored(clinic)) == [("ETHUD", True), ("R", True)]
     assert "security" not in (await stored(clinic, "p"))["meta"]
-    [label] = (await stored(clinic))["meta"]["security"]
+    [label, _] = (await stored(clinic))["meta"]["security"]
     told = {e["url"].rpartition("/")[2]: e for e in label["extension"]}
     assert told["extension-sec-label-basis"]["valueCoding"]["code"] == "42CFRPart2"
     assert told["extension-sec-label-classifier"]["valueReference"]["reference"] == (
@@ -67,7 +67,7 @@ async def test_a_label_goes_with_the_code_and_comes_back_with_it(clinic_with_rul
     answer = await clinic.put(again)
     assert answer.json["meta"]["versionId"] == "1", "it says what is stored already"
     again["code"]["coding"][0]["code"] = HIV_LOAD
-    assert labels((await clinic.put(again)).json) == [("HIV", True)]
+    assert labels((await clinic.put(again)).json) == [("HIV", True), ("R", True)]
     patch = [{"op": "replace", "path": "/code/coding/0/code", "value": "8867-4"}]
     kind = {"content-type": "application/json-patch+json"}
     patched = await clinic.ask(HOUSE, "PATCH", "Observation/o", patch, kind)
@@ -78,7 +78,7 @@ async def test_what_somebody_has_set_is_never_taken_away(clinic_with_rules: Clin
     clinic = clinic_with_rules
     own = [{"system": SECURITY, "code": code} for code in ("ETHUD", "HIV")]
     await clinic.put(observation("o", "a", AUDIT_C, meta={"security": own}))
-    assert labels(await stored(clinic)) == [("ETHUD", False), ("HIV", False)]
+    assert labels(await stored(clinic)) == [("ETHUD", False), ("HIV", False), ("R", True)]
     await clinic.put(observation("o", "a", meta={"security": own}))
     assert labels(await stored(clinic)) == [("ETHUD", False), ("HIV", False)]
 
@@ -89,9 +89,9 @@ async def test_a_label_that_a_rule_asked_for_cannot_be_taken_off(clinic_with_rul
     meta = {"security": [{"system": SECURITY, "code": "ETHUD"}]}
     sent = {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": meta}]}
     assert (await clinic.ask(HOUSE, "POST", "Observation/o/$meta-delete", sent)).status == 200
-    assert labels(await stored(clinic)) == [("ETHUD", True)]
+    assert labels(await stored(clinic)) == [("ETHUD", True), ("R", True)]
     await clinic.put(observation("o", "a", AUDIT_C, meta={"tag": [{"code": "x"}]}))
-    assert labels(await stored(clinic)) == [("ETHUD", True)]
+    assert labels(await stored(clinic)) == [("ETHUD", True), ("R", True)]
 
 
 async def test_consent_decides_by_the_labels_that_rules_set(clinic_with_rules: Clinic) -> None:
@@ -128,7 +128,7 @@ async def test_bytes_that_are_not_the_label_s_stay_as_they_were_sent(
     answer = await clinic_with_rules.ask(HOUSE, "PUT", "Observation/o", sent)
     assert b'"valueQuantity":{"value":1.00}' in answer.body
     assert answer.json["meta"]["tag"] == [{"code": "t"}]
-    assert labels(answer.json) == [("ETHUD", True)]
+    assert labels(answer.json) == [("ETHUD", True), ("R", True)]
 
 
 @pytest.mark.parametrize("type_", ["Consent", "AuditEvent", "Organization", "ValueSet"])
@@ -141,7 +141,7 @@ def test_what_tells_of_nobody_s_health_gets_no_label(type_: str) -> None:
     resource = read_resource(text.encode())
     assert labelling.labelled(resource) is resource
     condition = read_resource(text.replace(type_, "Condition").encode())
-    assert labels(labelling.labelled(condition).value) == [("ETHUD", True)]
+    assert labels(labelling.labelled(condition).value) == [("ETHUD", True), ("R", True)]
 
 
 @pytest.mark.parametrize(
@@ -168,4 +168,13 @@ def test_labels_of_any_shape_are_read_without_a_fault(security: Any) -> None:
         "code": {"coding": [coding]},
     }
     made = labelling.labelled(read_resource(json.dumps(value).encode()))
-    assert made.value["meta"]["security"][-1]["code"] == "ETHUD"  # type: ignore[index]
+    assert made.value["meta"]["security"][-2]["code"] == "ETHUD"  # type: ignore[index]
+
+
+async def test_a_confidentiality_that_somebody_has_set_stays_alone(
+    clinic_with_rules: Clinic,
+) -> None:
+    system = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
+    own = {"security": [{"system": system, "code": "V"}]}
+    await clinic_with_rules.put(observation("o", "a", AUDIT_C, meta=own))
+    assert labels(await stored(clinic_with_rules)) == [("V", False), ("ETHUD", True)]

@@ -87,10 +87,10 @@ async def test_records_get_the_labels_of_the_rules_each_as_a_version_of_its_own(
     assert (done.looked_at, done.changed, done.closed) == (5, 3, 0)
     found = await observations(unlabelled)
     assert {id_: labels(each) for id_, each in found.items()} == {
-        "drink": [("ETHUD", True)],
-        "hiv": [("HIV", True)],
+        "drink": [("ETHUD", True), ("R", True)],
+        "hiv": [("HIV", True), ("R", True)],
         "pulse": [],
-        "own": [("MH", False), ("ETHUD", True)],
+        "own": [("MH", False), ("ETHUD", True), ("R", True)],
     }
     versions = {id_: each["meta"]["versionId"] for id_, each in found.items()}
     assert versions == {"drink": "2", "hiv": "2", "pulse": "1", "own": "2"}
