@@ -36,8 +36,10 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
         strike(play)
 
 
-def block(number: int) -> str:
-    return re.findall(r"```\n(.*?)```", PAGE.read_text(), re.S)[number]
+def block(of: str) -> str:
+    """The block of the page in which a word stands."""
+    [found] = [b for b in re.findall(r"```\n(.*?)```", PAGE.read_text(), re.S) if of in b]
+    return str(found)
 
 
 def shell(stage: Play, script: str) -> str:
@@ -60,20 +62,20 @@ def shell(stage: Play, script: str) -> str:
 
 
 def test_a_client_registers(stage: Play) -> None:
-    told = json.loads(shell(stage, block(1)))
+    told = json.loads(shell(stage, block("/auth/register")))
     assert told["client_name"] == "My app"
     assert told["registration_access_token"]
 
 
 def test_a_request_is_pushed(stage: Play) -> None:
-    told = json.loads(shell(stage, block(2)))
+    told = json.loads(shell(stage, block("/auth/par")))
     assert told["request_uri"].startswith("urn:ietf:params:oauth:request_uri:")
 
 
 def test_the_system_introspects(stage: Play) -> None:
-    told = json.loads(shell(stage, block(3)))
+    told = json.loads(shell(stage, block("/auth/introspect")))
     assert (told["active"], told["client_id"]) == (True, "consentry-system")
 
 
 def test_clients_are_listed_disabled_and_enabled(stage: Play) -> None:
-    assert "my-app" in shell(stage, block(0))
+    assert "my-app" in shell(stage, block("consentry client list"))
