@@ -220,6 +220,7 @@ def _tools(
             read_label_rules(settings), settings.custodian, administrative_types(definitions)
         ),
         most_inline=settings.max_body_bytes,
+        show_redaction=settings.show_redaction,
     )
 
 

@@ -203,6 +203,7 @@ class Record:
         mode: ``match`` or ``include`` in a search.
         grade: How well it matches, where that was weighed.
         document: Of a Binary, what it holds, if that is too large for ``text``; still sealed.
+        withheld: Names on the ways to elements that were taken out of ``text`` and ``value``; none where it is whole.
     """
 
     version: SealedVersion
@@ -213,6 +214,7 @@ class Record:
     mode: str = "match"
     grade: Grade | None = None
     document: Document | None = None
+    withheld: frozenset[tuple[str, ...]] = frozenset()
 
     @property
     def id_(self) -> str:

@@ -55,6 +55,7 @@ class Settings:
         brands_file: FHIR Bundle of user-access brands; empty for one made from ``brand_name``.
         second_factor: Whether people must show two factors: ``optional`` or ``required``; empty: required in production.
         label_rules: Rules by which records get security labels: ``builtin``, files; ``none`` alone for no rule.
+        show_redaction: Whether a record says that something was taken out of it (``REDACTED``, ``SUBSETTED``).
         sign_in_issuer: Outside OpenID provider at which people may sign in; empty for none.
         sign_in_client_id: What this server is called there.
         sign_in_secret: Its client secret; empty for a public client.
@@ -107,6 +108,7 @@ class Settings:
     brands_file: str = ""
     second_factor: str = ""
     label_rules: tuple[str, ...] = ("builtin",)
+    show_redaction: bool = True
     sign_in_issuer: str = ""
     sign_in_client_id: str = ""
     sign_in_secret: str = field(default="", repr=False)
@@ -296,6 +298,8 @@ def _typed(name: str, value: object) -> object:
                 return (
                     value if isinstance(value, timedelta) else timedelta(seconds=float(str(value)))
                 )
+            case bool():
+                return _switch(name, value)
             case int():
                 return int(str(value))
             case Path():
@@ -307,6 +311,11 @@ def _typed(name: str, value: object) -> object:
                 return str(value)
     except (ValueError, OverflowError) as error:
         raise SettingsError(f"{name} must be a number") from error
+
+
+def _switch(name: str, value: object) -> bool:
+    _one_of(name, str(value).lower(), ("true", "false"))
+    return str(value).lower() == "true"
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:

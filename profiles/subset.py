@@ -89,7 +89,7 @@ def _tagged(meta: str) -> str:
     for inner in members(whole, member.value_start):
         part = whole[inner.start : inner.end]
         if inner.name == "tag":
-            part = f"{part[:-1]},{_TAG}]"
+            part = part if '"SUBSETTED"' in part else f"{part[:-1]},{_TAG}]"
             tagged = True
         parts.append(part)
     if not tagged:

@@ -47,6 +47,7 @@ class Tools:
         exports: Where bulk exports are kept.
         labelling: Labels records by their codes.
         most_inline: Largest document, in bytes, that is sent as a FHIR resource all the same.
+        show_redaction: Whether a record says that something was taken out of it.
     """
 
     definitions: Definitions
@@ -73,6 +74,7 @@ class Tools:
     exports: Exports
     labelling: Labelling
     most_inline: int
+    show_redaction: bool
 
     def require_valid(self, resource: ResourceText) -> tuple[Issue, ...]:
         """Refuse what is not R4; what is stored all the same (see ``strict``) comes back as warnings, 50 at most.

@@ -142,7 +142,11 @@ class _Chronicle:
         living = await self.living(version, covering)
         if living is None or version.version == living.version.version:
             return living
-        found = await self._desk.gate.admit(located(self._in_scope, (version,), covering=covering))
+        # what is withheld from the newest version is withheld from those before it
+        former = (living.version,) if living.withheld else ()
+        found = await self._desk.gate.admit(
+            located(self._in_scope, (version,), covering=covering, former=former)
+        )
         if not found:
             return None
         if not version.deleted:

@@ -80,7 +80,8 @@ async def _require_readable(in_scope: InScope, desk: Desk, current: SealedVersio
     covering = caller.scopes.covers(type_, "r") if caller else ()
     if not covering:
         raise ScopeError(f"this needs a scope to read {type_}, besides that to update it")
-    if not await desk.gate.admit(located(in_scope, (current,), covering=covering)):
+    records = await desk.gate.admit(located(in_scope, (current,), covering=covering))
+    if not records or records[0].withheld:
         raise NotFoundError(MISSING)
 
 

@@ -28,7 +28,7 @@ _OWN = frozenset({"versionId", "lastUpdated"})
 async def current_record(
     in_scope: InScope, desk: Desk, current: SealedVersion | None
 ) -> Record | None:
-    """The current version, opened: whoever may not see it may not change it either.  None if there is none to see.
+    """The current version, opened: whoever may not see all of it may not change it either.  None if there is none to see.
 
     Raises:
         NotFoundError: It is not permitted.
@@ -37,7 +37,7 @@ async def current_record(
         return None
     former = await last_living(current, desk) if current.deleted else ()
     records = await desk.gate.admit(located(in_scope, (current,), action="correct", former=former))
-    if not records:
+    if not records or records[0].withheld:  # whoever may not see a part of it would write it away
         raise NotFoundError(MISSING)
     return None if current.deleted else records[0]
 

@@ -1,11 +1,12 @@
 """The gate: the only place where a record is opened for a caller.
 
 Consent first (``consent.py``); then the record is opened, decided by its content where it depends on it, with every resource
-that it contains (a stored Bundle is not a way around a label); then the limits of the scopes: the patient in context, and
-granular parameters.  What does not pass is as if it were not there.
+that it contains and every element that has a label of its own: what is denied of these is taken out (``withholding.py``).
+Then the limits of the scopes: the patient in context, and granular parameters, of what is left.  What does not pass is as
+if it were not there.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 
 import orjson
@@ -17,7 +18,17 @@ from fhir_server.interactions.app_state import is_anothers
 from fhir_server.ownership import context_of
 from fhir_server.pipeline.actors import Organizations, access_request
 from fhir_server.pipeline.consent import consent, verdict_of
+from fhir_server.pipeline.excision import tagged, without
 from fhir_server.pipeline.policies import Policies
+from fhir_server.pipeline.withholding import (
+    Names,
+    Part,
+    Path,
+    names_of,
+    parts,
+    paths_of,
+    taken_out,
+)
 from fhir_server.resource_text import references
 from fhir_server.search.match import Matcher
 from fhir_server.search.query import parse_criteria
@@ -44,6 +55,7 @@ class ConsentGate:
         administrative: frozenset[str],
         custodian: str,
         base: str,
+        show_redaction: bool = True,
     ) -> None:
         self._asked = asked
         self._reader = reader
@@ -53,22 +65,25 @@ class ConsentGate:
         self._administrative = administrative
         self._custodian = custodian
         self._base = base
+        self._shows = show_redaction
         self._requests: dict[str, AccessRequest] = {}
         self._matchers: dict[tuple[Scope, str], Matcher] = {}
 
     async def admit(self, located: Located) -> tuple[Record, ...]:
         """See ``Gate.admit``."""
-        if located.former and not await self.admit(
-            replace(located, versions=located.former, former=())
-        ):
+        former = replace(located, versions=located.former, former=())
+        later = await self.admit(former) if located.former else ()
+        if located.former and not later:
             return ()
+        hidden = frozenset(names for record in later for names in record.withheld)
         request = await self._request(located.action)
         consented = await consent(
             located, request, self._policies, self._reader, self._administrative
         )
         admitted = []
         for version, verdicts in zip(consented.versions, consented.verdicts, strict=True):
-            record = await self._open(version, verdicts)
+            older = all(version.version < record.version.version for record in later)
+            record = await self._open(version, verdicts, hidden if older else frozenset())
             gone = version.deleted and bool(located.former)  # what it was is in reach: see above
             if record is None or not (gone or self._in_reach(record, located.covering)):
                 continue
@@ -113,7 +128,10 @@ class ConsentGate:
         decisions = []
         for token in [self._reader.blind.patient(p) for p in patients] or [b""]:
             verdict = await verdict_of(token, request, self._policies, self._reader)
-            decisions.append(await self._decide(verdict, content))
+            decision, denied = await self._decide(verdict, content, parts(content))
+            if denied:  # who writes what is then hidden from him
+                raise NotFoundError(_NOT_PERMITTED)
+            decisions.append(decision)
         if any(d.decision is not Kind.PERMIT for d in decisions):
             raise NotFoundError(_NOT_PERMITTED)
         return tuple(decisions)
@@ -136,7 +154,13 @@ class ConsentGate:
             )
         return self._requests[action]
 
-    async def _open(self, version: SealedVersion, verdicts: tuple[Verdict, ...]) -> Record | None:
+    async def _open(
+        self,
+        version: SealedVersion,
+        verdicts: tuple[Verdict, ...],
+        hidden: frozenset[Names] = frozenset(),
+    ) -> Record | None:
+        """A record as far as it is permitted; ``hidden`` are elements that are withheld from a later version of it."""
         try:
             text, document = await self._reader.open(version), None
         except KeyDestroyedError:  # erased: as if it had never been
@@ -144,16 +168,28 @@ class ConsentGate:
         if version.type_ == "Binary":
             text, document = split(text)
         value = orjson.loads(text) if text else {}
-        decisions = []
+        decisions, denied = [], set(paths_of(value, hidden)) if hidden else set()
+        inside = parts(value, text)
         for verdict in verdicts:
-            decision = await self._decide(verdict, value)
+            decision, own = await self._decide(verdict, value, inside)
             if decision.decision is not Kind.PERMIT:
                 return None
             decisions.append(decision)
+            denied |= own
         if version.type_ == "AuditEvent" and not self._may_read_log(decisions):
             return None
         patients = await self._reader.patients(version)
-        return Record(version, text, value, tuple(decisions), patients, document=document)
+        record = Record(version, text, value, tuple(decisions), patients, document=document)
+        return self._without(record, denied) if denied else record
+
+    def _without(self, record: Record, denied: Set[Path]) -> Record | None:
+        """The record without what is denied; its ``value`` never says that something is missing, so no search finds that."""
+        paths = taken_out(record.value, denied)
+        if paths is None:
+            return None
+        text = without(record.text, paths)
+        shown = tagged(text) if self._shows else text
+        return replace(record, text=shown, value=orjson.loads(text), withheld=names_of(denied))
 
     def _may_read_log(self, decisions: Sequence[Decision]) -> bool:
         """Whether the requester may see an AuditEvent that consent permits.
@@ -166,16 +202,25 @@ class ConsentGate:
             return True
         return bool(decisions) and all(d.basis is Basis.SELF for d in decisions)
 
-    async def _decide(self, verdict: Verdict, value: Json) -> Decision:
-        if verdict.kind is Kind.PERMIT and verdict.decision is not None and not _labelled(value):
-            return verdict.decision
+    async def _decide(
+        self, verdict: Verdict, value: Json, inside: Sequence[Part]
+    ) -> tuple[Decision, frozenset[Path]]:
+        """The decision about a record, and which of its parts are denied; those permitted add their obligations."""
+        plain = not inside and not _labelled(value)
+        if verdict.kind is Kind.PERMIT and verdict.decision is not None and plain:
+            return verdict.decision, frozenset()
         graph = {needed: await self._outgoing(needed) for needed in verdict.needs}
         decision = verdict.decide(value, graph)
-        for part in _parts(value):
-            inner = verdict.decide(part, graph)
-            if inner.decision is not Kind.PERMIT:
-                return inner
-        return decision
+        if decision.decision is not Kind.PERMIT:
+            return decision, frozenset()
+        duties, denied = dict.fromkeys(decision.obligations), set()
+        for part in inside:
+            inner = verdict.decide(part.pseudo, graph)
+            if inner.decision is Kind.PERMIT:
+                duties.update(dict.fromkeys(inner.obligations))
+            else:
+                denied.add(part.path)
+        return replace(decision, obligations=tuple(duties)), frozenset(denied)
 
     async def _outgoing(self, reference: str) -> Sequence[str]:
         """What a record that a Consent names refers to; used to decide, never shown."""
@@ -226,26 +271,6 @@ class ConsentGate:
 
 
 def _labelled(value: Json) -> bool:
-    """Whether a permitted record may carry obligations, or parts that are to be decided on their own."""
+    """Whether a permitted record may carry obligations."""
     meta = value.get("meta")
-    return (isinstance(meta, dict) and "security" in meta) or any(True for _ in _parts(value))
-
-
-def _parts(value: Json) -> Iterator[Json]:
-    """The resources inside a resource."""
-    contained = value.get("contained")
-    if isinstance(contained, list):
-        yield from (c for c in contained if isinstance(c, dict))
-    if value.get("resourceType") in ("Bundle", "Parameters"):
-        yield from _nested(value)
-
-
-def _nested(value: object) -> Iterator[Json]:
-    children = (
-        value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    )
-    for child in children:
-        if isinstance(child, dict) and "resourceType" in child:
-            yield child
-        if isinstance(child, (dict, list)):
-            yield from _nested(child)
+    return isinstance(meta, dict) and "security" in meta

@@ -288,4 +288,5 @@ class Pipeline:
             tools.administrative,
             tools.custodian,
             tools.base,
+            show_redaction=tools.show_redaction,
         )

@@ -20,7 +20,9 @@ def test_every_default_is_documented() -> None:
     rows = dict(re.findall(r"^\| `CONSENTRY_([A-Z_]+)` \| ([^|]*) \|", page, re.MULTILINE))
     for field in fields(Settings):
         if isinstance(field.default, int):
-            assert f"{field.default}" in rows[field.name.upper()].replace(",", ""), field.name
+            assert f"{field.default}".lower() in rows[field.name.upper()].replace(",", ""), (
+                field.name
+            )
 
 
 def test_the_first_screen_of_the_readme_says_what_it_is_for_and_how_to_start() -> None:

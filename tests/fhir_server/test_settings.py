@@ -33,7 +33,7 @@ def test_the_defaults_of_the_page_are_those_of_the_program() -> None:
         if isinstance(default, timedelta):
             default = int(default.total_seconds())
         if isinstance(default, int) and default:
-            assert told.strip().replace(",", "") == str(default), name
+            assert told.strip().replace(",", "") == str(default).lower(), name
 
 
 def test_variables_win_over_the_file_and_options_over_both(tmp_path: Path) -> None:
@@ -133,3 +133,14 @@ def test_a_chain_needs_the_address_of_its_contract(contract: str) -> None:
 async def test_a_chain_with_another_id_refuses_to_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="chain_id"):
         await open_house(Settings(data=tmp_path / "data", chain_id=1))
+
+
+@pytest.mark.parametrize(("said", "read"), [("true", True), ("FALSE", False)])
+def test_a_switch_is_true_or_false(said: str, read: bool) -> None:
+    assert read_settings({"CONSENTRY_SHOW_REDACTION": said}).show_redaction is read
+
+
+@pytest.mark.parametrize("said", ["", "1", "no", "on"])
+def test_a_switch_is_nothing_else(said: str) -> None:
+    with pytest.raises(SettingsError, match="show_redaction"):
+        read_settings({"CONSENTRY_SHOW_REDACTION": said})

@@ -190,9 +190,14 @@ async def test_a_stored_document_is_decided_by_its_parts(two: Clinic) -> None:
     stored = await two.ask(HOUSE, "POST", "Composition/c/$document?persist=true")
     assert stored.status == 200
     assert (await two.get(HOUSE, f"Bundle/{stored.id_}")).status == 200
-    for who in (OTHER, "app"):
-        assert (await two.get(who, f"Bundle/{stored.id_}")).status == 404
-        assert stored.id_ not in str((await two.get(who, "Bundle")).json)
+    without = await two.get(OTHER, f"Bundle/{stored.id_}")
+    assert [e["resource"]["resourceType"] for e in without.json["entry"]] == [
+        "Composition",
+        "Patient",
+    ]
+    assert SECRET.encode() not in without.body
+    assert (await two.get("app", f"Bundle/{stored.id_}")).status == 404
+    assert stored.id_ not in str((await two.get("app", "Bundle")).json)
 
 
 def _described(patient_: Json, **others: object) -> Json:
