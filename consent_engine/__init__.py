@@ -12,6 +12,7 @@ from .labelling import LabelRule, LabelRules, builtin_rules, highest
 from .policy import Policy, Verdict, compile_policy, decide, join_subjects, narrow_subjects
 from .review import review
 from .templates import TEMPLATES, load_template
+from .terms import purposes_covered
 
 __all__ = [
     "TEMPLATES",
@@ -38,5 +39,6 @@ __all__ = [
     "join_subjects",
     "load_template",
     "narrow_subjects",
+    "purposes_covered",
     "review",
 ]

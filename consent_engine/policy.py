@@ -12,7 +12,17 @@ from datetime import datetime, tzinfo
 
 from . import terms
 from .consent import CompiledConsent, Status, compile_consent
-from .decision import AccessRequest, Basis, Coding, Config, Decision, Kind, without_version
+from .decision import (
+    AccessRequest,
+    Basis,
+    Coding,
+    Config,
+    DecidedBy,
+    Decision,
+    Kind,
+    without_version,
+)
+from .explaining import lines, looking
 from .obligations import BREAK_GLASS_LIFETIME, BREAK_GLASS_OBLIGATIONS, label_obligations
 from .record import Graph, Record
 from .rulings import Pending, Ruling, rule_on
@@ -87,6 +97,19 @@ class Verdict:
             return decision
         added = label_obligations(record)
         return replace(decision, obligations=decision.obligations + added) if added else decision
+
+    def explain(self) -> tuple[str, ...]:
+        """One line for each Consent: what it says, or which of its rules have to look at the record."""
+        return lines((*self._mandatory, *self._ordinary))
+
+    def looking(self) -> tuple[DecidedBy, ...]:
+        """The rules on whose look at the record the decision may depend."""
+        return looking((*self._mandatory, *self._ordinary))
+
+    @property
+    def valid_until(self) -> datetime | None:
+        """The first later instant at which the answer may change by passing of time alone."""
+        return self._case.valid_until if self.decision is None else self.decision.valid_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,20 +291,20 @@ def _foresee(mandatory: tuple[_Item, ...], ordinary: tuple[_Item, ...], case: _C
 
 def _settle(mandatory: Sequence[_Item], ordinary: Sequence[_Item], case: _Case) -> Decision:
     """Steps 1, 7 and 8 on what has been ruled; pending Consents are left out."""
-    lines = tuple(each.explain() for each in (*mandatory, *ordinary))
+    told = tuple(each.explain() for each in (*mandatory, *ordinary))
     asked = ordinary
     if not _any(mandatory, *_DENYING, Status.PERMIT):
         if case.is_self:
             asked = [each for each in ordinary if each.consent.is_admin]
             if not _any(asked, *_DENYING):
-                return Decision(Kind.PERMIT, Basis.SELF, (), (), case.valid_until, lines)
+                return Decision(Kind.PERMIT, Basis.SELF, (), (), case.valid_until, told)
         kind, chosen = _combine(asked, case.default)
         if kind is Kind.DENY and case.breaks_glass and not any(each.emergency for each in chosen):
-            return _break_glass(case, lines)
+            return _break_glass(case, told)
     else:
         kind, chosen = _combine(mandatory, case.default)
     by = tuple(each.decided_by() for each in chosen)
-    return Decision(kind, _basis(chosen), by, (), case.valid_until, lines)
+    return Decision(kind, _basis(chosen), by, (), case.valid_until, told)
 
 
 def _combine(items: Iterable[_Item], default: Kind) -> tuple[Kind, list[Ruling]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from consent_engine import Decision, Verdict
+from consent_engine import AccessRequest, Decision, Verdict
 from fhir_server.errors import Issue
 from fhir_server.resource_text import ResourceText
 from fhir_server.store.protocol import SealedVersion
@@ -338,4 +338,17 @@ class Gate(Protocol):
         decisions: tuple[Decision, ...],
     ) -> Record:
         """The record that this request has just written, as the writer may have it back."""
+        ...
+
+    async def question(
+        self, action: str, actors: Sequence[str] | None = None, purpose: str | None = None
+    ) -> AccessRequest:
+        """The question that this request puts to consent; of ``actors`` or for ``purpose``, if another is asked about.
+
+        Organizations among the actors come with those that they are part of.
+        """
+        ...
+
+    async def verdict(self, patient: str, question: AccessRequest) -> Verdict:
+        """What is said to a question about the records of one patient (``Patient/1``); nothing is opened for it."""
         ...

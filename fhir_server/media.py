@@ -15,6 +15,7 @@ NDJSON = "application/fhir+ndjson"
 _NDJSON_TYPES = frozenset(
     {NDJSON, "application/ndjson", "application/x-ndjson", "ndjson", "text/plain"}
 )
+CSV = "text/csv"
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -65,6 +66,16 @@ def require_fhir(form: Form) -> None:
     """
     if not form.is_fhir:
         raise NotAcceptableError(f"accept {JSON} or {XML}")
+
+
+def require_table(form: Form) -> None:
+    """Refuse what is neither a form of FHIR nor CSV (RFC 4180).
+
+    Raises:
+        NotAcceptableError: The caller takes none of them.
+    """
+    if not form.is_fhir and form.media_type != CSV:
+        raise NotAcceptableError(f"accept {JSON}, {XML} or {CSV}")
 
 
 def require_lines(form: Form) -> None:

@@ -54,9 +54,13 @@ def page(
     )
 
 
-def document(in_scope: InScope, content: bytes, records: Sequence[Record] = ()) -> Opened:
+def document(
+    in_scope: InScope, content: bytes, records: Sequence[Record] = (), headers: Pairs = ()
+) -> Opened:
     """A ready body, and the records that it tells of."""
-    return Opened(in_scope, 200, tuple(records), shape="document", document=content)
+    return Opened(
+        in_scope, 200, tuple(records), shape="document", document=content, headers=headers
+    )
 
 
 def answered(in_scope: InScope, status: int, headers: Pairs, content: bytes = b"") -> Opened:

@@ -6,6 +6,7 @@ hospital's app does not become the hospital.
 """
 
 from collections import OrderedDict
+from dataclasses import replace
 
 import orjson
 
@@ -77,6 +78,16 @@ async def access_request(
         time=asked.received.now,
         custodian=custodian,
     )
+
+
+def question(
+    own: AccessRequest, actors: frozenset[str] | None, purpose: str | None
+) -> AccessRequest:
+    """A request's own question, of other actors or for another purpose; None: its own, and "" is no purpose."""
+    asked = own.purpose
+    if purpose is not None:
+        asked = Coding(_ACT_REASON, purpose) if purpose else None
+    return replace(own, actors=own.actors if actors is None else actors, purpose=asked)
 
 
 def _part_of(organization: Json) -> str:

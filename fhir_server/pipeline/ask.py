@@ -35,6 +35,7 @@ from fhir_server.media import (
     media_type,
     require_fhir,
     require_lines,
+    require_table,
 )
 from fhir_server.pipeline.parameters import parameters_sent, plain_parameters
 from fhir_server.pipeline.preconditions import preconditions, prefer
@@ -47,6 +48,7 @@ _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _MOST_PARAMETERS = 200
 _SHAPING = frozenset({"_format", "_pretty", "_summary", "_elements", "_filename"})  # no condition
 _LINES = "$export-file"
+_TABLES = frozenset({"[type]/[id]/$access-log", "[type]/[id]/$accounting-of-disclosures"})
 CONTEXT = "x-security-context"
 _GUESSES = {"GET": "read", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
@@ -80,6 +82,8 @@ def ask(
     place = _place(received)
     if place.shape == _LINES:
         require_lines(form_of(received.headers, received.query))
+    elif place.shape in _TABLES:
+        require_table(form_of(received.headers, received.query))
     elif not (received.method == "GET" and place.type_ == "Binary" and place.id_):
         require_fhir(form_of(received.headers, received.query))
     if place.type_ and place.type_ not in types:

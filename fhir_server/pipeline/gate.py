@@ -15,8 +15,9 @@ from consent_engine import AccessRequest, Basis, Decision, Kind, Verdict
 from fhir_server.errors import KeyDestroyedError, NotFoundError, ScopeError
 from fhir_server.forms import Asked, InScope, Json, Located, Record
 from fhir_server.interactions.app_state import is_anothers
+from fhir_server.interactions.suspension import is_suspended
 from fhir_server.ownership import context_of
-from fhir_server.pipeline.actors import Organizations, access_request
+from fhir_server.pipeline.actors import Organizations, access_request, question
 from fhir_server.pipeline.consent import consent, verdict_of
 from fhir_server.pipeline.excision import tagged, without
 from fhir_server.pipeline.policies import Policies
@@ -147,6 +148,23 @@ class ConsentGate:
         """The record that this request has just written, as the writer may have it back."""
         return Record(version, text, value, decisions, tuple(patients))
 
+    async def question(
+        self, action: str, actors: Sequence[str] | None = None, purpose: str | None = None
+    ) -> AccessRequest:
+        """See ``Gate.question``."""
+        own = await self._request(action)
+        named = None if actors is None else await self._with_parents(actors)
+        return question(own, named, purpose)
+
+    async def verdict(self, patient: str, question: AccessRequest) -> Verdict:
+        """See ``Gate.verdict``."""
+        token = self._reader.blind.patient(patient)
+        return await verdict_of(token, question, self._policies, self._reader)
+
+    async def _with_parents(self, actors: Sequence[str]) -> frozenset[str]:
+        above = [await self._organizations.parents(actor, self._reader) for actor in actors]
+        return frozenset(actors).union(*above)
+
     async def _request(self, action: str) -> AccessRequest:
         if action not in self._requests:
             self._requests[action] = await access_request(
@@ -176,7 +194,7 @@ class ConsentGate:
                 return None
             decisions.append(decision)
             denied |= own
-        if version.type_ == "AuditEvent" and not self._may_read_log(decisions):
+        if version.type_ == "AuditEvent" and not self._may_read_log(value, verdicts, decisions):
             return None
         patients = await self._reader.patients(version)
         record = Record(version, text, value, tuple(decisions), patients, document=document)
@@ -191,16 +209,24 @@ class ConsentGate:
         shown = tagged(text) if self._shows else text
         return replace(record, text=shown, value=orjson.loads(text), withheld=names_of(denied))
 
-    def _may_read_log(self, decisions: Sequence[Decision]) -> bool:
+    def _may_read_log(
+        self, event: Json, verdicts: Sequence[Verdict], decisions: Sequence[Decision]
+    ) -> bool:
         """Whether the requester may see an AuditEvent that consent permits.
 
         It names records that may be withheld from those who treat or pay, and tells who else has seen them.  So it is for
-        the patient, for the custodian's own system, and for whoever asks to oversee operations (HOPERAT).
+        the patient, for a related person from whom she withholds nothing, for the custodian's own system, and for whoever
+        asks to oversee operations (HOPERAT).  What an agency has had suspended is for the last two only.
         """
         requester = self._asked.requester
-        if requester.purpose == _OVERSIGHT or (requester.caller and requester.caller.system):
+        caller = requester.caller
+        if requester.purpose == _OVERSIGHT or (caller and caller.system):
             return True
-        return bool(decisions) and all(d.basis is Basis.SELF for d in decisions)
+        if not decisions or is_suspended(event, self._asked.received.now):
+            return False
+        if caller is not None and (caller.user or "").startswith("RelatedPerson/"):
+            return all(v.kind is Kind.PERMIT for v in verdicts)
+        return all(d.basis is Basis.SELF for d in decisions)
 
     async def _decide(
         self, verdict: Verdict, value: Json, inside: Sequence[Part]

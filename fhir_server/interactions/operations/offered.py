@@ -114,6 +114,10 @@ OPERATIONS = (
         ((_TYPE, "s"), (_INSTANCE, "r")),
         frozenset({"Patient"}),
     ),
+    *(
+        Operation(name, f"{_OWN}/Patient-{name}", ((_INSTANCE, "r"),), frozenset({"Patient"}))
+        for name in ("access-explain", "access-log", "accounting-of-disclosures")
+    ),
     Operation(
         "file-consent",
         f"{_CONSENTS}/file-consent",

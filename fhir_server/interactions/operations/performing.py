@@ -5,6 +5,9 @@ from collections.abc import Awaitable, Callable
 from fhir_server.errors import BadRequestError
 from fhir_server.forms import InScope, Interaction, Opened
 from fhir_server.interactions.desk import Desk, Tools
+from fhir_server.interactions.operations.access_explain import access_explain
+from fhir_server.interactions.operations.access_log import access_log
+from fhir_server.interactions.operations.accounting import accounting_of_disclosures
 from fhir_server.interactions.operations.consents import file_consent, revoke_consent
 from fhir_server.interactions.operations.docref import docref
 from fhir_server.interactions.operations.document import document, persists
@@ -20,6 +23,9 @@ from fhir_server.interactions.operations.summary import summary
 from fhir_server.interactions.operations.validate import validate
 
 PERFORMED: dict[str, Callable[[InScope, Desk], Awaitable[Opened]]] = {
+    "access-explain": access_explain,
+    "access-log": access_log,
+    "accounting-of-disclosures": accounting_of_disclosures,
     "docref": docref,
     "document": document,
     "everything": everything,

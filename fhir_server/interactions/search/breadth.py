@@ -13,8 +13,8 @@ from fhir_server.search.joins import LOG, InCompartment, Wanted, Within, compart
 from fhir_server.search.query import Query
 
 _MAY_HOLD_LOG = frozenset(
-    {"export-file", "export-status"}
-)  # what they look through was said before
+    {"access-log", "accounting-of-disclosures", "export-file", "export-status"}
+)  # what the exports look through was said before
 
 
 def types_searched(reach: Reach) -> list[str]:

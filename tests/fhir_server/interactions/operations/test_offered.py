@@ -31,7 +31,10 @@ async def test_the_capability_statement_names_them(clinic: Clinic) -> None:
     assert "meta" in [o["name"] for o in rest["operation"]]
     named = {r["type"]: {o["name"] for o in r.get("operation", ())} for r in rest["resource"]}
     labels = {"meta", "meta-add", "meta-delete", "validate"}
-    assert named["Patient"] == labels | {"erase", "everything", "export", "match", "summary"}
+    assert named["Patient"] == labels | {
+        *("access-explain", "access-log", "accounting-of-disclosures"),
+        *("erase", "everything", "export", "match", "summary"),
+    }
     assert named["Group"] == labels | {"export"}
     assert named["Encounter"] == labels | {"everything"}
     assert named["Observation"] == labels | {"lastn"}
