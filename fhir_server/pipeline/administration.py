@@ -7,12 +7,17 @@ in.  Who may write a Consent says ``interactions/lifecycle/writers.py``.
 
 from fhir_server.errors import ScopeError
 from fhir_server.forms import Asked
-from fhir_server.interactions.lifecycle.writers import administers, require_consent_writer
+from fhir_server.interactions.lifecycle.writers import (
+    administers,
+    is_privacy_officer,
+    require_consent_writer,
+)
 from fhir_server.search.custom import SEARCH_PARAMETER
 
 _ERASE = "erase"
 _CHANGES = frozenset({"create", "update", "patch", "delete"})
 _OPERATIONS = frozenset({"reindex", "reindex-status", "meta-add", "meta-delete"})
+_JUDGE = "judge-break-glass"
 _CONSENT = "Consent"
 _OF_CONSENTS = frozenset({"meta-add", "meta-delete", "file-consent", "revoke-consent"})
 
@@ -30,6 +35,8 @@ def require_administrator(asked: Asked, custodian: str) -> None:
         interaction.code in _CHANGES or interaction.operation in _OF_CONSENTS
     ):
         require_consent_writer(asked.requester, custodian)
+    if interaction.operation == _JUDGE and not is_privacy_officer(asked.requester, custodian):
+        raise ScopeError("a broken glass is for a privacy officer of the custodian to judge")
     if interaction.type_ not in ("", SEARCH_PARAMETER):
         return
     if interaction.code not in _CHANGES and interaction.operation not in _OPERATIONS:

@@ -15,6 +15,7 @@ from consent_engine import AccessRequest, Basis, Decision, Kind, Verdict
 from fhir_server.errors import KeyDestroyedError, NotFoundError, ScopeError
 from fhir_server.forms import Asked, InScope, Json, Located, Record
 from fhir_server.interactions.app_state import is_anothers
+from fhir_server.interactions.lifecycle.kept import OVERSEEN, code_of
 from fhir_server.interactions.suspension import is_suspended
 from fhir_server.ownership import context_of
 from fhir_server.pipeline.actors import Organizations, access_request, question
@@ -194,7 +195,8 @@ class ConsentGate:
                 return None
             decisions.append(decision)
             denied |= own
-        if version.type_ == "AuditEvent" and not self._may_read_log(value, verdicts, decisions):
+        overseen = version.type_ == "AuditEvent" or code_of(value) in OVERSEEN
+        if overseen and not self._may_read_log(value, verdicts, decisions):
             return None
         patients = await self._reader.patients(version)
         record = Record(version, text, value, tuple(decisions), patients, document=document)
@@ -212,7 +214,7 @@ class ConsentGate:
     def _may_read_log(
         self, event: Json, verdicts: Sequence[Verdict], decisions: Sequence[Decision]
     ) -> bool:
-        """Whether the requester may see an AuditEvent that consent permits.
+        """Whether the requester may see an AuditEvent, or what tells of a broken glass, that consent permits.
 
         It names records that may be withheld from those who treat or pay, and tells who else has seen them.  So it is for
         the patient, for a related person from whom she withholds nothing, for the custodian's own system, and for whoever

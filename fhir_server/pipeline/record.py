@@ -22,6 +22,7 @@ from fhir_server.errors import (
 from fhir_server.forms import Asked, Pairs, Record, Recorded, Released
 from fhir_server.interactions.desk import Tools
 from fhir_server.interactions.leaf import put_with_leaf
+from fhir_server.interactions.lifecycle.glass import note_broken_glass
 from fhir_server.interactions.outcome import outcome
 from fhir_server.pipeline.audit_event import Happening, audit_event, names_patients
 from fhir_server.vault.vault import Draft, Reader, Writer
@@ -41,9 +42,13 @@ async def record(
 
     Args:
         events: Made before by ``events_of``, so that others do not wait for it; made here if None.
+
+    Raises:
+        ConflictError: It breaks a glass for a reason whose time has ended.
     """
     asked = released.in_scope.asked
     drafts = await events_of(released, writer, tools) if events is None else events
+    await note_broken_glass(released, drafts, writer, tools)
     numbers = await _append(drafts, writer, tools)
     headers = _traced(asked, released.headers)
     code = asked.interaction.code

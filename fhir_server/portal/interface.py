@@ -49,6 +49,7 @@ _OPERATIONS = {
     "meta-delete": "Take profiles, tags and labels off",
     "file-consent": "File a Consent with its document and signature",
     "revoke-consent": "End a Consent; it stays on record",
+    "judge-break-glass": "Judge a broken glass (privacy officers of the custodian)",
     "everything": "Everything of one record",
     "receipt": "Proof that this event is in the anchored log",
     "reindex": "Bring older records into the index again (systems of the custodian)",

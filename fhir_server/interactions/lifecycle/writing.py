@@ -65,8 +65,8 @@ async def put_own(
     return f"{content.type_}/{id_}"
 
 
-async def put_changed(in_scope: InScope, desk: Desk, record: Record, changes: Json) -> None:
-    """Write the next version of an admitted record as the server itself, with members changed."""
+async def put_changed(in_scope: InScope, desk: Desk, record: Record, changes: Json) -> Record:
+    """Write and give the next version of an admitted record as the server itself, with members changed."""
     type_ = record.version.type_
     text = merge_patch(record.text.decode(), orjson.dumps(changes).decode())
     version, at = record.version.version + 1, next_time(in_scope, record.version)
@@ -78,7 +78,9 @@ async def put_changed(in_scope: InScope, desk: Desk, record: Record, changes: Js
         previous=record.version,
         dropped=dropped,
     )
-    await desk.unit().put(draft)
+    sealed = await desk.unit().put(draft)
+    text_, value = stamped.text.encode(), stamped.value
+    return desk.gate.written(sealed, text_, value, record.patients, record.decisions)
 
 
 def seconds(at: datetime) -> str:

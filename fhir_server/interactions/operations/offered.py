@@ -133,6 +133,13 @@ OPERATIONS = (
         ("POST",),
     ),
     Operation(
+        "judge-break-glass",
+        f"{_OWN}/Task-judge-break-glass",
+        ((_INSTANCE, "u"),),
+        frozenset({"Task"}),
+        ("POST",),
+    ),
+    Operation(
         "receipt",
         f"{_OWN}/AuditEvent-receipt",
         ((_INSTANCE, "r"),),

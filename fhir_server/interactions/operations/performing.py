@@ -14,6 +14,7 @@ from fhir_server.interactions.operations.document import document, persists
 from fhir_server.interactions.operations.erase import erase
 from fhir_server.interactions.operations.everything import everything
 from fhir_server.interactions.operations.export import export, export_file, export_status
+from fhir_server.interactions.operations.judging import judge_break_glass
 from fhir_server.interactions.operations.lastn import lastn
 from fhir_server.interactions.operations.match import match
 from fhir_server.interactions.operations.meta import meta, meta_add, meta_delete
@@ -33,6 +34,7 @@ PERFORMED: dict[str, Callable[[InScope, Desk], Awaitable[Opened]]] = {
     "export-file": export_file,
     "export-status": export_status,
     "file-consent": file_consent,
+    "judge-break-glass": judge_break_glass,
     "lastn": lastn,
     "match": match,
     "meta": meta,
@@ -47,7 +49,9 @@ PERFORMED: dict[str, Callable[[InScope, Desk], Awaitable[Opened]]] = {
 }
 ON_THEIR_OWN: dict[str, Callable[[InScope, Tools], Awaitable[Opened]]] = {"erase": erase}
 _ALONE = frozenset({*ON_THEIR_OWN, "export", "export-file", "export-status"})
-_CHANGES = frozenset({"meta-add", "meta-delete", "file-consent", "revoke-consent"})
+_CHANGES = frozenset(
+    {"meta-add", "meta-delete", "file-consent", "revoke-consent", "judge-break-glass"}
+)
 
 
 async def perform(in_scope: InScope, desk: Desk) -> Opened:
