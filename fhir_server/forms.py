@@ -318,6 +318,13 @@ class Gate(Protocol):
         """Open those of the located records that the requester may have; the others are as if they were not there."""
         ...
 
+    async def admit_request(self, in_scope: InScope, version: SealedVersion) -> Record | None:
+        """Open a request for access for who has made it, so that its state can be told; None for anybody else.
+
+        Consent is not asked: it is the requester's own.  Nothing of it but the state may be disclosed.
+        """
+        ...
+
     async def require_write(
         self, in_scope: InScope, content: Json, patients: Sequence[str], action: str
     ) -> tuple[Decision, ...]:

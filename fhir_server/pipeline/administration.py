@@ -11,12 +11,16 @@ from fhir_server.interactions.lifecycle.writers import (
     administers,
     is_privacy_officer,
     require_consent_writer,
+    require_outsider,
+    require_signatory,
 )
 from fhir_server.search.custom import SEARCH_PARAMETER
 
 _ERASE = "erase"
 _CHANGES = frozenset({"create", "update", "patch", "delete"})
 _OPERATIONS = frozenset({"reindex", "reindex-status", "meta-add", "meta-delete"})
+_ASKS = "request-access"
+_ANSWERS = frozenset({"approve-access", "deny-access"})
 _JUDGE = "judge-break-glass"
 _CONSENT = "Consent"
 _OF_CONSENTS = frozenset({"meta-add", "meta-delete", "file-consent", "revoke-consent"})
@@ -35,6 +39,10 @@ def require_administrator(asked: Asked, custodian: str) -> None:
         interaction.code in _CHANGES or interaction.operation in _OF_CONSENTS
     ):
         require_consent_writer(asked.requester, custodian)
+    if interaction.operation in _ANSWERS:
+        require_signatory(asked.requester)
+    if interaction.operation == _ASKS:
+        require_outsider(asked.requester)
     if interaction.operation == _JUDGE and not is_privacy_officer(asked.requester, custodian):
         raise ScopeError("a broken glass is for a privacy officer of the custodian to judge")
     if interaction.type_ not in ("", SEARCH_PARAMETER):

@@ -15,7 +15,7 @@ from consent_engine import AccessRequest, Basis, Decision, Kind, Verdict
 from fhir_server.errors import KeyDestroyedError, NotFoundError, ScopeError
 from fhir_server.forms import Asked, InScope, Json, Located, Record
 from fhir_server.interactions.app_state import is_anothers
-from fhir_server.interactions.lifecycle.kept import OVERSEEN, code_of
+from fhir_server.interactions.lifecycle.kept import ACCESS_REQUEST, OVERSEEN, code_of
 from fhir_server.interactions.suspension import is_suspended
 from fhir_server.ownership import context_of
 from fhir_server.pipeline.actors import Organizations, access_request, question
@@ -116,6 +116,17 @@ class ConsentGate:
             )
         except KeyDestroyedError:
             return False
+
+    async def admit_request(self, in_scope: InScope, version: SealedVersion) -> Record | None:
+        """See ``Gate.admit_request``."""
+        record = await self._open(version, ())
+        caller = self._asked.requester.caller
+        if record is None or caller is None or code_of(record.value) != ACCESS_REQUEST:
+            return None
+        requester = record.value.get("requester")
+        named = requester.get("reference") if isinstance(requester, dict) else None
+        own = named is not None and named in (caller.user, *caller.organizations)
+        return record if own and self._in_reach(record, in_scope.covering) else None
 
     async def require_write(
         self, in_scope: InScope, content: Json, patients: Sequence[str], action: str

@@ -23,8 +23,8 @@ async def sign(
     *,
     sent: ResourceText | None = None,
     reason: str = "",
-) -> str:
-    """Write the Provenance of a version; give its reference.
+) -> None:
+    """Write the Provenance of a version.
 
     Args:
         sent: A Provenance of the signatory, whose ``signature`` is kept.
@@ -54,7 +54,7 @@ async def sign(
     if sent is not None:
         provenance["signature"] = _signature(sent)
     _require_of(provenance, patient, desk)
-    return await put_own(desk.unit(), desk.tools, provenance, patient, asked.received.at)
+    await put_own(desk.unit(), desk.tools, provenance, patient, asked.received.at)
 
 
 def who(caller: Caller) -> dict[str, object]:

@@ -52,8 +52,21 @@ def require_signatory(requester: Requester) -> None:
     """
     caller = requester.caller
     user = caller.user if caller is not None else None
-    if not (user or "").startswith(("Patient/", *_PROXIES)):
+    speaks = (user or "").startswith(("Patient/", *_PROXIES))
+    if not speaks or requester.purpose == _BREAK_GLASS:
         raise ScopeError(_REFUSED)
+
+
+def require_outsider(requester: Requester) -> None:
+    """Refuse a patient or related person: access is asked for by providers and payers, not for the glass to be broken.
+
+    Raises:
+        ScopeError: So it is.
+    """
+    caller = requester.caller
+    private = caller is None or (caller.user or "").startswith(("Patient/", *_PROXIES))
+    if private or requester.purpose == _BREAK_GLASS:
+        raise ScopeError("access is for providers, payers and their systems to ask for")
 
 
 def require_own(

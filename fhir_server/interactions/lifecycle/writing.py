@@ -10,6 +10,7 @@ from fhir_server.forms import InScope, Json, Record
 from fhir_server.interactions.desk import Desk, Tools
 from fhir_server.interactions.versions import next_time, write_version
 from fhir_server.resource_text import ResourceText, read_resource, stamp
+from fhir_server.store.protocol import SealedVersion
 from fhir_server.vault.vault import Draft, Writer
 from profiles.patch.merge_patch import merge_patch
 
@@ -51,8 +52,8 @@ async def write_beside(
 
 async def put_own(
     writer: Writer, tools: Tools, value: Json, patient: str, at: int, id_: str = ""
-) -> str:
-    """Write a new resource about ``patient`` as the server itself; give its reference.  No consent is asked.
+) -> tuple[SealedVersion, ResourceText]:
+    """Write a new resource about ``patient`` as the server itself; give it.  No consent is asked.
 
     Args:
         at: Milliseconds since 1970 UTC.
@@ -61,8 +62,8 @@ async def put_own(
     id_ = id_ or tools.new_id()
     stamped = stamp(content, id_, 1, at)
     tokens = tools.tokenizer.tokens(content.type_, stamped.value, (patient,))
-    await writer.put(Draft(content.type_, id_, 1, at, stamped.text, (patient,), tokens))
-    return f"{content.type_}/{id_}"
+    draft = Draft(content.type_, id_, 1, at, stamped.text, (patient,), tokens)
+    return await writer.put(draft), stamped
 
 
 async def put_changed(in_scope: InScope, desk: Desk, record: Record, changes: Json) -> Record:

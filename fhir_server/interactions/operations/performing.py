@@ -5,6 +5,12 @@ from collections.abc import Awaitable, Callable
 from fhir_server.errors import BadRequestError
 from fhir_server.forms import InScope, Interaction, Opened
 from fhir_server.interactions.desk import Desk, Tools
+from fhir_server.interactions.operations.access import (
+    access_status,
+    approve_access,
+    deny_access,
+    request_access,
+)
 from fhir_server.interactions.operations.access_explain import access_explain
 from fhir_server.interactions.operations.access_log import access_log
 from fhir_server.interactions.operations.accounting import accounting_of_disclosures
@@ -27,6 +33,9 @@ PERFORMED: dict[str, Callable[[InScope, Desk], Awaitable[Opened]]] = {
     "access-explain": access_explain,
     "access-log": access_log,
     "accounting-of-disclosures": accounting_of_disclosures,
+    "access-status": access_status,
+    "approve-access": approve_access,
+    "deny-access": deny_access,
     "docref": docref,
     "document": document,
     "everything": everything,
@@ -43,6 +52,7 @@ PERFORMED: dict[str, Callable[[InScope, Desk], Awaitable[Opened]]] = {
     "receipt": receipt,
     "reindex": reindex,
     "reindex-status": reindex_status,
+    "request-access": request_access,
     "revoke-consent": revoke_consent,
     "summary": summary,
     "validate": validate,
@@ -50,7 +60,16 @@ PERFORMED: dict[str, Callable[[InScope, Desk], Awaitable[Opened]]] = {
 ON_THEIR_OWN: dict[str, Callable[[InScope, Tools], Awaitable[Opened]]] = {"erase": erase}
 _ALONE = frozenset({*ON_THEIR_OWN, "export", "export-file", "export-status"})
 _CHANGES = frozenset(
-    {"meta-add", "meta-delete", "file-consent", "revoke-consent", "judge-break-glass"}
+    {
+        "meta-add",
+        "meta-delete",
+        "file-consent",
+        "revoke-consent",
+        "judge-break-glass",
+        "request-access",
+        "approve-access",
+        "deny-access",
+    }
 )
 
 
