@@ -5,6 +5,7 @@ compiles a ``Policy`` from the Consents of one patient, narrows it to one reques
 ``Verdict`` about each record.  Not here: selecting the Consents, putting labels on records, redacting.
 """
 
+from .cases import Case, read_case
 from .decision import AccessRequest, Basis, Coding, Config, DecidedBy, Decision, Kind
 from .elements import Problem
 from .errors import CaseError, ConsentEngineError, LabelRuleError, UnknownTemplateError
@@ -18,6 +19,7 @@ __all__ = [
     "TEMPLATES",
     "AccessRequest",
     "Basis",
+    "Case",
     "CaseError",
     "Coding",
     "Config",
@@ -40,5 +42,6 @@ __all__ = [
     "load_template",
     "narrow_subjects",
     "purposes_covered",
+    "read_case",
     "review",
 ]

@@ -100,3 +100,38 @@ async def test_a_privacy_officer_whom_the_patient_denies_sees_nothing(two: Clini
     await two.put(consent("no", "b", "deny", "Organization/custodian"))
     for operation in OPERATIONS:
         assert (await two.get(OVERSEER, f"Patient/b/{operation}")).status == 404
+
+
+def _asking(subject: str, *more: dict[str, object]) -> dict[str, object]:
+    actor = {"name": "actor", "valueReference": {"reference": "Organization/other"}}
+    named = {"name": "subject", "valueReference": {"reference": subject}}
+    return {"resourceType": "Parameters", "parameter": [named, actor, *more]}
+
+
+async def test_a_decision_does_not_probe_the_consents_of_others(two: Clinic) -> None:
+    """Neither a hidden patient's, nor those of one whom the caller sees."""
+    for who in ("anna", OTHER):
+        answers = [
+            await two.ask(who, "POST", "Consent/$decide", _asking(f"Patient/{id_}"))
+            for id_ in ("b", "nobody")
+        ]
+        assert [a.status for a in answers] == [404, 404]
+        assert answers[0].body == answers[1].body
+    for who in (HOUSE, OTHER):
+        answer = await two.ask(who, "POST", "Consent/$decide", _asking("Patient/a"))
+        assert answer.status == 403
+    both = _asking("Patient/a", _asking("Patient/b")["parameter"][0])  # type: ignore[index]
+    assert (await two.ask("anna", "POST", "Consent/$decide", both)).status == 404
+
+
+async def test_what_is_decided_by_sent_consents_is_the_same_whoever_is_stored(two: Clinic) -> None:
+    sent = {"name": "consent", "resource": consent("own", "b", "permit")}
+    for subject in ("Patient/b", "Patient/nobody"):
+        sent = {"name": "consent", "resource": consent("own", subject[8:], "permit")}
+        answer = await two.ask(OTHER, "POST", "Consent/$decide", _asking(subject, sent))
+        assert answer.status == 200
+        assert b'"permit"' in answer.body
+    await two.put(consent("no", "b", "deny"))
+    sent = {"name": "consent", "resource": consent("own", "b", "permit")}
+    again = await two.ask(OTHER, "POST", "Consent/$decide", _asking("Patient/b", sent))
+    assert b'"permit"' in again.body

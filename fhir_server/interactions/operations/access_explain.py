@@ -10,31 +10,33 @@ withheld, and of others, nothing; a patient whom he does not see is as unknown.
 import re
 from collections.abc import Sequence
 
-import orjson
-
-from consent_engine import AccessRequest, DecidedBy, Decision, Kind, Verdict
+from consent_engine import AccessRequest, Kind, Verdict
 from fhir_server.errors import InvalidParameterError, NotFoundError, ScopeError
-from fhir_server.forms import InScope, Json, Opened, Record
+from fhir_server.forms import InScope, Opened, Record
 from fhir_server.interactions.desk import Desk
 from fhir_server.interactions.operations.asked import Parameters
+from fhir_server.interactions.operations.explained import (
+    Part,
+    actor_parts,
+    asked_for,
+    parameters,
+    rules,
+    settled,
+)
 from fhir_server.interactions.operations.oversight import oversees, patient_of
 from fhir_server.interactions.read import MISSING
 from fhir_server.interactions.search.finding import Budget, Reach
 from fhir_server.interactions.search.joining import finder_of
 from fhir_server.interactions.stages import document, located
-from fhir_server.resource_text import instant
 from fhir_server.search.criteria import read_criterion
 from fhir_server.search.joins import Wanted
 
-_ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 _PARAMETERS = ("actor", "purpose", "action", "resource")
 _ACTIONS = frozenset({"collect", "access", "use", "disclose", "correct"})
 _REFERENCE = re.compile(r"[A-Z][A-Za-z]{1,63}/[A-Za-z0-9\-.]{1,64}")
 _CODE = re.compile(r"[A-Za-z0-9_\-]{1,64}")
 _MOST_ACTORS = 20
 _DEFAULT = "TREAT"
-
-Part = dict[str, object]
 
 
 async def access_explain(in_scope: InScope, desk: Desk) -> Opened:
@@ -54,7 +56,7 @@ async def access_explain(in_scope: InScope, desk: Desk) -> Opened:
     shown = [patient] if record is None or record is patient else [patient, record]
     if not await oversees(in_scope, desk, patient):
         answers = [await _own(in_scope, desk, asked, patient.reference, record or patient)]
-        return document(in_scope, _parameters(answers), shown)
+        return document(in_scope, parameters(answers), shown)
     consents = await _consents(in_scope, desk, patient)
     purpose = asked.text("purpose") or _DEFAULT
     if not _CODE.fullmatch(purpose):
@@ -65,7 +67,7 @@ async def access_explain(in_scope: InScope, desk: Desk) -> Opened:
         question = await desk.gate.question(action, requester, purpose)
         verdict = await desk.gate.verdict(patient.reference, question)
         answers.append(_answer(requester, question, verdict, record))
-    return document(in_scope, _parameters(answers), [*shown, *consents])
+    return document(in_scope, parameters(answers), [*shown, *consents])
 
 
 def _actors(asked: Parameters) -> tuple[str, ...]:
@@ -107,12 +109,12 @@ async def _own(
         raise ScopeError("ask for another purpose with that purpose")
     decision = record.decisions[record.patients.index(patient)]  # of another patient's nothing
     parts = [
-        *_actor_parts(sorted(question.actors)),
-        *_asked_for(own_purpose, "access"),
+        *actor_parts(sorted(question.actors)),
+        *asked_for(own_purpose, "access"),
         {"name": "resource", "valueReference": {"reference": record.reference}},
         {"name": "decision", "valueCode": str(Kind.PERMIT)},
         {"name": "basis", "valueCode": str(decision.basis)},
-        *_rules("decided-by", decision.decided_by),
+        *rules("decided-by", decision.decided_by),
     ]
     return {"name": "answer", "part": parts}
 
@@ -160,57 +162,10 @@ def _answer(
         decision = verdict.decide(record.value)
     purpose = question.purpose.code if question.purpose else ""
     parts: list[Part] = [
-        *_actor_parts(actors),
-        *_asked_for(purpose, question.action or "access"),
+        *actor_parts(actors),
+        *asked_for(purpose, question.action or "access"),
     ]
     if record is not None:
         parts.append({"name": "resource", "valueReference": {"reference": record.reference}})
-    parts += _decided(decision) if decision else _depending(verdict)
-    if verdict.valid_until:
-        at = instant(int(verdict.valid_until.timestamp() * 1000))
-        parts.append({"name": "valid-until", "valueInstant": at})
-    lines = decision.explanation if decision else verdict.explain()
-    parts += [{"name": "explanation", "valueString": line} for line in lines]
+    parts += settled(decision, verdict)
     return {"name": "answer", "part": parts}
-
-
-def _actor_parts(actors: Sequence[str]) -> list[Part]:
-    return [{"name": "actor", "valueReference": {"reference": actor}} for actor in actors]
-
-
-def _asked_for(purpose: str, action: str) -> list[Part]:
-    coding = {"system": _ACT_REASON, "code": purpose}
-    why: list[Part] = [{"name": "purpose", "valueCoding": coding}] if purpose else []
-    return [*why, {"name": "action", "valueCode": action}]
-
-
-def _decided(decision: Decision) -> list[Part]:
-    duties: list[Part] = [{"name": "obligation", "valueString": d} for d in decision.obligations]
-    return [
-        {"name": "decision", "valueCode": str(decision.decision)},
-        {"name": "basis", "valueCode": str(decision.basis)},
-        *_rules("decided-by", decision.decided_by),
-        *duties,
-    ]
-
-
-def _depending(verdict: Verdict) -> list[Part]:
-    """It depends on the record: by which rules."""
-    said: Part = {"name": "decision", "valueCode": str(Kind.DEPENDS)}
-    return [said, *_rules("depends-on", verdict.looking())]
-
-
-def _rules(name: str, rules: Sequence[DecidedBy]) -> list[Part]:
-    return [{"name": name, "part": _rule(rule)} for rule in dict.fromkeys(rules)]
-
-
-def _rule(rule: DecidedBy) -> list[Part]:
-    version = f"/_history/{rule.version}" if rule.version else ""
-    return [
-        {"name": "consent", "valueReference": {"reference": f"{rule.consent}{version}"}},
-        {"name": "path", "valueString": rule.path},
-    ]
-
-
-def _parameters(answers: Sequence[Json]) -> bytes:
-    return orjson.dumps({"resourceType": "Parameters", "parameter": list(answers)})

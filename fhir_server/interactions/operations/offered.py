@@ -114,6 +114,9 @@ OPERATIONS = (
         ((_TYPE, "s"), (_INSTANCE, "r")),
         frozenset({"Patient"}),
     ),
+    Operation(
+        "decide", f"{_OWN}/Consent-decide", ((_TYPE, "s"),), frozenset({"Consent"}), ("POST",)
+    ),
     *(
         Operation(name, f"{_OWN}/Patient-{name}", ((_INSTANCE, "r"),), frozenset({"Patient"}))
         for name in ("access-explain", "access-log", "accounting-of-disclosures")

@@ -17,15 +17,17 @@ from fhir_server.search.plan import Group, compartment
 _OVERSIGHT = "HOPERAT"
 
 
-async def patient_of(in_scope: InScope, desk: Desk) -> Record:
-    """The Patient that an operation is performed on.
+async def patient_of(in_scope: InScope, desk: Desk, named: str = "") -> Record:
+    """The Patient that an operation is performed on, or another of an id, under the scopes to read Patients.
 
     Raises:
         NotFoundError: Missing, deleted or not permitted: the caller can not tell which.
     """
-    version = await desk.reader.find("Patient", in_scope.asked.interaction.id_)
+    caller = in_scope.asked.requester.caller
+    version = await desk.reader.find("Patient", named or in_scope.asked.interaction.id_)
     living = () if version is None or version.deleted else (version,)
-    records = await desk.gate.admit(located(in_scope, living)) if living else ()
+    covering = caller.scopes.covers("Patient", "r") if caller else ()
+    records = await desk.gate.admit(located(in_scope, living, covering=covering)) if living else ()
     if not records:
         raise NotFoundError(MISSING)
     return records[0]

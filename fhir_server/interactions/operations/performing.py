@@ -15,6 +15,7 @@ from fhir_server.interactions.operations.access_explain import access_explain
 from fhir_server.interactions.operations.access_log import access_log
 from fhir_server.interactions.operations.accounting import accounting_of_disclosures
 from fhir_server.interactions.operations.consents import file_consent, revoke_consent
+from fhir_server.interactions.operations.decide import decide
 from fhir_server.interactions.operations.docref import docref
 from fhir_server.interactions.operations.document import document, persists
 from fhir_server.interactions.operations.erase import erase
@@ -36,6 +37,7 @@ PERFORMED: dict[str, Callable[[InScope, Desk], Awaitable[Opened]]] = {
     "access-status": access_status,
     "approve-access": approve_access,
     "deny-access": deny_access,
+    "decide": decide,
     "docref": docref,
     "document": document,
     "everything": everything,

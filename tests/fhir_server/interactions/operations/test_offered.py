@@ -40,6 +40,7 @@ async def test_the_capability_statement_names_them(clinic: Clinic) -> None:
     assert named["Observation"] == labels | {"lastn"}
     assert named["DocumentReference"] == labels | {"docref"}
     assert named["Composition"] == labels | {"document"}
+    assert "decide" in named["Consent"]
     assert named["AuditEvent"] == {"meta", "receipt", "validate"}
     assert named["Device"] == labels == {o.name for o in operations_of("Device")}
 
