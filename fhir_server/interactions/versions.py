@@ -10,7 +10,7 @@ from fhir_server.interactions.attachments import document_of, require_documents,
 from fhir_server.interactions.desk import Desk
 from fhir_server.interactions.leaf import put_with_leaf
 from fhir_server.interactions.lifecycle.kept import require_not_kept
-from fhir_server.interactions.lifecycle.writers import require_own
+from fhir_server.interactions.lifecycle.writers import require_own, subject_of
 from fhir_server.interactions.read import MISSING, last_living
 from fhir_server.interactions.reindex.stored import require_usable
 from fhir_server.interactions.stages import located
@@ -107,7 +107,8 @@ async def require_permitted(
     decisions = await desk.gate.require_write(in_scope, content.value, patients, action)
     if type_ == _CONSENT:
         requester, custodian = in_scope.asked.requester, desk.tools.custodian
-        require_own(requester, custodian, content.value, patients, decisions)
+        patient = subject_of(content.value, desk.tools.base)
+        require_own(requester, custodian, patient, patients, decisions)
     await require_documents(in_scope, desk, content, patients)
     return patients, decisions
 

@@ -11,6 +11,7 @@ from fhir_server.interactions.lifecycle.writers import (
     administers,
     is_privacy_officer,
     require_consent_writer,
+    require_custodian,
     require_outsider,
     require_signatory,
 )
@@ -21,6 +22,7 @@ _CHANGES = frozenset({"create", "update", "patch", "delete"})
 _OPERATIONS = frozenset({"reindex", "reindex-status", "meta-add", "meta-delete"})
 _ASKS = "request-access"
 _ANSWERS = frozenset({"approve-access", "deny-access"})
+_RECORDS = "record-disclosure"
 _JUDGE = "judge-break-glass"
 _CONSENT = "Consent"
 _OF_CONSENTS = frozenset({"meta-add", "meta-delete", "file-consent", "revoke-consent"})
@@ -45,6 +47,8 @@ def require_administrator(asked: Asked, custodian: str) -> None:
         require_outsider(asked.requester)
     if interaction.operation == _JUDGE and not is_privacy_officer(asked.requester, custodian):
         raise ScopeError("a broken glass is for a privacy officer of the custodian to judge")
+    if interaction.operation == _RECORDS:
+        require_custodian(asked.requester, custodian)
     if interaction.type_ not in ("", SEARCH_PARAMETER):
         return
     if interaction.code not in _CHANGES and interaction.operation not in _OPERATIONS:

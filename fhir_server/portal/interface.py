@@ -50,6 +50,7 @@ _OPERATIONS = {
     "file-consent": "File a Consent with its document and signature",
     "revoke-consent": "End a Consent; it stays on record",
     "judge-break-glass": "Judge a broken glass (privacy officers of the custodian)",
+    "record-disclosure": "Put a disclosure made elsewhere on record (the custodian)",
     "request-access": "Ask a patient for access",
     "access-status": "How a request of one's own stands",
     "approve-access": "Grant a request for access, or a part of it (the patient)",

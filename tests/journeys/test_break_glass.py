@@ -100,6 +100,18 @@ def test_the_reason_is_kept_as_it_was_given_and_only_at_the_patients(consented: 
     assert "Straßenunfall" not in others.body.decode()
 
 
+def test_the_patient_is_told_at_once_and_the_review_waits(consented: Play) -> None:
+    hospital, patient = consented.person("mirela"), consented.person(consented.user)
+    reason = "brought in by helicopter"
+    require_status(hospital.get(consented.of("Condition")[0].reference, reason=reason), 200)
+    told = patient.get("Communication?category=break-glass-notice").resources
+    assert any(reason in json.dumps(each["payload"]) for each in told)
+    waiting = patient.get("Task?code=break-glass-review&status=requested").resources
+    assert any(reason in json.dumps(each["input"]) for each in waiting)
+    for type_ in ("Communication", "Task"):
+        require_exactly(hospital.get(f"{type_}?_total=accurate", reason=reason), ())
+
+
 def test_each_broken_glass_is_for_one_request(consented: Play) -> None:
     hospital, condition = consented.person("mirela"), consented.of("Condition")[0]
     require_status(hospital.get(condition.reference, reason="emergency"), 200)

@@ -247,6 +247,7 @@ async def test_a_request_is_not_made_or_changed_by_hand(ward: Clinic, who: str) 
         {"classes": ("Nothing",)},
         {"for": {"reference": "Group/a"}},
         {"for": {"display": "a"}},
+        {"for": {"reference": "https://elsewhere.example/fhir/Patient/a"}},
         {"code": {"text": "access-request"}},
         {"status": "unheard-of"},
         {"input": []},

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from consent_engine import Basis, Decision
 from fhir_server.errors import ScopeError
 from fhir_server.forms import Json, Requester
+from fhir_server.ownership import local
 from smart_auth.tokens.bearer import Caller
 
 _OVERSIGHT = "HOPERAT"
@@ -69,10 +70,22 @@ def require_outsider(requester: Requester) -> None:
         raise ScopeError("access is for providers, payers and their systems to ask for")
 
 
+def require_custodian(requester: Requester, custodian: str) -> None:
+    """Refuse whoever is neither a system of the custodian nor its privacy officer.
+
+    Raises:
+        ScopeError: So it is.
+    """
+    caller = requester.caller
+    own = caller is not None and administers(caller, custodian)
+    if requester.purpose == _BREAK_GLASS or not (own or is_privacy_officer(requester, custodian)):
+        raise ScopeError("disclosures are for the custodian to record")
+
+
 def require_own(
     requester: Requester,
     custodian: str,
-    consent: Json,
+    patient: str,
     patients: Sequence[str],
     decisions: Sequence[Decision],
 ) -> None:
@@ -81,6 +94,7 @@ def require_own(
     A policy for everybody makes nobody a proxy: only a Consent of the patient does.
 
     Args:
+        patient: Whose Consent it is; empty if it does not say so.
         decisions: Why the gate lets it be written, one for each of ``patients``.
 
     Raises:
@@ -90,7 +104,7 @@ def require_own(
     if caller is not None and administers(caller, custodian):
         return
     if not is_privacy_officer(requester, custodian):
-        require_spoken_for(requester, subject_of(consent), patients, decisions)
+        require_spoken_for(requester, patient, patients, decisions)
 
 
 def require_spoken_for(
@@ -110,11 +124,9 @@ def require_spoken_for(
         raise ScopeError(_REFUSED)
 
 
-def subject_of(resource: Json, element: str = "patient") -> str:
-    """The patient whom an element of a resource names, as ``Patient/id``; empty for none."""
+def subject_of(resource: Json, base: str, element: str = "patient") -> str:
+    """The patient of this server whom an element of a resource names, as ``Patient/id``; empty for none."""
     reference = resource.get(element)
     named = reference.get("reference") if isinstance(reference, dict) else None
-    if not isinstance(named, str):
-        return ""
-    *_, type_, id_ = ["", "", *named.partition("/_history/")[0].split("/")]
+    type_, id_ = local(named, base) if isinstance(named, str) else ("", "")
     return f"{type_}/{id_}" if type_ == "Patient" else ""

@@ -54,7 +54,7 @@ async def request_access(in_scope: InScope, desk: Desk) -> Opened:
     if sent is None or sent.type_ != "Task" or code_of(sent.value) != ACCESS_REQUEST:
         raise InvalidResourceError("send a Task of the code access-request", "Task.code")
     desk.tools.require_valid(sent)
-    patient = subject_of(sent.value, "for")
+    patient = subject_of(sent.value, desk.tools.base, "for")
     if not patient:
         raise InvalidResourceError("a request is for one patient of this server", "Task.for")
     assert asked.requester.caller is not None, "nobody without a token comes here"
@@ -141,7 +141,7 @@ async def _asked_for(in_scope: InScope, desk: Desk) -> tuple[Record, str]:
     _, record = await to_be_changed(in_scope, desk, in_scope.asked.interaction.id_)
     if code_of(record.value) != ACCESS_REQUEST:
         raise NotFoundError(MISSING)
-    patient = subject_of(record.value, "for")
+    patient = subject_of(record.value, desk.tools.base, "for")
     require_spoken_for(in_scope.asked.requester, patient, record.patients, record.decisions)
     if record.value.get("status") != "requested":
         raise ConflictError("this request was answered before")

@@ -45,7 +45,7 @@ async def file_consent(in_scope: InScope, desk: Desk) -> Opened:
     consent = _sent(interaction.content, "consent", "Consent")
     if consent is None:
         raise InvalidParameterError("this operation needs the parameter 'consent', a Consent")
-    patient = subject_of(consent.value)
+    patient = subject_of(consent.value, desk.tools.base)
     documents = [_sent(interaction.content, name, type_) for name, type_ in _DOCUMENTS.items()]
     beside = [await write_beside(in_scope, desk, each, patient) for each in documents if each]
     if beside and not any(name in consent.value for name in _SOURCES):
@@ -73,9 +73,9 @@ async def revoke_consent(in_scope: InScope, desk: Desk) -> Opened:
     id_ = interaction.id_ or _named(asked.required("consent"), desk)
     writing = replace(in_scope.asked, interaction=replace(interaction, id_=id_))
     current, previous = await to_be_changed(in_scope, desk, id_)
-    patient = subject_of(previous.value)
+    patient = subject_of(previous.value, desk.tools.base)
     named = asked.text("patient")
-    if named and subject_of({"patient": {"reference": named}}) != patient:
+    if named and subject_of({"patient": {"reference": named}}, desk.tools.base) != patient:
         raise InvalidParameterError("the Consent is not one of this patient")
     ended = read_resource(merge_patch(previous.text.decode(), _ENDED).encode())
     record = await write_version(

@@ -171,6 +171,13 @@ OPERATIONS = (
         ("POST",),
     ),
     Operation(
+        "record-disclosure",
+        f"{_CONSENTS}/record-disclosure",
+        ((_TYPE, "c"),),
+        frozenset({"Consent"}),
+        ("POST",),
+    ),
+    Operation(
         "receipt",
         f"{_OWN}/AuditEvent-receipt",
         ((_INSTANCE, "r"),),

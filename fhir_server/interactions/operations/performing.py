@@ -26,6 +26,7 @@ from fhir_server.interactions.operations.lastn import lastn
 from fhir_server.interactions.operations.match import match
 from fhir_server.interactions.operations.meta import meta, meta_add, meta_delete
 from fhir_server.interactions.operations.receipt import receipt
+from fhir_server.interactions.operations.record_disclosure import record_disclosure
 from fhir_server.interactions.operations.reindex import reindex, reindex_status
 from fhir_server.interactions.operations.summary import summary
 from fhir_server.interactions.operations.validate import validate
@@ -52,6 +53,7 @@ PERFORMED: dict[str, Callable[[InScope, Desk], Awaitable[Opened]]] = {
     "meta-add": meta_add,
     "meta-delete": meta_delete,
     "receipt": receipt,
+    "record-disclosure": record_disclosure,
     "reindex": reindex,
     "reindex-status": reindex_status,
     "request-access": request_access,
@@ -68,6 +70,7 @@ _CHANGES = frozenset(
         "file-consent",
         "revoke-consent",
         "judge-break-glass",
+        "record-disclosure",
         "request-access",
         "approve-access",
         "deny-access",
