@@ -46,6 +46,7 @@ from fhir_server.portal.authorization import AuthorizationRoutes
 from fhir_server.portal.brands import BrandRoutes, read_brands
 from fhir_server.portal.documentation import DocumentationRoutes
 from fhir_server.portal.health import HealthRoutes, Probes
+from fhir_server.portal.hooks import HookRoutes
 from fhir_server.portal.metrics import MetricsRoutes
 from fhir_server.portal.patients import PipelinePatients
 from fhir_server.portal.together import Gauges, Shared
@@ -328,6 +329,8 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
     app.include_router(BrandRoutes(read_brands(settings, Validator(r4()), _since())).router)
     app.include_router(DocumentationRoutes(lambda: opened[0].pipeline.tools).router)
     app.router.routes.extend(fhir.routes)
+    hooks = HookRoutes(lambda: opened[0].pipeline, clock, settings.public_url)
+    app.include_router(hooks.router)
     app.include_router(HealthRoutes(_probes(lambda: opened[0])).router)
     app.include_router(MetricsRoutes(shared, settings.metrics_token).router)
     return fhir.in_front_of(app)
