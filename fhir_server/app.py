@@ -310,6 +310,7 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
         expose_headers=[
             *("ETag", "Location", "Last-Modified", "X-Request-Id"),
             *("Accept-Ranges", "Content-Range", "WWW-Authenticate", "DPoP-Nonce"),
+            *("Disclosure-Notice", "Disclosure-Refrain", "Link"),
         ],
     )
     fhir = FhirRoutes(

@@ -198,9 +198,13 @@ def _entities(happening: Happening) -> list[Entity]:
 
 
 def _details(happening: Happening) -> list[Entity]:
-    """Why it was let: the basis of each decision, and the words with which the glass was broken."""
+    """Why it was let and on what terms: bases of decisions, obligations, and the words with which the glass was broken."""
     bases = sorted({str(d.basis) for r in happening.records for d in r.decisions})
     details: list[Entity] = [{"type": "consent-basis", "valueString": basis} for basis in bases]
+    duties = sorted({o for r in happening.records for d in r.decisions for o in d.obligations})
+    details += [{"type": "obligation", "valueString": duty} for duty in duties]
+    redacted = sorted({r.reference for r in happening.records if r.withheld})
+    details += [{"type": "redacted", "valueString": reference} for reference in redacted]
     reason = happening.asked.requester.reason
     if reason:
         details.append({"type": "break-glass-reason", "valueString": reason})

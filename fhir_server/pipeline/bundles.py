@@ -1,6 +1,7 @@
 """Entries of a batch or transaction as requests of their own, and their answers as one Bundle (R4 http.html, 3.1.0.11)."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
@@ -8,8 +9,10 @@ from urllib.parse import parse_qsl
 
 from fhir_server.errors import BadRequestError
 from fhir_server.forms import InScope, Json, Opened, Received, Recorded
+from fhir_server.interactions.outcome import outcome
 from fhir_server.interactions.stages import document
 from fhir_server.media import JSON
+from fhir_server.pipeline.accompanying import NOTICE_HEADER, notice
 from fhir_server.resource_text import ResourceText, entry_resources
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"})  # R4 HTTPVerb
@@ -144,6 +147,10 @@ def _answer(entry: Entry, answer: Recorded) -> bytes:
         return b'{"response":%b}' % text
     if answer.status >= 400 or answer.body.startswith(_OUTCOME):
         return b'{"response":%b,"outcome":%b}}' % (text[:-1], answer.body)
+    if NOTICE_HEADER in headers:
+        consents = re.findall(r"<([^>]+)>", headers.get("Link", ""))
+        along = outcome([notice(consents)])
+        return b'{"resource":%b,"response":%b,"outcome":%b}}' % (answer.body, text[:-1], along)
     return b'{"resource":%b,"response":%b}' % (answer.body, text)
 
 

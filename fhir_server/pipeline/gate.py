@@ -12,6 +12,7 @@ from dataclasses import replace
 import orjson
 
 from consent_engine import AccessRequest, Basis, Decision, Kind, Verdict
+from consent_engine.obligations import SUBSTANCE_USE_OBLIGATIONS
 from fhir_server.errors import KeyDestroyedError, NotFoundError, ScopeError
 from fhir_server.forms import Asked, InScope, Json, Located, Record
 from fhir_server.interactions.app_state import is_anothers
@@ -259,7 +260,14 @@ class ConsentGate:
                 duties.update(dict.fromkeys(inner.obligations))
             else:
                 denied.add(part.path)
-        return replace(decision, obligations=tuple(duties)), frozenset(denied)
+        owed = tuple(duty for duty in duties if self._is_owed(duty, decision.basis))
+        return replace(decision, obligations=owed), frozenset(denied)
+
+    def _is_owed(self, duty: str, basis: Basis) -> bool:
+        """The notice accompanies what is disclosed: neither what patients see of themselves nor what the custodian uses."""
+        caller = self._asked.requester.caller
+        own = caller is not None and self._custodian in caller.organizations
+        return not ((own or basis is Basis.SELF) and duty in SUBSTANCE_USE_OBLIGATIONS)
 
     async def _outgoing(self, reference: str) -> Sequence[str]:
         """What a record that a Consent names refers to; used to decide, never shown."""

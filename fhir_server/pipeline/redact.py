@@ -5,12 +5,14 @@ Bundle totals and links are those of what is released.  Stored bytes go out as t
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 
 from fhir_server.errors import Issue
 from fhir_server.forms import Opened, Pairs, Record, Released, Stream
 from fhir_server.interactions.outcome import outcome
 from fhir_server.media import NDJSON
+from fhir_server.pipeline.accompanying import accompanying, notices
 from fhir_server.pipeline.ranges import wanted
 from fhir_server.pipeline.view import Content, View, content_of, parameters_of, view_of
 from fhir_server.resource_text import http_date, instant
@@ -20,7 +22,14 @@ _WRITES = frozenset({"create", "update", "patch"})
 
 
 def redact(opened: Opened, base: str) -> Released:
-    """Compose the answer."""
+    """Compose the answer, with what has to accompany it."""
+    released = _composed(opened, base)
+    if _is_write(opened) or not (released.body or released.stream):
+        return released
+    return replace(released, headers=(*released.headers, *accompanying(released.disclosed, base)))
+
+
+def _composed(opened: Opened, base: str) -> Released:
     records = opened.records
     match opened.shape:
         case "resource":
@@ -169,8 +178,9 @@ def _entries(opened: Opened, base: str) -> Iterator[bytes]:
                 view.of(record),
                 _found(record),
             )
-    if opened.issues:
-        yield b'{"resource":%b,"search":{"mode":"outcome"}}' % outcome(opened.issues)
+    told = opened.issues + (notices(opened.records) if opened.shape == "searchset" else ())
+    if told:
+        yield b'{"resource":%b,"search":{"mode":"outcome"}}' % outcome(told)
 
 
 def _found(record: Record) -> bytes:
