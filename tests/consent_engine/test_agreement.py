@@ -126,3 +126,10 @@ def test_a_record_of_any_shape_gets_an_answer(world: Any, junk: Any, case: dict[
     request, config = request_of(world, case), config_of(case)
     found = decide(["Patient/1"], case["consents"], request, resource, config, case["graph"])
     assert found.decision in ("permit", "deny")
+
+
+def test_thousands_of_random_cases_agree_and_reach_every_answer() -> None:
+    from .agree import agree  # it draws on this file
+
+    found = agree(3_000)
+    assert len(found) >= 8

@@ -39,7 +39,7 @@ def test_2_3_values_are_alternatives_elements_add_up_siblings_are_alternatives(w
         ("deny", "ETHUD", ["ETH", "SUD", "SPI"], ["OPIOIDUD", "HIV"]),
     ],
 )
-def test_2_4_labels_permit_downward_and_deny_upward(
+def test_step_6_labels_2_4_labels_permit_downward_and_deny_upward(
     world: Any, type_: str, label: str, matching: list[str], other: list[str]
 ) -> None:
     consent = world.consent({"type": type_, "securityLabel": world.labels(label)})
@@ -73,7 +73,9 @@ def test_2_5_a_permit_covers_every_sensitivity_label_a_deny_needs_one(world: Any
 # Step 5, 2.6
 
 
-def test_2_6_a_rule_of_the_opposite_type_is_an_exception_inside_its_parent(world: Any) -> None:
+def test_step_5a_2_6_a_rule_of_the_opposite_type_is_an_exception_inside_its_parent(
+    world: Any,
+) -> None:
     exception = {"type": "permit", "actor": [world.actor("Practitioner/1")]}
     provision = {
         "type": "deny",
@@ -86,7 +88,9 @@ def test_2_6_a_rule_of_the_opposite_type_is_an_exception_inside_its_parent(world
     assert world.answer(consent, world.record(type_="Media")) == "deny by default"
 
 
-def test_2_6_the_same_type_with_an_element_of_the_parent_is_a_rule_of_its_own(world: Any) -> None:
+def test_step_5b_2_6_the_same_type_with_an_element_of_the_parent_is_a_rule_of_its_own(
+    world: Any,
+) -> None:
     wider = {"type": "permit", "purpose": world.purposes("HRESCH")}
     provision = {
         "type": "permit",
@@ -101,7 +105,7 @@ def test_2_6_the_same_type_with_an_element_of_the_parent_is_a_rule_of_its_own(wo
     assert world.answer(consent, media, purpose="HRESCH") == "deny by default"
 
 
-def test_2_6_the_same_type_that_only_adds_elements_narrows(world: Any) -> None:
+def test_step_5a_2_6_the_same_type_that_only_adds_elements_narrows(world: Any) -> None:
     narrower = [
         {"type": "permit", "class": world.classes("Observation")},
         {"type": "permit", "class": world.classes("Media")},
@@ -110,6 +114,20 @@ def test_2_6_the_same_type_that_only_adds_elements_narrows(world: Any) -> None:
     assert world.answer(consent) == "permit by consent"
     assert world.answer(consent, world.record(type_="Media")) == "permit by consent"
     assert world.answer(consent, world.record(type_="Binary")) == "deny by default"
+
+
+def test_step_5c_a_deny_of_the_rule_or_of_an_additional_one_is_a_deny(world: Any) -> None:
+    deny = {"type": "deny", "actor": [world.actor("Practitioner/1")]}
+    additional = {"type": "permit", "purpose": world.purposes("TREAT"), "provision": [deny]}
+    provision = {
+        "type": "permit",
+        "purpose": world.purposes("TREAT", "HPAYMT"),
+        "provision": [additional],
+    }
+    consent = world.consent(provision)
+    assert world.answer(consent) == "deny by consent"
+    assert world.answer(consent, purpose="HPAYMT") == "permit by consent"
+    assert world.answer(consent, purpose="HRESCH") == "deny by default"
 
 
 def test_2_6_a_narrowing_that_is_out_of_its_period_still_narrows(world: Any) -> None:
@@ -122,7 +140,7 @@ def test_2_6_a_narrowing_that_is_out_of_its_period_still_narrows(world: Any) -> 
     assert world.answer(consent) == "deny by default"
 
 
-def test_2_6_exceptions_alternate(world: Any) -> None:
+def test_step_5a_2_6_exceptions_alternate(world: Any) -> None:
     innermost = {"type": "deny", "class": world.classes("Media")}
     inner = {"type": "permit", "actor": [world.actor("Practitioner/1")], "provision": [innermost]}
     consent = world.consent({"type": "deny", "provision": [inner]})
@@ -187,7 +205,7 @@ def test_2_8_an_end_day_lasts_until_midnight_in_the_zone_of_the_deployment(world
         ({"effectivePeriod": "2020"}, False, True),
     ],
 )
-def test_2_8_a_permit_needs_the_data_inside_its_period_a_deny_any_overlap(
+def test_step_6_data_period_2_8_a_permit_needs_the_data_inside_its_period_a_deny_any_overlap(
     world: Any, dates: dict[str, Any], permit: bool, deny: bool
 ) -> None:
     year = {"start": "2020", "end": "2020"}
@@ -216,7 +234,7 @@ def test_2_10_a_missing_element_restricts_nothing(world: Any) -> None:
     ("element", "unknown"),
     [("purpose", {"purpose": None}), ("action", {"action": None}), ("actor", {"custodian": None})],
 )
-def test_2_11_what_the_request_does_not_say_matches_a_deny_and_no_permit(
+def test_step_6_unknown_2_11_what_the_request_does_not_say_matches_a_deny_and_no_permit(
     world: Any, element: str, unknown: dict[str, Any]
 ) -> None:
     selectors: dict[str, Any] = {
@@ -246,7 +264,7 @@ def test_2_11_what_the_request_does_not_say_matches_a_deny_and_no_permit(
         ("NEWCODE", "NEWCODE", True),
     ],
 )
-def test_2_12_a_purpose_covers_its_descendants(
+def test_step_6_purpose_2_12_a_purpose_covers_its_descendants(
     world: Any, listed: str, asked: str, expected: bool
 ) -> None:
     consent = world.consent({"type": "permit", "purpose": world.purposes(listed)})
@@ -262,7 +280,7 @@ def test_2_12_a_purpose_covers_its_descendants(
         ("dependents", True, True, False),
     ],
 )
-def test_2_13_related_works_in_both_directions(
+def test_step_6_data_2_13_related_works_in_both_directions(
     world: Any, meaning: str, itself: bool, incoming: bool, outgoing: bool
 ) -> None:
     consent = world.consent({"type": "deny", "data": world.data(meaning, "Encounter/1")}, "OPTIN")
@@ -277,7 +295,7 @@ def test_2_13_related_works_in_both_directions(
         assert world.answer(consent, record, graph=graph) == expected
 
 
-def test_2_14_the_role_groups_of_actors_add_up(world: Any) -> None:
+def test_step_6_actor_2_14_the_role_groups_of_actors_add_up(world: Any) -> None:
     actors = [
         world.actor("Organization/1", "CST"),
         world.actor("Practitioner/5", "AUT"),
@@ -291,7 +309,7 @@ def test_2_14_the_role_groups_of_actors_add_up(world: Any) -> None:
     assert world.answer(consent, record, custodian="Organization/2") == "deny by default"
 
 
-def test_2_15_see_step_9_all_patients_of_a_record_have_to_permit(world: Any) -> None:
+def test_step_9_2_15_see_step_9_all_patients_of_a_record_have_to_permit(world: Any) -> None:
     answer = world.answer(world.consent({"type": "permit"}), subjects=["Patient/1", "Patient/2"])
     assert answer == "deny by default"
 

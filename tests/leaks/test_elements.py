@@ -81,7 +81,7 @@ async def pair(folder: Path) -> AsyncIterator[tuple[Clinic, Clinic]]:
 
 
 @pytest.mark.parametrize("request_", REQUESTS)
-async def test_the_answer_is_that_of_a_server_without_the_element(
+async def test_step_10_the_answer_is_that_of_a_server_without_the_element(
     pair: tuple[Clinic, Clinic], request_: str
 ) -> None:
     full, without = [await clinic.get(OTHER, request_) for clinic in pair]
@@ -190,7 +190,7 @@ async def test_another_patients_consent_opens_nothing(pair: tuple[Clinic, Clinic
     assert SECRET not in (await full.get(OTHER, "Patient/a")).body.decode()
 
 
-async def test_the_result_says_so_unless_a_restriction_must_not_show(folder: Path) -> None:
+async def test_step_10_the_result_says_so_unless_a_restriction_must_not_show(folder: Path) -> None:
     (full, without) = await two_clinics(folder, shows=True)
     meta = (await full.get(OTHER, "Patient/a")).json["meta"]
     assert [c["code"] for c in meta["security"]] == ["REDACTED"]

@@ -43,7 +43,7 @@ async def clinic(folder: Path) -> AsyncIterator[Clinic]:
     await clinic.close()
 
 
-async def test_a_substance_use_record_carries_the_notice_and_names_the_consent(
+async def test_step_10_a_substance_use_record_carries_the_notice_and_names_the_consent(
     clinic: Clinic,
 ) -> None:
     headers = (await clinic.get(OTHER, "Observation/sud")).headers
@@ -102,7 +102,7 @@ async def test_a_count_without_records_carries_none(clinic: Clinic) -> None:
     assert "Disclosure-Notice" not in answer.headers
 
 
-async def test_refrain_codes_are_passed_on(clinic: Clinic) -> None:
+async def test_step_10_refrain_codes_are_passed_on(clinic: Clinic) -> None:
     answer = await clinic.get(OTHER, "Observation/refrain")
     assert answer.headers["Disclosure-Refrain"] == "NORDSCLCD"
     assert answer.json["meta"]["security"][0]["code"] == "NORDSCLCD"
