@@ -186,6 +186,29 @@ async def test_it_is_judged_once_by_somebody_else(ward: Clinic) -> None:
     assert (await ward.get(ANNA, "Task?status=requested")).resources == []
 
 
+async def test_no_consent_keeps_a_broken_glass_from_being_judged(ward: Clinic) -> None:
+    await breaking(ward, "Observation/o-a")
+    await ward.put({"resourceType": "Task", "id": "own", "status": "requested", "intent": "order",
+                    "for": {"reference": "Patient/a"}})  # fmt: skip
+    await ward.put(consent("nobody", "a", "deny"))
+    for who in (STAFF, HOUSE, HELPER, OTHER):
+        assert (await ward.get(who, "Task")).resources == []
+    [review] = (await ward.get("second", "Task?status=requested&_total=accurate")).resources
+    assert (await ward.get("second", "Task/own")).status == 404
+    assert (await ward.get("second", "Communication")).resources == []
+    url = f"Task/{review['id']}"
+    assert (await ward.get("second", url)).status == 200
+    judged = await ward.ask("second", "POST", f"{url}/$judge-break-glass?judgement=justified")
+    assert judged.status == 200, judged.body
+    assert len((await ward.get("second", f"{url}/_history")).resources) == 2
+
+
+async def test_of_another_hospital_nobody_sees_the_queue(ward: Clinic) -> None:
+    await breaking(ward, "Observation/o-a")
+    ward.caller("theirs", "user/*.cruds", HELPERS, user="Practitioner/t", purposes=("HOPERAT",))
+    assert (await ward.get("theirs", "Task")).resources == []
+
+
 @pytest.mark.parametrize("who", [ANNA, OFFICER, "second", HOUSE, STAFF])
 async def test_nobody_changes_them_by_hand(ward: Clinic, who: str) -> None:
     await breaking(ward, "Observation/o-a")
