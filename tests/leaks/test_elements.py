@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ..fhir_server.clinic import HOUSE, OTHER, Clinic, consent, entry, plain, transaction
-from .elements import OBSERVATION, PATIENT, SECRET, bare, two_clinics
+from .elements import OBSERVATION, PATIENT, SECRET, bare, label, labelled, two_clinics
 
 REQUESTS = [
     "Patient/a",
@@ -200,3 +200,22 @@ async def test_step_10_the_result_says_so_unless_a_restriction_must_not_show(fol
     assert "tag" not in (await without.get(OTHER, "Patient/a")).json["meta"]
     await full.close()
     await without.close()
+
+
+async def test_a_label_on_the_resource_itself_or_on_its_id_closes_it(
+    pair: tuple[Clinic, Clinic],
+) -> None:
+    full = pair[0]
+    for id_, more in (("r1", {"extension": [label()]}), ("r2", {"_id": {"extension": [label()]}})):
+        await full.put({**bare(OBSERVATION), "id": id_, **more})
+        assert (await full.get(OTHER, f"Observation/{id_}")).status == 404
+    assert (await full.get(OTHER, "Observation?_id=r1,r2")).json["total"] == 0
+
+
+async def test_labels_inside_a_labelled_element_add_up(pair: tuple[Clinic, Clinic]) -> None:
+    full = pair[0]
+    inner = {"coding": [labelled({"system": "urn:c", "code": "inner"})], "text": "outer"}
+    await full.put({**bare(OBSERVATION), "id": "n", "valueCodeableConcept": labelled(inner, "HIV")})
+    seen = (await full.get(OTHER, "Observation/n")).json
+    assert "coding" not in seen["valueCodeableConcept"]
+    assert seen["valueCodeableConcept"]["text"] == "outer"
