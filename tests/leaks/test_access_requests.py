@@ -278,3 +278,11 @@ async def test_a_denial_of_hers_is_stronger_than_an_approval(ward: Clinic) -> No
     await ward.put(consent("never", "a", "deny", actor="Organization/other"))
     await answered(ward, await ask(ward), "$approve-access")
     assert await seen(ward) == set()
+
+
+async def test_an_erased_patient_is_as_unknown_as_any(ward: Clinic) -> None:
+    await ask(ward)
+    assert (await ward.ask(HOUSE, "POST", "Patient/a/$erase")).status == 200
+    for id_ in ("a", "unknown"):
+        task = await ask(ward, id_=id_)
+        assert await state(ward, task) == "requested"
