@@ -12,10 +12,17 @@ from .errors import CaseError, ConsentEngineError, LabelRuleError, UnknownTempla
 from .labelling import LabelRule, LabelRules, builtin_rules, highest
 from .policy import Policy, Verdict, compile_policy, decide, join_subjects, narrow_subjects
 from .review import review
-from .templates import TEMPLATES, load_template
+from .templates import (
+    PATIENT_TEMPLATES,
+    TEMPLATES,
+    is_mandatory,
+    load_template,
+    patient_template,
+)
 from .terms import purposes_covered
 
 __all__ = [
+    "PATIENT_TEMPLATES",
     "TEMPLATES",
     "AccessRequest",
     "Basis",
@@ -38,9 +45,11 @@ __all__ = [
     "compile_policy",
     "decide",
     "highest",
+    "is_mandatory",
     "join_subjects",
     "load_template",
     "narrow_subjects",
+    "patient_template",
     "purposes_covered",
     "read_case",
     "review",

@@ -18,7 +18,8 @@ from fastapi.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from anchoring.anchorer import Anchorer
-from consent_engine import Config, load_template
+from consent_engine import Config
+from fhir_server.admin_policies import read_admin_policies
 from fhir_server.archive import open_archive, open_vault
 from fhir_server.crypto.choosing import erasures_file
 from fhir_server.crypto.keychain import Keychain
@@ -114,9 +115,11 @@ async def open_house(settings: Settings) -> House:
         settings, archive, clock, _since(), PipelinePatients(lambda: pipeline, clock)
     )
     anchorer = await open_evidence(settings, database, own)
+    ordinary, mandatory = read_admin_policies(settings)
     config = Config(
         zone=ZoneInfo(settings.zone),
-        admin_policies=load_template(settings.policy_name, settings.custodian),
+        admin_policies=ordinary,
+        mandatory_policies=mandatory,
         break_glass=frozenset(settings.break_glass),
     )
     searchable = Searchable(r4())

@@ -19,6 +19,7 @@ from fhir_server.errors import SettingsError
 PREFIX = "CONSENTRY_"
 FILE = "CONSENTRY_SETTINGS"
 _ENVIRONMENTS = ("development", "production")
+_POLICIES = ("hipaa-tpo", "opt-in", "opt-out", "part2", "research")  # consent_engine has them
 _MOST_WORKERS = 4
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -39,7 +40,7 @@ class Settings:
         tls_key: File with its private key, PEM.
         tenant: Name inside every keyed hash; two tenants can not read each other's database.
         custodian: Reference of the organization that holds the records.
-        policy: Template of what holds without a patient's Consent: hipaa-tpo, opt-in, opt-out.
+        policy: What holds without a patient's Consent: names of templates and files, with commas between.
         break_glass: References of those who may break the glass (organizations, groups).
         zone: Time zone of dates without one, in Consents.
         key: The key-encryption key as base64 (97 bytes); empty means the key file.
@@ -137,7 +138,9 @@ class Settings:
     def __post_init__(self) -> None:
         """Refuse what is malformed or unsafe.  Raises ``SettingsError`` naming the setting."""
         _one_of("env", self.env, _ENVIRONMENTS)
-        _one_of("policy", self.policy, ("", "hipaa-tpo", "opt-in", "opt-out"))
+        for name in self.policy.split(",") if self.policy else ():
+            if not name.endswith(".json"):
+                _one_of("policy", name, _POLICIES)
         _one_of("second_factor", self.second_factor, ("", "optional", "required"))
         _one_of("validation", self.validation, ("strict", "lenient"))
         _one_of("log_level", self.log_level, ("debug", "info", "warning", "error"))
@@ -216,7 +219,7 @@ class Settings:
 
     def _check_production(self) -> None:
         if not self.policy:
-            raise SettingsError("policy must be named in production: hipaa-tpo, opt-in or opt-out")
+            raise SettingsError(f"policy must be named in production: {', '.join(_POLICIES)}")
         if not self.base_url:
             raise SettingsError("base_url must be set in production")
         if not self.key and not self.key_file and not self.key_provider:

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=int, help="processes that answer (default: one a core, at most 4)"
     )
-    parser.add_argument("--policy", help="policy template: hipaa-tpo, opt-in or opt-out")
+    parser.add_argument("--policy", help="policy templates and files, with commas between")
 
 
 def run(arguments: argparse.Namespace) -> int:
