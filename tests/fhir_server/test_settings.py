@@ -62,7 +62,7 @@ def test_types_are_read_from_text() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("ENV", "prod"), ("ENV", ""), ("POLICY", "allow-all"), 
+        ("ENV", "prod"), ("ENV", ""), ("POLICY", "allow-all"),
         ("POLICY", "hipaa-tpo,"), ("POLICY", "opt-in, part2"), ("LOG_LEVEL", "loud"), ("PORT", "x"), ("PORT", "-1"),
         ("PORT", "70000"), ("PORT", "1.5"), ("PAGE_SIZE", "0"), ("PAGE_SIZE", "2000"), ("MAX_PAGE_SIZE", "-3"),
         ("MAX_BODY_BYTES", "0"), ("MAX_BUNDLE_BYTES", ""), ("MAX_CANDIDATES", "0"), ("ANCHOR_EVENTS", "0"),
