@@ -172,3 +172,30 @@ async def test_start_and_end_bound_it(known: Clinic) -> None:
     assert len(await rows(known, url=f"{ACCOUNTING}?start=2026-04-01&end=2026-12-31")) == 1
     for query in ("start=x", "_count=1", "end=2026-02-31"):
         assert (await known.get(ANNA, f"{ACCOUNTING}?{query}")).status == 400
+
+
+async def test_what_is_recorded_by_the_privacy_officer_is_told(known: Clinic) -> None:
+    """``$record-disclosure`` and this operation mean the same."""
+    told = {
+        "patient": "Patient/a",
+        "date": "2026-04-01",
+        "recipient": "Department of Health",
+        "address": "1 Main Street",
+        "description": "a notifiable disease",
+        "purpose": "PUBHLTH",
+    }
+    parameters = [{"name": name, "valueString": value} for name, value in told.items()]
+    body = {"resourceType": "Parameters", "parameter": parameters}
+    made = await known.ask(OVERSEER, "POST", "Consent/$record-disclosure", body)
+    assert made.status == 201, made.body
+    [row] = await rows(known)
+    assert row["recipient"] == "Department of Health, 1 Main Street"
+    assert (row["first"], row["description"]) == ("2026-04-01", "a notifiable disease")
+    until = {"name": "accounting-suspended-until", "valueString": "2026-06"}
+    body = {"resourceType": "Parameters", "parameter": [*parameters, until]}
+    assert (await known.ask(OVERSEER, "POST", "Consent/$record-disclosure", body)).status == 201
+    assert [r["number"] for r in await rows(known)] == ["1"]
+    known.now = known.now.replace(month=6, day=30)
+    assert [r["number"] for r in await rows(known)] == ["1"]
+    known.now = known.now.replace(month=7, day=1)
+    assert [r["number"] for r in await rows(known)] == ["2"]
