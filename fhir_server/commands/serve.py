@@ -145,6 +145,8 @@ class _Worker(uvicorn.Server):
             _, files, _, _ = socket.recv_fds(self._channel, 1, 1)
         except BlockingIOError:
             return
+        except ConnectionResetError:  # the parent died before it read that we are ready
+            files = []
         loop = asyncio.get_running_loop()
         if not files:  # the parent is gone
             loop.remove_reader(self._channel)
