@@ -49,6 +49,8 @@ def _require_no_server(folder: Path) -> None:
 
 @contextmanager
 def _running(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    # A suite that was started in the background ignores Ctrl-C, and so would its children.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     demo = subprocess.Popen(
         [sys.executable, "-m", "fhir_server", "demo", "--data", str(folder), *options],
         env=_environment(),
@@ -57,6 +59,7 @@ def _running(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.STDOUT,
         text=True,
     )
+    signal.signal(signal.SIGINT, before)
     try:
         yield demo
     finally:
