@@ -1,23 +1,18 @@
 """``consentry client``: which clients there are, disabling them at once, and tokens to register with."""
 
 import argparse
-import asyncio
 import sys
-from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from fhir_server.app import clock, open_tokens
-from fhir_server.commands.token import settings_of
+from fhir_server.app import clock
+from fhir_server.commands.acting import Action, act
 from fhir_server.errors import SettingsError
 from smart_auth.clients.registered import Terms
-from smart_auth.errors import SmartError
 from smart_auth.server import SmartServer
-
-_Action = Callable[[argparse.Namespace, SmartServer], Coroutine[None, None, None]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,17 +57,7 @@ def _add_terms(action: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit 0 when it is done; a server that runs knows at its next request."""
-    settings = settings_of(arguments.data, None)
-
-    async def act() -> None:
-        async with open_tokens(settings) as smart:
-            await _ACTIONS[arguments.action](arguments, smart)
-
-    try:
-        asyncio.run(act())
-    except SmartError as error:
-        raise SettingsError(str(error)) from error
-    return 0
+    return act(arguments, _ACTIONS)
 
 
 async def _list(_: argparse.Namespace, smart: SmartServer) -> None:
@@ -105,7 +90,7 @@ async def _token(arguments: argparse.Namespace, smart: SmartServer) -> None:
     sys.stdout.write(await smart.initial_tokens.make(terms, arguments.uses, expires, now) + "\n")
 
 
-_ACTIONS: dict[str, _Action] = {
+_ACTIONS: dict[str, Action] = {
     "list": _list,
     "disable": _disable,
     "enable": _enable,

@@ -1,20 +1,13 @@
 """``consentry user``: who can sign in, disabling people at once, and forgetting their second factors."""
 
 import argparse
-import asyncio
-from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from fhir_server.app import open_tokens
-from fhir_server.commands.token import settings_of
-from fhir_server.errors import SettingsError
-from smart_auth.errors import SmartError
+from fhir_server.commands.acting import Action, act
 from smart_auth.server import SmartServer
-
-_Action = Callable[[argparse.Namespace, SmartServer], Coroutine[None, None, None]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,17 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit 0 when it is done; a server that runs knows at its next request."""
-    settings = settings_of(arguments.data, None)
-
-    async def act() -> None:
-        async with open_tokens(settings) as smart:
-            await _ACTIONS[arguments.action](arguments, smart)
-
-    try:
-        asyncio.run(act())
-    except SmartError as error:
-        raise SettingsError(str(error)) from error
-    return 0
+    return act(arguments, _ACTIONS)
 
 
 async def _list(_: argparse.Namespace, smart: SmartServer) -> None:
@@ -84,7 +67,7 @@ async def _reset(arguments: argparse.Namespace, smart: SmartServer) -> None:
     await smart.accounts.reset(str(arguments.name))
 
 
-_ACTIONS: dict[str, _Action] = {
+_ACTIONS: dict[str, Action] = {
     "list": _list,
     "disable": _disable,
     "enable": _enable,

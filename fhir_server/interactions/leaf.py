@@ -1,6 +1,8 @@
 """Writing an AuditEvent together with its leaf in the audit log: in one commit, or not at all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+
+import orjson
 
 from anchoring.commitment import commit
 from fhir_server.search.tokens import Tokenizer
@@ -10,6 +12,21 @@ from fhir_server.vault.vault import Draft, Vault, Writer
 
 _SECRET = 32
 _CHUNK = 500
+
+
+def event_draft(
+    event: Mapping[str, object], at: int, patients: tuple[str, ...], tokenizer: Tokenizer
+) -> Draft:
+    """An AuditEvent of ours, about to be written ``at`` (ms since 1970 UTC) for the patients whom it concerns."""
+    return Draft(
+        type_="AuditEvent",
+        id_=str(event["id"]),
+        version=1,
+        at=at,
+        text=orjson.dumps(event).decode(),
+        patients=patients,
+        tokens=tokenizer.tokens("AuditEvent", event, patients),
+    )
 
 
 async def put_with_leaf(

@@ -12,7 +12,7 @@ import orjson
 
 from fhir_server.errors import IntegrityError, WrongKeyError
 from fhir_server.interactions.labelling import Labelling
-from fhir_server.interactions.leaf import put_with_leaf
+from fhir_server.interactions.leaf import event_draft, put_with_leaf
 from fhir_server.resource_text import ResourceText, instant, read_resource, stamp
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.store.protocol import SealedVersion, Selection
@@ -160,15 +160,7 @@ class Relabeller:
             "entity": [*whom, {"what": {"reference": written}, **_kind("2", "4")}],
         }
         concerned = (patient,) if patient else ()
-        return Draft(
-            type_="AuditEvent",
-            id_=id_,
-            version=1,
-            at=at,
-            text=orjson.dumps(event).decode(),
-            patients=concerned,
-            tokens=self._tokenizer.tokens("AuditEvent", event, concerned),
-        )
+        return event_draft(event, at, concerned, self._tokenizer)
 
 
 def _kind(type_: str, role: str) -> dict[str, object]:

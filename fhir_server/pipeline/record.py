@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from urllib.parse import urlsplit
 
-import orjson
-
 from fhir_server.errors import (
     FhirError,
     IntegrityError,
@@ -21,7 +19,7 @@ from fhir_server.errors import (
 )
 from fhir_server.forms import Asked, Pairs, Record, Recorded, Released
 from fhir_server.interactions.desk import Tools
-from fhir_server.interactions.leaf import put_with_leaf
+from fhir_server.interactions.leaf import event_draft, put_with_leaf
 from fhir_server.interactions.lifecycle.glass import note_broken_glass
 from fhir_server.interactions.outcome import outcome
 from fhir_server.pipeline.audit_event import Happening, audit_event, names_patients
@@ -111,20 +109,11 @@ async def _drafts(
 
 
 def _draft(happening: Happening, tools: Tools) -> Draft:
-    id_ = tools.new_id()
     at = happening.asked.received.at
-    event = audit_event(happening, id_, at, tools.base, tools.custodian)
+    event = audit_event(happening, tools.new_id(), at, tools.base, tools.custodian)
     # of the patient, not of the agent: whoever is spied on must see by whom
     patients = (happening.patient,) if happening.patient else ()
-    return Draft(
-        type_="AuditEvent",
-        id_=id_,
-        version=1,
-        at=at,
-        text=orjson.dumps(event).decode(),
-        patients=patients,
-        tokens=tools.tokenizer.tokens("AuditEvent", event, patients),
-    )
+    return event_draft(event, at, patients, tools.tokenizer)
 
 
 async def _append(drafts: Sequence[Draft], writer: Writer, tools: Tools) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from fhir_server.interactions.leaf import event_draft
 from fhir_server.resource_text import instant
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.vault.noted import as_written
@@ -85,12 +86,4 @@ def statement(erased: Erased, base: str, custodian: str, tokenizer: Tokenizer) -
             }
         ],
     }
-    return Draft(
-        type_="AuditEvent",
-        id_=erased.event,
-        version=1,
-        at=erased.at,
-        text=orjson.dumps(event).decode(),
-        patients=(),
-        tokens=tokenizer.tokens("AuditEvent", event, ()),
-    )
+    return event_draft(event, erased.at, (), tokenizer)

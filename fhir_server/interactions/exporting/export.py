@@ -4,7 +4,6 @@ Kept form of an export (our own): JSON, version 1.  Kept form of a file: row key
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 
@@ -12,7 +11,6 @@ import orjson
 
 from fhir_server.errors import NotFoundError, TooManyExportsError
 from fhir_server.vault.noted import as_written
-from smart_auth.errors import ChangedError
 from smart_auth.store import Entry, RegisterStore
 
 _EXPORT, _FILE = "export", "export-file"
@@ -159,8 +157,7 @@ class Exports:
         """Forget it and its files."""
         await self._store.drop(_EXPORT, _key(export.id_))
         for entry in await self._store.of(_FILE, _key(export.id_)):
-            with suppress(ChangedError):
-                await self._store.drop(_FILE, entry.key)
+            await self._store.drop(_FILE, entry.key)
 
 
 def _key(id_: str) -> str:
