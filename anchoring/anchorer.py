@@ -1,14 +1,8 @@
-"""The anchorer: takes new leaves, signs a checkpoint, publishes it on the chain, keeps the proof.
+"""The anchorer: takes new leaves, decides when a checkpoint is due, signs it, makes receipts.
 
 Off the request path: leaves are durable before it sees them, and a chain that is down only makes it
-wait.  The order of one anchor is fixed, so that a crash between any two steps anchors nothing
-twice:
-
-1. ask the contract for its size and root, and find that root in our own tree;
-2. sign the checkpoint and the transaction; 3. journal both; 4. send; 5. find it mined; 6. journal.
-
-After a restart a journalled transaction is looked for first, and the same bytes are sent again if
-the chain does not know them.  Not here yet: fee bumps, reorganisations after the confirmations.
+wait.  Before each checkpoint it asks the contract for its size and root, and finds that root in our
+own tree.  How a checkpoint comes onto the chain is in ``publication.py``.
 """
 
 import asyncio
@@ -18,26 +12,13 @@ from typing import Protocol
 
 from anchoring import checkpoint as note
 from anchoring import receipt
-from anchoring.chain import Chain, ChainIdentity, Head, Mined, check_identity
+from anchoring.chain import Chain, ChainIdentity, Head, check_identity
 from anchoring.checkpoint import Checkpoint, LogSeeds
 from anchoring.commitment import COMMITMENT_BYTES, commit
-from anchoring.errors import (
-    AnchorRevertedError,
-    CommitmentError,
-    HistoryError,
-    NonceTakenError,
-    NotYetAnchoredError,
-)
-from anchoring.journal import (
-    Anchored,
-    AnchorJournal,
-    Pending,
-    decode_anchor,
-    decode_pending,
-    encode_anchor,
-    encode_pending,
-)
+from anchoring.errors import CommitmentError, HistoryError, NotYetAnchoredError
+from anchoring.journal import Anchored, AnchorJournal, decode_anchor
 from anchoring.merkle import Tree, leaf_hash
+from anchoring.publication import Growth, Publication
 
 _CHUNK = 4096  # commitments read at once: some 10 ms of hashing between two turns of the event loop
 
@@ -78,18 +59,14 @@ class Anchorer:
         """Keep the parts; ``open_anchorer`` checks them."""
         self._leaves = leaves
         self._journal = journal
-        self._chain = chain
+        self._publication = Publication(journal, chain, note.log_id(seeds.origin), identity)
         self._seeds = seeds
         self._cadence = cadence
-        self._log = note.log_id(seeds.origin)
         self._log_keys = seeds.public_keys()
         self._tree = Tree()
         self._anchored_size = 0
-        self._identity = identity
-        self._pending: Pending | None = None
         self._waiting_since: datetime | None = None
         self._overdue = False
-        self._refused_before = False
         self._one_run = asyncio.Lock()
 
     @property
@@ -109,15 +86,11 @@ class Anchorer:
             WrongChainError: That anchor is on another chain or contract.  Do not start.
             HistoryError: The log is shorter than, or differs from, what was anchored.
         """
-        record = await self._journal.last_anchor()
-        last = decode_anchor(record) if record else None
+        last = await self._publication.resume()
         await self._grow()
         if last is not None:
-            check_identity(self._identity, last.chain)
             require_anchored(self._tree, last.made.size, last.made.root)
             self._anchored_size = last.made.size
-        pending = await self._journal.load_pending()
-        self._pending = decode_pending(pending) if pending else None
         self._overdue = self.lag > 0  # how long they have been waiting is not known
 
     async def run_once(self, now: datetime) -> Anchored | None:
@@ -135,13 +108,13 @@ class Anchorer:
                 account publishes this log, or ours cannot pay.  Stop: somebody must look.
         """
         async with self._one_run:
-            settled = await self._settle()
-            if self._pending is not None:
+            settled = self._note(await self._publication.settle())
+            if self._publication.under_way:
                 return None
             await self._grow()
             if not self._is_due(now):
                 return settled
-            return await self._anchor(now) or settled
+            return self._note(await self._anchor(now)) or settled
 
     async def follow(self) -> None:
         """Look at the log and at what was anchored, without anchoring: another process does that at the moment.
@@ -207,9 +180,8 @@ class Anchorer:
         return self._overdue or self.lag >= self._cadence.events or waited >= self._cadence.interval
 
     async def _anchor(self, now: datetime) -> Anchored | None:
-        """Make, journal and publish the next anchor."""
-        await self._check_chain()
-        head = await asyncio.to_thread(self._chain.head, self._log)
+        """Make and publish the next checkpoint."""
+        head = await self._publication.head()
         self._check_head(head)
         size = self._tree.size
         if head.size == size:  # anchored before, by a journal that is lost
@@ -218,51 +190,13 @@ class Anchorer:
         root = self._tree.root(size)
         signed_note = note.sign(Checkpoint(self._seeds.origin, size, root), self._seeds, now)
         proof = self._tree.consistency_path(head.size, size)
-        signed = await asyncio.to_thread(self._chain.prepare, self._log, size, root, proof)
-        pending = Pending(size, root, signed_note, signed.raw, signed.hash_)
-        await self._journal.save_pending(encode_pending(pending))
-        self._pending = pending
-        return await self._settle()
+        return await self._publication.publish(Growth(size, root, signed_note, proof))
 
-    async def _settle(self) -> Anchored | None:
-        """Bring the journalled transaction to its end: anchored, given up, or still waiting."""
-        if self._pending is None:
-            return None
-        try:
-            mined = await asyncio.to_thread(self._publish, self._pending)
-        except NonceTakenError:
-            self._pending = None  # it can never be mined; the next one asks the contract anew
-            return None
-        except AnchorRevertedError:
-            self._pending = None
-            if self._refused_before:
-                raise
-            self._refused_before = True
-            return None
-        if mined is None:
-            return None
-        return await self._save(self._pending, mined)
-
-    def _publish(self, pending: Pending) -> Mined | None:
-        """Look for the transaction, send it if it is unknown, look again; runs in a thread."""
-        mined = self._chain.find(pending.hash_)
-        if mined is None:
-            self._chain.send(pending.transaction)
-            mined = self._chain.find(pending.hash_)
-        return mined
-
-    async def _save(self, pending: Pending, mined: Mined) -> Anchored:
-        if (mined.log, mined.size, mined.root) != (self._log, pending.size, pending.root):
-            raise HistoryError("the contract logged another checkpoint than was sent")
-        anchored = Anchored(pending, mined.block, mined.block_hash, self._identity)
-        await self._journal.save_anchor(pending.size, encode_anchor(anchored))
-        self._pending, self._waiting_since = None, None
-        self._overdue = self._refused_before = False
-        self._anchored_size = max(self._anchored_size, pending.size)
+    def _note(self, anchored: Anchored | None) -> Anchored | None:
+        if anchored is not None:
+            self._waiting_since, self._overdue = None, False
+            self._anchored_size = max(self._anchored_size, anchored.made.size)
         return anchored
-
-    async def _check_chain(self) -> None:
-        check_identity(await asyncio.to_thread(self._chain.identity), self._identity)
 
     def _check_head(self, head: Head) -> None:
         if head.size:
