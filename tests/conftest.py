@@ -25,6 +25,7 @@ from fhir_server.commands.story.telling import Teller
 from fhir_server.commands.token import system_token
 from fhir_server.sample import people
 from smart_auth.people.passwords import HashCost, hash_password
+from tests.anchoring.anvil import Anvil, started
 from tests.app_site import AppSite, app_site
 
 PATIENTS = 500  # registered before the server starts; each journey takes one
@@ -69,6 +70,25 @@ def clinic(_stage: Play) -> Play:
         _stage.callers.clear()
         _stage.kept["signed in"] = str(now)
     return _stage
+
+
+@pytest.fixture(scope="session")
+def shared_anvil() -> Iterator[Anvil]:
+    """One Ethereum node for the whole run; a wider fixture may deploy on it what all of its tests use."""
+    with started() as node:
+        yield node
+
+
+@pytest.fixture
+def anvil(shared_anvil: Anvil) -> Iterator[Anvil]:
+    """The node of the whole run, for one test: what it did to the chain is undone after it."""
+    before = shared_anvil.snapshot()
+    shared_anvil.base_fee(10**9)  # which a revert does not put back
+    yield shared_anvil
+    shared_anvil.thaw()
+    shared_anvil.interval(0)
+    shared_anvil.automine(True)
+    shared_anvil.revert(before)
 
 
 @pytest.hookimpl(wrapper=True)
