@@ -37,7 +37,7 @@ class Head:
     """The newest anchored state of one log, as the contract holds it.
 
     Attributes:
-        publisher: Account that alone may anchor; 20 zero bytes when the log is unknown.
+        publisher: Account that anchored last; 20 zero bytes when the log is unknown.
         size: Leaves; 0 when the log is unknown.
         root: Root over them; 32 zero bytes when the log is unknown.
     """

@@ -23,6 +23,13 @@ DEPLOYMENT_GAS = 3_000_000
 
 _ANCHOR = "anchor(bytes32,uint64,bytes32,bytes32[])"
 _HEAD = "head(bytes32)"
+_GRANT = "grantPublisher(bytes32,address)"
+_REVOKE = "revokePublisher(bytes32,address)"
+_IS_PUBLISHER = "isPublisher(bytes32,address)"
+# Of an AuditAnchor without grants, before which receipts were given: it accepts the same anchors.
+_FORMER_CODE_HASHES = (
+    bytes.fromhex("b63cf902d166e0aa48f3a89422a2daffc38c5d33fd28044e8ed92e999ec5a60d"),
+)
 _WORD = 32
 _PROOF_OFFSET = 4 * _WORD  # the array begins behind the four head words
 
@@ -75,6 +82,11 @@ def artifact() -> Artifact:
     )
 
 
+def is_genuine(code_hash: bytes) -> bool:
+    """Tell whether code with this Keccak-256 is an AuditAnchor of ours, the present one or a former one."""
+    return code_hash in (artifact().code_hash, *_FORMER_CODE_HASHES)
+
+
 def anchor_calldata(call: AnchorCall) -> bytes:
     """Write a call of ``anchor``."""
     words = (
@@ -101,6 +113,21 @@ def read_anchor_calldata(calldata: bytes) -> AnchorCall:
     if anchor_calldata(call) != calldata:
         raise UnknownTransactionError("not a call of anchor in canonical form")
     return call
+
+
+def grant_calldata(log: bytes, account: bytes) -> bytes:
+    """Write a call that lets another account anchor a log, too."""
+    return artifact().methods[_GRANT] + log + account.rjust(_WORD, b"\0")
+
+
+def revoke_calldata(log: bytes, account: bytes) -> bytes:
+    """Write a call after which another account may not anchor a log any more."""
+    return artifact().methods[_REVOKE] + log + account.rjust(_WORD, b"\0")
+
+
+def is_publisher_calldata(log: bytes, account: bytes) -> bytes:
+    """Write the question whether an account may anchor a log; the answer is one word, 1 or 0."""
+    return artifact().methods[_IS_PUBLISHER] + log + account.rjust(_WORD, b"\0")
 
 
 def head_calldata(log: bytes) -> bytes:

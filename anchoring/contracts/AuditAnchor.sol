@@ -6,10 +6,11 @@ pragma solidity 0.8.37;
 ///         consistency proof (RFC 9162, section 2.1.4) that it verifies itself. A rewritten, forked or shortened
 ///         history is therefore refused by the chain, whoever runs the log.
 /// @dev SHA-256 through the precompile at address 2; leaves are prefixed 0x00 and nodes 0x01. There is no owner, no
-///      upgrade and no way to remove a log.
+///      upgrade and no way to remove a log. Keys change by the publishers of a log alone: the new one is granted, the
+///      old one is revoked. As long as one account publishes a log, this costs its anchors nothing.
 contract AuditAnchor {
     /// @notice The newest anchored state of one log.
-    /// @param publisher Who anchored first, and alone may go on.
+    /// @param publisher Who anchored last (or has revoked who did), and may go on.
     /// @param size How many leaves the log had.
     /// @param root The Merkle root over them.
     struct Head {
@@ -21,8 +22,17 @@ contract AuditAnchor {
     /// @notice A checkpoint was accepted.
     event Anchored(bytes32 indexed log, uint64 indexed size, bytes32 root, address indexed publisher);
 
-    /// @notice Another account anchored this log first.
+    /// @notice An account may anchor this log from now on.
+    event PublisherGranted(bytes32 indexed log, address indexed account, address indexed by);
+    /// @notice An account may not anchor this log any more.
+    event PublisherRevoked(bytes32 indexed log, address indexed account, address indexed by);
+
+    /// @notice Another account anchored this log, and has not granted it to the sender.
     error NotThePublisher(bytes32 log, address publisher);
+    /// @notice A publisher can not revoke itself: nobody could anchor the log again.
+    error OwnRevocation(bytes32 log);
+    /// @notice Nobody holds the key of the zero address.
+    error NoAccount();
     /// @notice A log only grows: the size offered is not greater than the one already anchored.
     error NotGrowing(uint64 anchored, uint64 offered);
     /// @notice The proof has nodes too many or too few for these sizes.
@@ -39,6 +49,8 @@ contract AuditAnchor {
     uint256 private constant MAX_PROOF_NODES = 64;
 
     mapping(bytes32 log => Head) private _heads;
+    /// @dev Whoever was granted and not revoked, and whoever granted. Empty for a log with one publisher: the head has it.
+    mapping(bytes32 log => mapping(address account => bool)) private _granted;
 
     /// @notice Anchor a newer checkpoint of a log. The first call for a log registers the sender as its publisher.
     /// @param log Identifier of the log: SHA-256 of its origin.
@@ -53,13 +65,44 @@ contract AuditAnchor {
         if (publisher == address(0)) {
             if (proof.length != 0) revert WrongProofLength(proof.length);
         } else {
-            if (publisher != msg.sender) revert NotThePublisher(log, publisher);
+            if (publisher != msg.sender && !_granted[log][msg.sender]) revert NotThePublisher(log, publisher);
             _checkGrowth(anchored, current.root, size, root, proof);
         }
         current.publisher = msg.sender;
         current.size = size;
         current.root = root;
         emit Anchored(log, size, root, msg.sender);
+    }
+
+    /// @notice Let another account anchor a log, too. Only for who may anchor it.
+    /// @param log Identifier of the log.
+    /// @param account Who is granted it.
+    function grantPublisher(bytes32 log, address account) external {
+        _requirePublisher(log);
+        if (account == address(0)) revert NoAccount();
+        _granted[log][msg.sender] = true;
+        _granted[log][account] = true;
+        emit PublisherGranted(log, account, msg.sender);
+    }
+
+    /// @notice Let another account not anchor a log any more. Only for who may anchor it, and not for itself.
+    /// @dev What that account has sent and is not mined yet will be refused: wait for it first.
+    /// @param log Identifier of the log.
+    /// @param account Whose grant ends.
+    function revokePublisher(bytes32 log, address account) external {
+        _requirePublisher(log);
+        if (account == msg.sender) revert OwnRevocation(log);
+        _granted[log][account] = false;
+        Head storage current = _heads[log];
+        if (current.publisher == account) current.publisher = msg.sender;
+        emit PublisherRevoked(log, account, msg.sender);
+    }
+
+    /// @notice Whether an account may anchor a log that was anchored before.
+    /// @param log Identifier of the log.
+    /// @param account Who is asked about.
+    function isPublisher(bytes32 log, address account) external view returns (bool) {
+        return account != address(0) && (_heads[log].publisher == account || _granted[log][account]);
     }
 
     /// @notice The newest anchored state of a log; all zero when it was never anchored.
@@ -76,6 +119,12 @@ contract AuditAnchor {
     function verifyInclusion(bytes32 log, bytes32 leaf, uint64 index, bytes32[] calldata proof) external view {
         Head storage current = _heads[log];
         _checkInclusion(leaf, index, current.size, current.root, proof);
+    }
+
+    /// @dev Whoever may anchor a log may say who else may; of a log that nobody has anchored, nobody.
+    function _requirePublisher(bytes32 log) private view {
+        address publisher = _heads[log].publisher;
+        if (publisher != msg.sender && !_granted[log][msg.sender]) revert NotThePublisher(log, publisher);
     }
 
     /// @dev RFC 9162, section 2.1.3.2.

@@ -14,9 +14,13 @@ from anchoring.contract import (
     AnchorCall,
     anchor_calldata,
     artifact,
+    grant_calldata,
+    is_genuine,
+    is_publisher_calldata,
     read_anchor_calldata,
     read_head,
     read_mined,
+    revoke_calldata,
 )
 from anchoring.embedded import EmbeddedChain
 from anchoring.errors import AnchorRevertedError, ChainError, UnknownTransactionError
@@ -159,16 +163,89 @@ def test_a_proof_does_not_tell_sizes_of_one_shape_apart(
 def test_only_the_publisher_may_go_on(chain: EmbeddedChain, log: bytes, tree: Tree) -> None:
     """A stranger with coins, a correct proof, and the same chain."""
     anchor(chain, log, 5, tree.root(5), [])
-    stranger = bytes(31) + b"\x09"
-    give_coins(chain, tx.address(stranger))
-    call = anchor_calldata(AnchorCall(log, 9, tree.root(9), tuple(tree.consistency_path(5, 9))))
-    own = tx.read(chain.prepare(log, 9, tree.root(9), []).raw).content
-    foreign = tx.sign(tx.Transaction(own.chain_id, 0, 0, own.fee, own.gas, own.to, call), stranger)
-    chain.send(foreign.raw)
-    with pytest.raises(AnchorRevertedError):
-        chain.find(foreign.hash_)
+    stranger = Account(chain, 9)
+    assert not stranger.anchors(log, tree, 5, 9)
     assert chain.head(log).size == 5
     anchor(chain, log, 9, tree.root(9), tree.consistency_path(5, 9))
+
+
+def test_a_new_key_is_granted_goes_on_and_revokes_the_old_one(
+    chain: EmbeddedChain, log: bytes, tree: Tree
+) -> None:
+    owner, new = Account(chain, int.from_bytes(KEY, "big")), Account(chain, 10)
+    anchor(chain, log, 5, tree.root(5), [])
+    assert (owner.may_publish(log), new.may_publish(log)) == (True, False)
+    assert owner.calls(grant_calldata(log, new.address))
+    assert owner.anchors(log, tree, 5, 7)  # both may, in any order, until one is revoked
+    assert new.anchors(log, tree, 7, 9)
+    assert owner.anchors(log, tree, 9, 10)
+    assert new.calls(revoke_calldata(log, owner.address))
+    assert (owner.may_publish(log), new.may_publish(log)) == (False, True)
+    assert chain.head(log) == Head(new.address, 10, tree.root(10))
+    assert not owner.anchors(log, tree, 10, 20)
+    assert new.anchors(log, tree, 10, 20)
+    assert new.calls(grant_calldata(log, owner.address))  # and back, for the tests that follow
+    assert owner.anchors(log, tree, 20, 30)
+
+
+def test_only_a_publisher_grants_and_revokes_and_nobody_revokes_itself(
+    chain: EmbeddedChain, log: bytes, tree: Tree
+) -> None:
+    owner, stranger = Account(chain, int.from_bytes(KEY, "big")), Account(chain, 11)
+    other_log = hashlib.sha256(log).digest()
+    assert not owner.calls(grant_calldata(log, stranger.address))  # nobody has anchored it yet
+    anchor(chain, log, 5, tree.root(5), [])
+    for refused_call in (
+        grant_calldata(log, stranger.address),
+        revoke_calldata(log, owner.address),
+    ):
+        assert not stranger.calls(refused_call)
+    assert not owner.calls(revoke_calldata(log, owner.address))
+    assert not owner.calls(grant_calldata(log, bytes(20)))
+    assert not chain_says(chain, is_publisher_calldata(other_log, bytes(20)))
+    assert not owner.calls(grant_calldata(other_log, owner.address))
+    assert not stranger.may_publish(log)
+    anchor(chain, log, 9, tree.root(9), tree.consistency_path(5, 9))
+
+
+def test_code_of_ours_is_told_from_any_other() -> None:
+    assert is_genuine(artifact().code_hash)
+    assert not is_genuine(tx.keccak256(b""))
+
+
+class Account:
+    """One who has coins on the chain; ``number`` is its private key."""
+
+    def __init__(self, chain: EmbeddedChain, number: int) -> None:
+        self._chain = chain
+        self._key = number.to_bytes(32, "big")
+        self.address = tx.address(self._key)
+        if self._key != KEY:
+            give_coins(chain, self.address)
+
+    def may_publish(self, log: bytes) -> bool:
+        return chain_says(self._chain, is_publisher_calldata(log, self.address))
+
+    def anchors(self, log: bytes, tree: Tree, old: int, new: int) -> bool:
+        """Whether the contract lets it."""
+        proof = tuple(tree.consistency_path(old, new))
+        self.calls(anchor_calldata(AnchorCall(log, new, tree.root(new), proof)))
+        return self._chain.head(log) == Head(self.address, new, tree.root(new))
+
+    def calls(self, calldata: bytes) -> bool:
+        """Send a call; whether the contract did anything."""
+        own = tx.read(self._chain.prepare(bytes(32), 1, bytes(32), []).raw).content
+        with self._chain._session() as opened:
+            nonce = opened.get_vm().state.get_nonce(self.address)  # type: ignore[arg-type]
+        content = tx.Transaction(own.chain_id, nonce, 0, own.fee, own.gas, own.to, calldata)
+        signed = tx.sign(content, self._key)
+        self._chain.send(signed.raw)
+        with self._chain._session() as opened:
+            return bool(opened.get_transaction_receipt(signed.hash_).logs)  # type: ignore[arg-type]
+
+
+def chain_says(chain: EmbeddedChain, question: bytes) -> bool:
+    return chain.call(question)[-1] == 1
 
 
 def give_coins(chain: EmbeddedChain, to: bytes) -> None:

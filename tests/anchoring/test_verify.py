@@ -219,7 +219,6 @@ def test_a_chain_that_tells_another_story_is_refused(
         {"find": lambda _: dataclasses.replace(mined, root=bytes(32))},
         {"find": lambda _: dataclasses.replace(mined, publisher=bytes(20))},
         {"head": lambda _: dataclasses.replace(head, size=receipt.size - 1)},
-        {"head": lambda _: dataclasses.replace(head, publisher=bytes(20))},
         {"identity": lambda: dataclasses.replace(identity, code_hash=bytes(32))},
     ]
     for story in stories:
