@@ -1,0 +1,113 @@
+"""An exchange of institutions on a test's chain: timelock, seats, governor, and what they govern."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from anchoring import transaction as tx
+from tests.anchoring.contracts.evm import (
+    NOBODY,
+    Contract,
+    Evm,
+    Mined,
+    calldata,
+    deploy,
+    key,
+)
+
+DEPLOYER = key(1)
+INSTITUTIONS = [key(number) for number in (4, 5, 6, 7)]
+ISSUER = key(8)
+DELAY, PERIOD, PERCENT, TIMELOCK = 3_600, 86_400, 40, 7_200  # seconds, but for the percent
+FOR, AGAINST, ABSTAIN = 1, 0, 2
+BUNDLE = tx.keccak256(b"the first bundle")
+_NUMBERS = count()
+
+
+@dataclass
+class Exchange:
+    """The contracts, and how the institutions decide."""
+
+    evm: Evm
+    timelock: Contract
+    seats: Contract
+    governor: Contract
+    charter: Contract
+    credentials: Contract
+
+    def decide(self, contract: Contract, function: str, *args: Any) -> Mined:
+        """Propose, vote, queue and execute; the execution."""
+        proposal = Proposal(self, contract, function, *args)
+        proposal.pass_()
+        return proposal.execute()
+
+
+class Proposal:
+    """One call that the institutions decide on."""
+
+    def __init__(self, exchange: Exchange, contract: Contract, function: str, *args: Any) -> None:
+        self.exchange, self.evm = exchange, exchange.evm
+        self.text = f"proposal {next(_NUMBERS)}"
+        call = calldata(contract.name, function, *args)
+        self.actions = ([contract.address], [0], [call])
+        self.hashed = (*self.actions, tx.keccak256(self.text.encode()))
+        self.proposed = self.governor.send(INSTITUTIONS[0], "propose", *self.actions, self.text)
+        self.id = self.governor.ask("hashProposal", *self.hashed)
+
+    @property
+    def governor(self) -> Contract:
+        return self.exchange.governor
+
+    def vote(self, institution: bytes, how: int = FOR, at: int | None = None) -> Mined:
+        opens = self.proposed.at + DELAY + 1
+        return self.governor.send(
+            institution, "castVote", self.id, how, at=at or max(opens, self.evm.now + 1)
+        )
+
+    def queue(self, at: int | None = None) -> Mined:
+        closes = self.proposed.at + DELAY + PERIOD + 1
+        return self.governor.send(
+            DEPLOYER, "queue", *self.hashed, at=at or max(closes, self.evm.now + 1)
+        )
+
+    def pass_(self) -> None:
+        for institution in INSTITUTIONS[:2]:
+            self.vote(institution)
+        self.queued = self.queue()
+
+    def execute(self, at: int | None = None) -> Mined:
+        """By anybody: what was decided is carried out."""
+        when = at or max(self.queued.at + TIMELOCK, self.evm.now + 1)
+        return self.governor.send(DEPLOYER, "execute", *self.hashed, at=when)
+
+    def state(self, at: int | None = None) -> str:
+        names = [
+            "Pending",
+            "Active",
+            "Canceled",
+            "Defeated",
+            "Succeeded",
+            "Queued",
+            "Expired",
+            "Executed",
+        ]
+        return names[self.governor.ask("state", self.id, at=at)]
+
+
+def found(evm: Evm) -> Exchange:
+    """Deploy all of it, in the order and with the rights of the real deployment."""
+    deployer = tx.address(DEPLOYER)
+    timelock = deploy(evm, "TimelockController", TIMELOCK, [], [NOBODY], deployer)
+    seated = [tx.address(one) for one in INSTITUTIONS]
+    seats = deploy(evm, "InstitutionSeats", timelock.address, seated)
+    governor = deploy(
+        evm, "ExchangeGovernor", seats.address, timelock.address, DELAY, PERIOD, PERCENT
+    )
+    for role in ("PROPOSER_ROLE", "CANCELLER_ROLE"):
+        timelock.send(DEPLOYER, "grantRole", timelock.ask(role), governor.address)
+    timelock.send(DEPLOYER, "renounceRole", timelock.ask("DEFAULT_ADMIN_ROLE"), deployer)
+    charter = deploy(evm, "ExchangeCharter", timelock.address, [BUNDLE])
+    credentials = deploy(evm, "CredentialRegistry", timelock.address, [tx.address(ISSUER)])
+    return Exchange(evm, timelock, seats, governor, charter, credentials)
