@@ -2,6 +2,7 @@
 
 AnchoringError
 ├── MerkleError                 a tree was asked for what it does not have
+├── NoSuchTileError             no such path, or the published log does not reach so far
 ├── ChainError                  the chain could not do its part
 │   ├── ChainUnavailableError   no answer: nothing is lost, try again later
 │   ├── WrongChainError         another chain, genesis or contract than expected: stop
@@ -29,6 +30,10 @@ class AnchoringError(Exception):
 
 class MerkleError(AnchoringError):
     """An index or a size lies outside the tree."""
+
+
+class NoSuchTileError(AnchoringError):
+    """It is no tile's path, or the published log has no such tile."""
 
 
 class ChainError(AnchoringError):

@@ -1,18 +1,19 @@
 """The Merkle tree of RFC 9162, section 2.1: roots, proofs, and their verification.
 
 SHA-256; leaves are hashed with the prefix 0x00, nodes with 0x01, so that neither can be taken for
-the other.  ``Tree`` keeps the hash of every complete subtree (64 bytes per leaf in all), so that an
-append costs two hashes on average and a proof at any past size O(log n).
+the other.  ``Tree`` keeps the hash of every complete subtree in memory (64 bytes per leaf in all);
+the server's log keeps tiles in its store instead (``log.py``).  Both prove by the same functions.
 """
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from anchoring.errors import ConsistencyError, InclusionError, MerkleError
 
 HASH_BYTES = 32
 MAX_PROOF_NODES = 64  # a tree of 2**64 leaves, the most that the contract's uint64 can count
+Range = tuple[int, int]  # leaves from the first to before the second
 EMPTY_ROOT = hashlib.sha256(b"").digest()  # RFC 9162, 2.1.1: the hash of an empty list
 
 
@@ -98,6 +99,60 @@ def verify_consistency(
         raise ConsistencyError(f"the proof does not lead to the root of size {new}")
 
 
+def inclusion_ranges(index: int, size: int) -> list[Range]:
+    """Say over which leaves the nodes of an audit path are the roots, upwards (RFC 9162, 2.1.3.1).
+
+    Raises:
+        MerkleError: A tree of that size has no such leaf.
+    """
+    if not 0 <= index < size:
+        raise MerkleError(f"index {index} is not in a tree of {size} leaves")
+    return _siblings(index, index + 1, size)
+
+
+def consistency_ranges(old: int, new: int) -> list[Range]:
+    """Say over which leaves the nodes of a consistency proof are the roots (RFC 9162, 2.1.4.1).
+
+    Raises:
+        MerkleError: The sizes are the wrong way round.
+    """
+    if not 0 <= old <= new:
+        raise MerkleError(f"a tree of {new} leaves does not follow one of {old}")
+    if old in (0, new):
+        return []
+    width = old & -old  # the last complete subtree of the old tree, where the proof begins
+    path = _siblings(old - width, old, new)
+    return path if width == old else [(old - width, old), *path]
+
+
+def complete_subtrees(start: int, end: int) -> list[tuple[int, int]]:
+    """Split leaves ``[start, end)``, a subtree of RFC 9162, into complete ones: height, position.
+
+    From the right, so the smallest first.
+    """
+    found = []
+    while start < end:
+        width = (end - start) & -(end - start)
+        end -= width
+        found.append((width.bit_length() - 1, end // width))
+    return found
+
+
+def range_root(start: int, end: int, node: Callable[[int, int], bytes]) -> bytes:
+    """Compute the root over leaves ``[start, end)``, a subtree that RFC 9162 splits off.
+
+    Args:
+        start: First leaf.
+        end: The leaf after the last.
+        node: Gives the root of a complete subtree by its height and position.
+    """
+    found = b""
+    for height, position in complete_subtrees(start, end):
+        complete = node(height, position)
+        found = node_hash(complete, found) if found else complete
+    return found or EMPTY_ROOT
+
+
 class Tree:
     """A growing tree that gives roots and proofs for every size it ever had.
 
@@ -157,7 +212,7 @@ class Tree:
             MerkleError: The tree never had that size.
         """
         self._check_size(size)
-        return self._range_root(0, size) if size else EMPTY_ROOT
+        return range_root(0, size, self._node)
 
     def inclusion_path(self, index: int, size: int) -> list[bytes]:
         """Give the audit path of leaf ``index`` at ``size`` leaves (RFC 9162, 2.1.3.1).
@@ -166,9 +221,7 @@ class Tree:
             MerkleError: The tree never had that size, or no such leaf then.
         """
         self._check_size(size)
-        if not 0 <= index < size:
-            raise MerkleError(f"index {index} is not in a tree of {size} leaves")
-        return self._siblings(index, index + 1, size)
+        return [range_root(*each, self._node) for each in inclusion_ranges(index, size)]
 
     def consistency_path(self, old: int, new: int) -> list[bytes]:
         """Give the proof that the tree at ``old`` is a prefix of that at ``new`` (2.1.4.1).
@@ -179,38 +232,7 @@ class Tree:
             MerkleError: The tree never had one of the sizes, or they are the wrong way round.
         """
         self._check_size(new)
-        if not 0 <= old <= new:
-            raise MerkleError(f"a tree of {new} leaves does not follow one of {old}")
-        if old in (0, new):
-            return []
-        width = old & -old  # the last complete subtree of the old tree, where the proof begins
-        path = self._siblings(old - width, old, new)
-        return path if width == old else [self._range_root(old - width, old), *path]
-
-    def _siblings(self, first: int, stop: int, size: int) -> list[bytes]:
-        """Give the nodes that lead from the subtree ``[first, stop)`` to the root, upwards."""
-        path: list[bytes] = []
-        start, end = 0, size
-        while (start, end) != (first, stop):
-            middle = start + (1 << (end - start - 1).bit_length() - 1)
-            if first < middle:
-                path.append(self._range_root(middle, end))
-                end = middle
-            else:
-                path.append(self._range_root(start, middle))
-                start = middle
-        path.reverse()
-        return path
-
-    def _range_root(self, start: int, end: int) -> bytes:
-        """Give the root over leaves ``[start, end)``, a subtree that RFC 9162 splits off."""
-        found = b""
-        while start < end:  # from the right: complete subtrees, the smallest first
-            width = (end - start) & -(end - start)
-            node = self._node(width.bit_length() - 1, (end - width) // width)
-            found = node_hash(node, found) if found else node
-            end -= width
-        return found
+        return [range_root(*each, self._node) for each in consistency_ranges(old, new)]
 
     def _node(self, level: int, position: int) -> bytes:
         at = position * HASH_BYTES
@@ -219,6 +241,22 @@ class Tree:
     def _check_size(self, size: int) -> None:
         if not 0 <= size <= self._size:
             raise MerkleError(f"a tree of {self._size} leaves never had {size}")
+
+
+def _siblings(first: int, stop: int, size: int) -> list[Range]:
+    """Say which nodes lead from the subtree ``[first, stop)`` to the root, upwards."""
+    path: list[Range] = []
+    start, end = 0, size
+    while (start, end) != (first, stop):
+        middle = start + (1 << (end - start - 1).bit_length() - 1)
+        if first < middle:
+            path.append((middle, end))
+            end = middle
+        else:
+            path.append((start, middle))
+            start = middle
+    path.reverse()
+    return path
 
 
 def _grown(leaves: Sequence[bytes]) -> Tree:

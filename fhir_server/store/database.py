@@ -8,11 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from anchoring.anchorer import LeafSource
 from anchoring.journal import AnchorJournal
+from anchoring.log import LeafSource
+from anchoring.tiles import TileStore
 from fhir_server.measures import UNITS, Histogram
 from fhir_server.store.protocol import Store
 from smart_auth.store import Entry
+
+
+_INDEX_BITS = 48  # of a tile's number; the level above them leaves it a signed number of 64 bits
 
 
 class GrantItems(Protocol):
@@ -225,6 +229,7 @@ class Database:
     register: RegisterItems
     secrets: SecretItems
     leaves: LeafSource
+    tiles: TileStore
     anchors: Anchors
     reindex: ReindexJournal
     chunks: ChunkItems
@@ -238,3 +243,13 @@ class Database:
     async def close(self) -> None:
         """Finish the open units and let go of the database."""
         await self.store.close()
+
+
+def tile_id(level: int, index: int) -> int:
+    """The number under which a tile is kept: tiles of one level lie together, in their order."""
+    return (level << _INDEX_BITS) + index
+
+
+def tile_index(id_: int) -> int:
+    """The index in such a number."""
+    return id_ & (1 << _INDEX_BITS) - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -89,3 +90,19 @@ async def found(store: Store, *groups: tuple[str, ...], **narrowed: object) -> l
     )
     async with store.reading() as snapshot:
         return [v.row.rstrip(b".") for v in await snapshot.select(selection)]
+
+
+class StoredRows:
+    """Audit rows of a database, each of a small record."""
+
+    def __init__(self, database: Database) -> None:
+        self._store = database.store
+        self.commitments: list[bytes] = []
+
+    async def append(self, count: int) -> None:
+        async with self._store.writing() as unit:
+            for n in range(len(self.commitments), len(self.commitments) + count):
+                rid = await unit.put(version(f"event {n}", type_="AuditEvent"), [], [])
+                commitment = hashlib.sha256(b"%d" % n).digest()
+                await unit.append_audit(rid, commitment, b"opening")
+                self.commitments.append(commitment)

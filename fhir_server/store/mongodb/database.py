@@ -19,6 +19,7 @@ from fhir_server.store.mongodb.items import (
 from fhir_server.store.mongodb.leases import MongoLeases
 from fhir_server.store.mongodb.mongo import Mongo
 from fhir_server.store.mongodb.store import MongoStore
+from fhir_server.store.mongodb.tiles import MongoTiles
 from fhir_server.store.mongodb.turn import Turn
 
 SCHEMA_VERSION = 1  # stands for the documents, and for what tokens are made of
@@ -57,6 +58,7 @@ async def _opened(mongo: Mongo) -> Database:
         register=MongoRegisterItems(mongo),
         secrets=MongoSecretItems(mongo),
         leaves=MongoLeaves(mongo),
+        tiles=MongoTiles(mongo),
         anchors=MongoJournal(mongo),
         reindex=MongoReindexJournal(mongo),
         chunks=MongoChunkItems(mongo),

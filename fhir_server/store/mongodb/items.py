@@ -131,10 +131,16 @@ class MongoSecretItems:
 
 
 class MongoLeaves:
-    """An ``anchoring.anchorer.LeafSource``."""
+    """An ``anchoring.log.LeafSource``."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo
+
+    async def size(self) -> int:
+        """See ``LeafSource.size``."""
+        query = Query(AUDIT, {}, sort=(("n", -1),), fields=(("n", 1),), limit=1)
+        found = await self._mongo.find(query)
+        return found[0]["n"] + 1 if found else 0
 
     async def commitments(self, start: int, stop: int) -> list[bytes]:
         """See ``LeafSource.commitments``."""

@@ -11,6 +11,7 @@ from fhir_server.store.sqlite.register import SqliteRegisterItems
 from fhir_server.store.sqlite.reindex import SqliteReindexJournal
 from fhir_server.store.sqlite.secrets import SqliteSecretItems
 from fhir_server.store.sqlite.store import SqliteStore
+from fhir_server.store.sqlite.tiles import SqliteTiles
 
 
 def open_sqlite(path: Path) -> Database:
@@ -26,6 +27,7 @@ def open_sqlite(path: Path) -> Database:
         register=SqliteRegisterItems(store),
         secrets=SqliteSecretItems(store),
         leaves=SqliteLeaves(store),
+        tiles=SqliteTiles(store),
         anchors=SqliteJournal(store),
         reindex=SqliteReindexJournal(store),
         chunks=SqliteChunkItems(store),

@@ -1,4 +1,4 @@
-"""The audit log's leaves and the anchorer's journal in SQLite: the two seams that ``anchoring.anchorer`` owns."""
+"""The audit log's leaves and the anchorer's journal in SQLite: two seams that ``anchoring`` owns."""
 
 from fhir_server.store.sqlite.store import SqliteStore
 
@@ -6,10 +6,16 @@ _PENDING = "anchor-pending"
 
 
 class SqliteLeaves:
-    """An ``anchoring.anchorer.LeafSource``."""
+    """An ``anchoring.log.LeafSource``."""
 
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
+
+    async def size(self) -> int:
+        """See ``LeafSource.size``."""
+        async with self._store.reading() as snapshot:
+            found = snapshot.execute("SELECT coalesce(max(n) + 1, 0) FROM audit", ())
+        return int(found[0][0])
 
     async def commitments(self, start: int, stop: int) -> list[bytes]:
         """See ``LeafSource.commitments``."""
