@@ -1,34 +1,29 @@
-"""The anchorer: takes new leaves, decides when a checkpoint is due, signs it, makes receipts.
+"""The anchorer: has tiles written, decides when a checkpoint is due, signs it, makes receipts.
 
 Off the request path: leaves are durable before it sees them, and a chain that is down only makes it
 wait.  Before each checkpoint it asks the contract for its size and root, and finds that root in our
-own tree.  How a checkpoint comes onto the chain is in ``publication.py``.
+own log (``log.py``).  How a checkpoint comes onto the chain is in ``publication.py``.
 """
 
 import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from anchoring import checkpoint as note
 from anchoring import receipt
 from anchoring.chain import Chain, ChainIdentity, Head, check_identity
 from anchoring.checkpoint import Checkpoint, LogSeeds
-from anchoring.commitment import COMMITMENT_BYTES, commit
-from anchoring.errors import CommitmentError, HistoryError, NotYetAnchoredError
+from anchoring.commitment import commit
+from anchoring.errors import (
+    CommitmentError,
+    HistoryError,
+    InclusionError,
+    NotYetAnchoredError,
+)
 from anchoring.journal import Anchored, AnchorJournal, decode_anchor
-from anchoring.merkle import Tree, leaf_hash
+from anchoring.log import Log
+from anchoring.merkle import leaf_hash, verify_inclusion
 from anchoring.publication import Growth, Publication
-
-_CHUNK = 4096  # commitments read at once: some 10 ms of hashing between two turns of the event loop
-
-
-class LeafSource(Protocol):
-    """The durable log of commitments, gapless from 0, which only ever grows."""
-
-    async def commitments(self, start: int, stop: int) -> list[bytes]:
-        """Give the 32-byte commitments of events ``start`` to ``stop - 1``; fewer at the end."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +44,7 @@ class Anchorer:
 
     def __init__(
         self,
-        leaves: LeafSource,
+        log: Log,
         journal: AnchorJournal,
         chain: Chain,
         seeds: LogSeeds,
@@ -57,13 +52,12 @@ class Anchorer:
         identity: ChainIdentity,
     ) -> None:
         """Keep the parts; ``open_anchorer`` checks them."""
-        self._leaves = leaves
+        self._log = log
         self._journal = journal
         self._publication = Publication(journal, chain, note.log_id(seeds.origin), identity)
         self._seeds = seeds
         self._cadence = cadence
         self._log_keys = seeds.public_keys()
-        self._tree = Tree()
         self._anchored_size = 0
         self._waiting_since: datetime | None = None
         self._overdue = False
@@ -72,24 +66,24 @@ class Anchorer:
     @property
     def lag(self) -> int:
         """How many events are in the log that no anchor covers yet, as far as was seen."""
-        return self._tree.size - self._anchored_size
+        return self._log.size - self._anchored_size
 
     @property
     def size(self) -> int:
         """How many events are in the log, as far as was seen."""
-        return self._tree.size
+        return self._log.size
 
     async def resume(self) -> None:
-        """Build the tree, check it and the chain against the last anchor, find work under way.
+        """Check the log and the chain against the last anchor, find work under way.
 
         Raises:
             WrongChainError: That anchor is on another chain or contract.  Do not start.
             HistoryError: The log is shorter than, or differs from, what was anchored.
         """
         last = await self._publication.resume()
-        await self._grow()
+        await self._log.look()
         if last is not None:
-            require_anchored(self._tree, last.made.size, last.made.root)
+            await self._log.require_past(last.made.size, last.made.root)
             self._anchored_size = last.made.size
         self._overdue = self.lag > 0  # how long they have been waiting is not known
 
@@ -108,10 +102,10 @@ class Anchorer:
                 account publishes this log, or ours cannot pay.  Stop: somebody must look.
         """
         async with self._one_run:
+            await self._log.grow()
             settled = self._note(await self._publication.settle())
             if self._publication.under_way:
                 return None
-            await self._grow()
             if not self._is_due(now):
                 return settled
             return self._note(await self._anchor(now)) or settled
@@ -129,7 +123,7 @@ class Anchorer:
             if size > self._anchored_size:
                 await self.resume()
             else:
-                await self._grow()
+                await self._log.look()
 
     def hurry(self, index: int) -> None:
         """Anchor at the next run, whatever the cadence says, unless event ``index`` is anchored."""
@@ -146,30 +140,22 @@ class Anchorer:
         Raises:
             NotYetAnchoredError: No anchor covers it yet.
             CommitmentError: Event and key are not those that the log committed to.
+            HistoryError: The log in the store is not what was anchored.
         """
         record = await self._journal.anchor_covering(index)
         if record is None:
             raise NotYetAnchoredError(f"no anchor covers event {index} yet")
         anchored = decode_anchor(record)
-        if self._tree.size < anchored.made.size:  # another process anchored it
-            await self.follow()
-        if self._tree.leaf(index) != leaf_hash(commit(event, k)):
+        leaf, size = leaf_hash(commit(event, k)), anchored.made.size
+        path = await self._log.inclusion_path(index, size)
+        if await self._log.leaf(index) != leaf:
             raise CommitmentError(f"event {index} is not what the log committed to")
-        path = self._tree.inclusion_path(index, anchored.made.size)
+        try:
+            verify_inclusion(leaf, index, size, path, anchored.made.root)
+        except InclusionError as error:
+            raise HistoryError(f"the first {size} events are not those anchored") from error
         entry = receipt.Entry(index, event, k)
         return receipt.build(entry, path, anchored, self._log_keys).encode()
-
-    async def _grow(self) -> None:
-        """Append the log's new leaves to the tree."""
-        while True:
-            start = self._tree.size
-            new = await self._leaves.commitments(start, start + _CHUNK)
-            if any(len(commitment) != COMMITMENT_BYTES for commitment in new):
-                raise HistoryError(f"a commitment from {start} on has a wrong length")
-            self._tree.extend(map(leaf_hash, new))
-            if len(new) < _CHUNK:
-                return
-            await asyncio.sleep(0)
 
     def _is_due(self, now: datetime) -> bool:
         if self.lag <= 0:
@@ -182,14 +168,14 @@ class Anchorer:
     async def _anchor(self, now: datetime) -> Anchored | None:
         """Make and publish the next checkpoint."""
         head = await self._publication.head()
-        self._check_head(head)
-        size = self._tree.size
+        await self._check_head(head)
+        size = self._log.size
         if head.size == size:  # anchored before, by a journal that is lost
             self._anchored_size = size
             return None
-        root = self._tree.root(size)
+        root = await self._log.root(size)
         signed_note = note.sign(Checkpoint(self._seeds.origin, size, root), self._seeds, now)
-        proof = self._tree.consistency_path(head.size, size)
+        proof = await self._log.consistency_path(head.size, size)
         return await self._publication.publish(Growth(size, root, signed_note, proof))
 
     def _note(self, anchored: Anchored | None) -> Anchored | None:
@@ -198,37 +184,25 @@ class Anchorer:
             self._anchored_size = max(self._anchored_size, anchored.made.size)
         return anchored
 
-    def _check_head(self, head: Head) -> None:
+    async def _check_head(self, head: Head) -> None:
         if head.size:
-            require_anchored(self._tree, head.size, head.root)
+            await self._log.require_past(head.size, head.root)
         elif self._anchored_size:
             raise HistoryError("the contract has forgotten this log")
 
 
-def require_anchored(tree: Tree, size: int, root: bytes) -> None:
-    """Refuse an anchored state that is not a past of a log.
-
-    Raises:
-        HistoryError: The log is shorter, or another.
-    """
-    if size > tree.size:
-        raise HistoryError(f"the log has {tree.size} events, but {size} were anchored")
-    if tree.root(size) != root:
-        raise HistoryError(f"the first {size} events are not those that were anchored")
-
-
 async def open_anchorer(
-    leaves: LeafSource,
+    log: Log,
     journal: AnchorJournal,
     chain: Chain,
     seeds: LogSeeds,
     cadence: Cadence | None = None,
     expected: ChainIdentity | None = None,
 ) -> Anchorer:
-    """Give an anchorer that has checked its chain and built its tree.
+    """Give an anchorer that has checked its chain and its log.
 
     Args:
-        leaves: The log.
+        log: The log.
         journal: Where its records are durable.
         chain: Where to publish.
         seeds: The log's name and signing keys.
@@ -243,6 +217,6 @@ async def open_anchorer(
     found = await asyncio.to_thread(chain.identity)
     if expected is not None:
         check_identity(found, expected)
-    anchorer = Anchorer(leaves, journal, chain, seeds, cadence or Cadence(), found)
+    anchorer = Anchorer(log, journal, chain, seeds, cadence or Cadence(), found)
     await anchorer.resume()
     return anchorer

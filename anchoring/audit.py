@@ -16,6 +16,7 @@ from anchoring.commitment import COMMITMENT_BYTES, check_commitment
 from anchoring.errors import AuditFailure, CommitmentError, VerificationError
 from anchoring.journal import decode_anchor
 from anchoring.merkle import Tree
+from anchoring.tiles import HEIGHT, WIDTH, Tile
 
 _PROGRESS_EVERY = 1000
 
@@ -94,6 +95,7 @@ def audit_log(
     anchors: Sequence[AnchoredRoot],
     head: Head | None = None,
     progress: Callable[[int], None] = lambda _: None,
+    tiles: Iterable[Tile] = (),
 ) -> AuditFinding:
     """Prove that the store's log is the one that was anchored; returning means proved.
 
@@ -102,10 +104,12 @@ def audit_log(
         anchors: The anchored checkpoints, in any order.
         head: The contract's newest state of the log, if a chain was asked.
         progress: Called with the number of events done, every 1,000.
+        tiles: Those in the store, level by level, each in the order of their indexes.
 
     Raises:
         AuditFailure: The first wrong thing: a gap, an event that its commitment does not open, a
-            root that the events do not lead to, a log shorter than what was anchored.
+            root that the events do not lead to, a log shorter than what was anchored, a tile that
+            is missing before others or that the events do not lead to.
     """
     expected = _expected_roots(anchors, head)
     tree, opened = Tree(), 0
@@ -120,6 +124,7 @@ def audit_log(
     if newest > tree.size:
         raise AuditFailure(tree.size, f"the log ends at {tree.size}, but {newest} were anchored")
     _check_growth(tree, sorted(expected))
+    _check_tiles(tree, tiles)
     return AuditFinding(tree.size, opened, len(expected), newest, tree.root(tree.size))
 
 
@@ -164,3 +169,25 @@ def _check_growth(tree: Tree, sizes: list[int]) -> None:
     for old, new in pairwise(sizes):
         path = tree.consistency_path(old, new)
         merkle.verify_consistency(old, new, path, tree.root(old), tree.root(new))
+
+
+def _check_tiles(tree: Tree, tiles: Iterable[Tile]) -> None:
+    """Compare what proofs are made of, and what is served, with what was recomputed."""
+    level, index = 0, 0
+    for tile in tiles:
+        level, index = (level, index) if tile.level == level else (tile.level, 0)
+        start = index << HEIGHT * (level + 1)
+        if tile.index != index:
+            raise AuditFailure(start, f"tile {index} of level {level} is missing")
+        end = index + 1 << HEIGHT * (level + 1)
+        if end > tree.size:
+            raise AuditFailure(start, f"tile {index} of level {level} has events beyond the log's")
+        if (tile.hashes, tile.root) != (_hashes(tree, tile), tree.range_root(start, end)):
+            raise AuditFailure(start, f"tile {index} of level {level} is not what its events give")
+        index += 1
+
+
+def _hashes(tree: Tree, tile: Tile) -> bytes:
+    width = 1 << HEIGHT * tile.level
+    starts = range(tile.index * WIDTH * width, (tile.index + 1) * WIDTH * width, width)
+    return b"".join(tree.range_root(start, start + width) for start in starts)

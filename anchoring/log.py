@@ -9,7 +9,7 @@ on which process writes the tiles, or on whether one died before it did.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from anchoring import merkle
@@ -231,6 +231,25 @@ class Log:
                 roots[below] = expand(await self._read(level, below, WIDTH))[HEIGHT]
         hashes = b"".join(roots[below] for below in range(end - WIDTH, end))
         return full_tile(level + 1, end // WIDTH - 1, hashes)
+
+
+class NoTiles:
+    """A TileStore of which nothing is kept: whoever proves with it recomputes all from the commitments."""
+
+    async def count(self, level: int) -> int:  # noqa: ARG002
+        """See ``TileStore.count``."""
+        return 0
+
+    async def load(self, level: int, index: int) -> Tile | None:  # noqa: ARG002
+        """See ``TileStore.load``."""
+        return None
+
+    async def roots(self, level: int, start: int, stop: int) -> dict[int, bytes]:  # noqa: ARG002
+        """See ``TileStore.roots``."""
+        return {}
+
+    async def save(self, tiles: Sequence[Tile]) -> None:
+        """See ``TileStore.save``."""
 
 
 class _Recent:

@@ -214,6 +214,15 @@ class Tree:
         self._check_size(size)
         return range_root(0, size, self._node)
 
+    def range_root(self, start: int, end: int) -> bytes:
+        """Give the root over leaves ``[start, end)``, a subtree that RFC 9162 splits off.
+
+        Raises:
+            MerkleError: There are not so many leaves.
+        """
+        self._check_size(end)
+        return range_root(start, end, self._node)
+
     def inclusion_path(self, index: int, size: int) -> list[bytes]:
         """Give the audit path of leaf ``index`` at ``size`` leaves (RFC 9162, 2.1.3.1).
 

@@ -7,13 +7,13 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from anchoring.anchorer import Anchorer, Cadence, open_anchorer, require_anchored
+from anchoring.anchorer import Anchorer, Cadence, open_anchorer
 from anchoring.audit import StoredEvent
 from anchoring.chain import Chain, Head
 from anchoring.checkpoint import LogSeeds, log_id
 from anchoring.errors import AuditFailure, ChainUnavailableError, HistoryError
 from anchoring.journal import Anchored, decode_anchor
-from anchoring.merkle import Tree, leaf_hash
+from anchoring.log import Log, NoTiles
 from fhir_server.crypto.keys import new_account_key, new_seed
 from fhir_server.errors import (
     KeyDestroyedError,
@@ -34,8 +34,9 @@ ORIGIN = "log-origin"
 CHAIN_MARK = "chain.mark"  # a random number beside it, by which its folder is known
 _TASK = "anchoring"
 _LOG = logging.getLogger("consentry")
-_LEAVES = 4096  # read at once
 _PAUSE = 1.0  # seconds between two looks at the log
+_FEW = 64  # tiles that may be missing at start: they are written with those that come
+_OFTEN = 4096  # tiles, a million events, between two lines that tell how far it is
 
 
 async def open_evidence(settings: Settings, database: Database, secrets: Secrets) -> Anchorer:
@@ -55,7 +56,23 @@ async def open_evidence(settings: Settings, database: Database, secrets: Secrets
     if settings.chain_id and found.chain_id != settings.chain_id:
         raise SettingsError(f"the chain has id {found.chain_id}, chain_id says {settings.chain_id}")
     cadence = Cadence(settings.anchor_events, settings.anchor_interval)
-    return await open_anchorer(database.leaves, database.anchors, chain, seeds, cadence)
+    log = Log(database.leaves, database.tiles)
+    await _fill(log, database.leases)
+    return await open_anchorer(log, database.anchors, chain, seeds, cadence)
+
+
+async def _fill(log: Log, leases: Leases) -> None:
+    """Write the tiles that a database without any lacks, or one that grew long beside its server; one process does it."""
+    while await log.untiled() > _FEW:
+        if await leases.holds(_TASK):
+            await log.grow(_tell_filled)
+        else:
+            await asyncio.sleep(_PAUSE)
+
+
+def _tell_filled(done: int, goal: int) -> None:
+    if done % _OFTEN == 0 or done == goal:
+        _LOG.info("writing the log's tiles", extra={"done": done, "of": goal})
 
 
 async def _require_same_chain(settings: Settings, secrets: Secrets) -> None:
@@ -107,19 +124,14 @@ async def require_past(database: Database, head: Head) -> None:
     Raises:
         HistoryError: It is shorter than what was anchored, or another.
     """
-    tree = Tree()
-    while True:
-        new = await database.leaves.commitments(tree.size, tree.size + _LEAVES)
-        tree.extend(map(leaf_hash, new))
-        if len(new) < _LEAVES:
-            break
+    log = Log(database.leaves, NoTiles())  # the tiles themselves may be wrong
     record = await database.anchors.last_anchor()
     last = decode_anchor(record).made if record else None
     if last is not None and not head.size:
         raise HistoryError(f"{last.size} events were anchored, of which the chain knows nothing")
     for size, root in ((head.size, head.root), *([(last.size, last.root)] if last else [])):
         if size:
-            require_anchored(tree, size, root)
+            await log.require_past(size, root)
 
 
 def _embedded_head(file: Path, log: bytes) -> Head:

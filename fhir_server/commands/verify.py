@@ -11,6 +11,7 @@ from rich.progress import Progress
 
 from anchoring.audit import AuditFinding, StoredEvent, audit_log, read_anchor
 from anchoring.errors import AuditFailure
+from anchoring.tiles import MOST_LEVELS, Tile, TileStore
 from anchoring.verify import main as verify_receipt
 from fhir_server.archive import Archive, open_archive
 from fhir_server.errors import SettingsError
@@ -72,6 +73,8 @@ def _audit(settings: Settings, archive: Archive, runner: asyncio.Runner) -> Audi
     ]
     embedded = not settings.chain_url and (settings.data / CHAIN_FILE).exists()
     head = runner.run(chain_head(settings, archive.own)) if embedded else None
+    tiles = archive.database.tiles  # counted before the events: a server may be writing both
+    counts = [runner.run(tiles.count(level)) for level in range(MOST_LEVELS)]
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("verifying", total=None)
         return audit_log(
@@ -79,6 +82,7 @@ def _audit(settings: Settings, archive: Archive, runner: asyncio.Runner) -> Audi
             anchors,
             head,
             lambda done: progress.update(task, completed=done),
+            _tiles(tiles, counts, runner),
         )
 
 
@@ -94,3 +98,11 @@ def _events(archive: Archive, runner: asyncio.Runner) -> Iterator[StoredEvent]:
         if len(events) < _CHUNK:
             return
         start += _CHUNK
+
+
+def _tiles(store: TileStore, counts: list[int], runner: asyncio.Runner) -> Iterator[Tile]:
+    for level, count in enumerate(counts):
+        for index in range(count):
+            tile = runner.run(store.load(level, index))
+            if tile is not None:  # the next one tells of a gap
+                yield tile

@@ -15,7 +15,6 @@ from fhir_server.measures import UNITS, Histogram
 from fhir_server.store.protocol import Store
 from smart_auth.store import Entry
 
-
 _INDEX_BITS = 48  # of a tile's number; the level above them leaves it a signed number of 64 bits
 
 

@@ -18,7 +18,10 @@ from anchoring.commitment import commit
 from anchoring.contract import AnchorCall, anchor_calldata, read_anchor_calldata
 from anchoring.embedded import EmbeddedChain
 from anchoring.errors import AnchorRevertedError, ConsistencyError
+from anchoring.log import Log
 from anchoring.recursion import kept_recursion_limit
+
+from .logs import MemoryTiles
 
 with (
     kept_recursion_limit()
@@ -43,6 +46,9 @@ class MemoryLog:
         for i in range(len(self.events), len(self.events) + count):
             event = b'{"resourceType":"AuditEvent","id":"%d"}' % i
             self.events.append((event, hashlib.sha256(b"k%d" % i).digest()))
+
+    async def size(self) -> int:
+        return len(self.events)
 
     async def commitments(self, start: int, stop: int) -> list[bytes]:
         return [commit(*opened) for opened in self.events[start:stop]]
@@ -129,6 +135,7 @@ class World:
     """A log with everything around it; ``start`` is what a (re)started server does."""
 
     log: MemoryLog = field(default_factory=MemoryLog)
+    tiles: MemoryTiles = field(default_factory=MemoryTiles)
     journal: MemoryJournal = field(default_factory=MemoryJournal)
     chain: object = field(default_factory=MemoryChain)
     seeds: LogSeeds = field(
@@ -138,7 +145,7 @@ class World:
 
     async def start(self, **changed: object) -> Anchorer:
         parts = {name: getattr(self, name) for name in ("journal", "chain", "seeds", "cadence")}
-        return await open_anchorer(self.log, **(parts | changed))
+        return await open_anchorer(Log(self.log, self.tiles), **(parts | changed))
 
 
 @pytest.fixture

@@ -314,9 +314,41 @@ async def test_a_commitment_of_a_wrong_length_stops_it(world: Any, now: datetime
     async def short(start: int, stop: int) -> list[bytes]:
         return [b"short"]
 
+    world.log.append(1)
     world.log.commitments = short
     with pytest.raises(HistoryError, match="wrong length"):
+        await (await world.start()).run_once(now)
+
+
+async def test_a_receipt_is_not_made_of_tiles_that_were_changed(world: Any, now: datetime) -> None:
+    world.log.append(600)
+    await (await world.start()).run_once(now)
+    anchorer = await world.start()
+    tile = world.tiles.held[0, 1]
+    broken = tile.hashes[:32] + bytes(32) + tile.hashes[64:]
+    world.tiles.held[0, 1] = dataclasses.replace(tile, hashes=broken)
+    assert await anchorer.prove(5, *world.log.events[5])
+    with pytest.raises(HistoryError, match="not those anchored"):
+        await anchorer.prove(256, *world.log.events[256])
+    with pytest.raises(CommitmentError):
+        await anchorer.prove(257, *world.log.events[257])
+
+
+async def test_a_log_whose_edge_was_changed_does_not_start(world: Any, now: datetime) -> None:
+    world.log.append(600)
+    await (await world.start()).run_once(now)
+    world.log.events[599] = world.log.events[0]
+    with pytest.raises(HistoryError):
         await world.start()
+
+
+async def test_tiles_are_written_though_the_chain_is_down(world: Any, now: datetime) -> None:
+    anchorer = await world.start()
+    world.log.append(600)
+    world.chain.head = lambda log: (_ for _ in ()).throw(ChainUnavailableError("down"))
+    with pytest.raises(ChainUnavailableError):
+        await anchorer.run_once(now)
+    assert sorted(world.tiles.held) == [(0, 0), (0, 1)]
 
 
 async def test_two_runs_at_once_anchor_once(world: Any, now: datetime) -> None:

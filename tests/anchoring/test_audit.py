@@ -12,7 +12,11 @@ from anchoring.chain import Head
 from anchoring.checkpoint import LogSeeds
 from anchoring.commitment import commit
 from anchoring.errors import AuditFailure
+from anchoring.log import Log
 from anchoring.merkle import Tree
+from anchoring.tiles import Tile, full_tile
+
+from .logs import MemoryLeaves, MemoryTiles
 
 COUNT = 40
 
@@ -158,3 +162,34 @@ def test_progress_is_told() -> None:
     told: list[int] = []
     audit_log((stored(i) for i in range(3500)), [], progress=told.append)
     assert told == [1000, 2000, 3000]
+
+
+async def tiled(count: int) -> tuple[list[StoredEvent], list[Tile]]:
+    """A log of unopened events, and its tiles."""
+    events = [StoredEvent(i, hashlib.sha256(b"%d" % i).digest(), None, None) for i in range(count)]
+    tiles = MemoryTiles()
+    await Log(MemoryLeaves([event.commitment for event in events]), tiles).grow()
+    return events, [tiles.held[at] for at in sorted(tiles.held)]
+
+
+async def test_tiles_that_the_events_lead_to_are_proved_with_them() -> None:
+    events, tiles = await tiled(66_000)
+    assert [(t.level, t.index) for t in tiles[-2:]] == [(0, 256), (1, 0)]
+    assert audit_log(events, [], tiles=tiles).events == 66_000
+
+
+async def test_a_tile_that_is_wrong_missing_or_beyond_the_log_is_named() -> None:
+    events, tiles = await tiled(66_000)
+    hashes = bytes(32) + tiles[3].hashes[32:]
+    upper = bytes(32) + tiles[257].hashes[32:]
+    for wrong, index in (
+        ([*tiles[:3], dataclasses.replace(tiles[3], root=bytes(32)), *tiles[4:]], 3 * 256),
+        ([*tiles[:3], dataclasses.replace(tiles[3], hashes=hashes), *tiles[4:]], 3 * 256),
+        ([*tiles[:3], full_tile(0, 3, hashes), *tiles[4:]], 3 * 256),
+        ([*tiles[:3], *tiles[4:]], 3 * 256),
+        ([*tiles[:257], full_tile(1, 0, upper)], 0),
+        ([*tiles[:257], full_tile(0, 257, hashes), tiles[257]], 257 * 256),
+    ):
+        with pytest.raises(AuditFailure) as found:
+            audit_log(events, [], tiles=wrong)
+        assert found.value.index == index

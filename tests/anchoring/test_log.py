@@ -144,7 +144,7 @@ async def test_a_writer_that_died_is_followed_by_one_that_goes_on(
     tiles = CrashingTiles(commits, after=after)
     with pytest.raises(CrashError):
         await Log(MemoryLeaves(ALL), tiles).grow()
-    assert len(tiles.held) == 16 * (commits - 1 + after) + (16 <= commits - 1 + after)
+    assert len(tiles.held) == 16 * (commits - 1 + after) + (commits - 1 + after >= 16)
     tiles.commits = 0
     await Log(MemoryLeaves(ALL), tiles).grow()
     assert tiles.held == written.held
