@@ -10,7 +10,7 @@ from .decision import AccessRequest, Basis, Coding, Config, DecidedBy, Decision,
 from .elements import Problem
 from .errors import CaseError, ConsentEngineError, LabelRuleError, UnknownTemplateError
 from .labelling import LabelRule, LabelRules, builtin_rules, highest
-from .policy import Policy, Verdict, compile_policy, decide, join_subjects, narrow_subjects
+from .policy import Compiler, Policy, compile_policy, decide, join_subjects, narrow_subjects
 from .review import review
 from .templates import (
     PATIENT_TEMPLATES,
@@ -20,6 +20,7 @@ from .templates import (
     patient_template,
 )
 from .terms import purposes_covered
+from .verdict import Verdict
 
 __all__ = [
     "PATIENT_TEMPLATES",
@@ -29,6 +30,7 @@ __all__ = [
     "Case",
     "CaseError",
     "Coding",
+    "Compiler",
     "Config",
     "ConsentEngineError",
     "DecidedBy",

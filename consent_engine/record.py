@@ -7,7 +7,7 @@ resource says in a form that cannot be read counts as unknown, so that no permit
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from . import terms
 from .decision import without_version
@@ -60,13 +60,15 @@ class Record:
         graph: Outgoing references of the records that the rules name; a record that is not a key
             has not been looked at, so what it refers to is unknown.
         zone: Zone of dates that carry none.
+        labels: Its security labels, which every decision looks at.
     """
 
     def __init__(self, resource: Json, graph: Graph, zone: tzinfo) -> None:
-        """Take the resource as it is; nothing is read yet."""
+        """Take the resource as it is; nothing but its labels is read yet."""
         self.resource = resource
         self.graph = graph
         self.zone = zone
+        self.labels = _read_labels(resource)
 
     @cached_property
     def type_(self) -> str | None:
@@ -79,11 +81,6 @@ class Record:
         """The relative reference "Type/id" of the record; None without type or id."""
         id_ = self.resource.get("id")
         return f"{self.type_}/{id_}" if self.type_ and isinstance(id_, str) else None
-
-    @cached_property
-    def labels(self) -> RecordLabels:
-        """Its security labels."""
-        return _read_labels(self.resource)
 
     @cached_property
     def profiles(self) -> frozenset[str]:
@@ -128,31 +125,32 @@ class Record:
 def _read_labels(resource: Json) -> RecordLabels:
     meta = resource.get("meta", EMPTY)
     listed = meta.get("security", ()) if isinstance(meta, dict) else None
-    found: set[tuple[str, str]] = set()
-    readable = isinstance(listed, list | tuple)
-    for label in listed if isinstance(listed, list | tuple) else ():
-        system, code = (
-            (label.get("system"), label.get("code")) if isinstance(label, dict) else (0, 0)
-        )
-        if isinstance(system, str) and isinstance(code, str):
-            found.add((system, code))
-        else:
-            readable = False
-    if not found and readable:
-        return _UNLABELLED
+    if not isinstance(listed, list | tuple):
+        return _labels((), readable=False)
+    return _labels(tuple([_label(each) for each in listed])) if listed else _UNLABELLED
+
+
+def _label(label: object) -> tuple[str, str] | None:
+    """System and code; None if it cannot be read."""
+    if not isinstance(label, dict):
+        return None
+    system, code = label.get("system"), label.get("code")
+    return (system, code) if isinstance(system, str) and isinstance(code, str) else None
+
+
+@lru_cache(maxsize=4096)  # records of a clinic have few different labels
+def _labels(listed: tuple[tuple[str, str] | None, ...], *, readable: bool = True) -> RecordLabels:
+    found = frozenset(label for label in listed if label is not None)
+    readable = readable and None not in listed
     sensitive = frozenset(label for label in found if terms.is_sensitivity(*label))
-    return RecordLabels(
-        _rank(found, sensitive) if readable else terms.VERY_RESTRICTED,
-        sensitive,
-        frozenset(found),
-        readable,
-    )
+    rank = _rank(found, sensitive) if readable else terms.VERY_RESTRICTED
+    return RecordLabels(rank, sensitive, found, readable)
 
 
 _UNLABELLED = RecordLabels(terms.NORMAL, frozenset(), frozenset(), readable=True)
 
 
-def _rank(labels: set[tuple[str, str]], sensitive: frozenset[tuple[str, str]]) -> int:
+def _rank(labels: frozenset[tuple[str, str]], sensitive: frozenset[tuple[str, str]]) -> int:
     ranks = [
         terms.RANKS.get(code, terms.VERY_RESTRICTED)
         for system, code in labels

@@ -4,6 +4,8 @@ Every patient of a record is asked (consent.md, Step 9).  A record that consent 
 and never opened; one that depends on its content is opened inside the gate only.
 """
 
+from collections.abc import Sequence
+
 from consent_engine import AccessRequest, Kind, Verdict
 from fhir_server.forms import Consented, Located
 from fhir_server.pipeline.policies import Policies
@@ -19,7 +21,7 @@ async def consent(
     administrative: frozenset[str],
 ) -> Consented:
     """Decide what can be decided without the records' content."""
-    verdicts: dict[bytes, Verdict] = {}
+    known: dict[bytes, tuple[Verdict, ...]] = {}
     kept: list[SealedVersion] = []
     said: list[tuple[Verdict, ...]] = []
     for version in located.versions:
@@ -27,15 +29,27 @@ async def consent(
             kept.append(version)
             said.append(())
             continue
-        own = []
-        for token in patient_tokens(version) or [b""]:
-            if token not in verdicts:
-                verdicts[token] = await verdict_of(token, request, policies, reader)
-            own.append(verdicts[token])
-        if all(v.kind is not Kind.DENY for v in own):
+        own = known.get(version.patients)
+        if own is None:
+            own = await _permitting(patient_tokens(version), request, policies, reader)
+            known[version.patients] = own
+        if own:
             kept.append(version)
-            said.append(tuple(own))
+            said.append(own)
     return Consented(located, tuple(kept), tuple(said))
+
+
+async def _permitting(
+    tokens: Sequence[bytes], request: AccessRequest, policies: Policies, reader: Reader
+) -> tuple[Verdict, ...]:
+    """What the patients of a record say; nothing if one of them denies whatever is in it."""
+    own = []
+    for token in tokens or [b""]:
+        verdict = await verdict_of(token, request, policies, reader)
+        if verdict.kind is Kind.DENY:
+            return ()
+        own.append(verdict)
+    return tuple(own)
 
 
 async def verdict_of(

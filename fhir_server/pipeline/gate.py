@@ -43,6 +43,7 @@ from fhir_server.vault.vault import Reader
 from smart_auth.authorization.scopes import Scope
 
 _OVERSIGHT = "HOPERAT"
+_NOTHING: frozenset[Path] = frozenset()
 _NOT_PERMITTED = "there is no such resource, or you may not see it"
 
 
@@ -265,13 +266,13 @@ class ConsentGate:
         self, verdict: Verdict, value: Json, inside: Sequence[Part]
     ) -> tuple[Decision, frozenset[Path]]:
         """The decision about a record, and which of its parts are denied; those permitted add their obligations."""
-        plain = not inside and not _labelled(value)
-        if verdict.kind is Kind.PERMIT and verdict.decision is not None and plain:
-            return verdict.decision, frozenset()
-        graph = {needed: await self._outgoing(needed) for needed in verdict.needs}
+        said = verdict.decision if verdict.kind is Kind.PERMIT else None
+        if said is not None and not inside and not _labelled(value):
+            return said, _NOTHING
+        graph = await self._graph(verdict) if verdict.needs else {}
         decision = verdict.decide(value, graph)
-        if decision.decision is not Kind.PERMIT:
-            return decision, frozenset()
+        if decision.decision is not Kind.PERMIT or not (inside or decision.obligations):
+            return decision, _NOTHING
         duties, denied = dict.fromkeys(decision.obligations), set()
         for part in inside:
             inner = verdict.decide(part.pseudo, graph)
@@ -287,6 +288,9 @@ class ConsentGate:
         caller = self._asked.requester.caller
         own = caller is not None and self._custodian in caller.organizations
         return not ((own or basis is Basis.SELF) and duty in SUBSTANCE_USE_OBLIGATIONS)
+
+    async def _graph(self, verdict: Verdict) -> dict[str, Sequence[str]]:
+        return {needed: await self._outgoing(needed) for needed in verdict.needs}
 
     async def _outgoing(self, reference: str) -> Sequence[str]:
         """What a record that a Consent names refers to; used to decide, never shown."""

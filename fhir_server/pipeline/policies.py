@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import orjson
 
-from consent_engine import Config, Policy, compile_policy
+from consent_engine import Compiler, Config, Policy
 from fhir_server.errors import TooManyError
 from fhir_server.vault.vault import Reader
 
@@ -21,9 +21,9 @@ class Policies:
     """The policies of a deployment and of its patients."""
 
     def __init__(self, config: Config) -> None:
-        self._config = config
+        self._compiler = Compiler(config)
         self._kept: OrderedDict[bytes, tuple[bytes, Policy]] = OrderedDict()
-        self._nobody = compile_policy((), config, subject=None)
+        self._nobody = self._compiler.policy(())
 
     def forget(self) -> None:
         """Keep nothing in memory that came out of a Consent."""
@@ -46,7 +46,7 @@ class Policies:
             orjson.loads(await reader.open(version)) for version in found
         ]
         subject = await reader.name(patient)
-        policy = compile_policy(consents, self._config, subject=subject)
+        policy = self._compiler.policy(consents, subject)
         if not subject:  # before the patient's first record is written: "self" would never hold
             return policy
         self._kept[patient] = (note, policy)

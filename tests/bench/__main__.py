@@ -2,8 +2,8 @@
 
 ``python -m tests.bench`` compares with the peer; ``--alone`` leaves the peer out; ``--growth`` measures how a search grows
 with what is stored, and draws docs/performance-growth.svg; ``--mongo`` measures the server on a MongoDB, ``--store`` the
-sealed store in process, ``--tokens`` the authorization server, ``--million`` how a million Observations load
-(docs/performance-million.svg).
+sealed store in process, ``--tokens`` the authorization server, ``--consent`` what consent costs, ``--million`` how a million
+Observations load (docs/performance-million.svg).
 """
 
 import os
@@ -11,6 +11,7 @@ import platform
 import sys
 
 from tests.bench.client import Rate
+from tests.bench.consent import consent
 from tests.bench.growth import growth
 from tests.bench.on_mongo import on_mongo
 from tests.bench.servers import Consentry, Peer
@@ -37,12 +38,16 @@ def main(arguments: list[str]) -> int:
     if "--tokens" in arguments:
         _say(tokens())
         return 0
+    if "--consent" in arguments:
+        _say(consent())
+        return 0
     if "--growth" in arguments:
         _say(growth())
         return 0
     ours = _measured(Consentry())
     _say(_goals(ours))
     _say(tokens())
+    _say(consent())
     if "--alone" not in arguments:
         _say(_comparison(ours, _measured(Peer())))
     return 0

@@ -7,7 +7,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -18,30 +18,28 @@ from joserfc.jwk import ECKey
 from fhir_server.app import clock, close_house, open_house
 from fhir_server.settings import Settings
 from smart_auth.server import SmartServer
-from smart_auth.tokens.jwt import Jwk, client_assertion, generate_client_key, public_jwks
 from smart_auth.tokens.proof_of_possession import Sent
+from tests.bench.backend import Backend
 from tests.bench.client import Connection
 from tests.bench.servers import Consentry
 
-_BACKEND = "bench-backend"
 _APP = "bench-app"
 _BACK = "https://app.example.org/callback"
 _TOKENS = 4000
 _CLIENTS = 16
 _CHECKS = 5000
-_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 def tokens() -> str:
     """A table in Markdown."""
-    key = generate_client_key("ES384")
-    checked, bound = asyncio.run(_checked(key))
+    backend = Backend("bench-backend", "Organization/custodian")
+    checked, bound = asyncio.run(_checked())
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "clients.json"
-        file.write_text(json.dumps(_clients(key)))
+        file.write_text(json.dumps([backend.registered(), _app()]))
         server = Consentry(clients_file=str(file))
         try:
-            rate, again = asyncio.run(_token_rate(server, key)), asyncio.run(_page(server))
+            rate, again = asyncio.run(_token_rate(server, backend)), asyncio.run(_page(server))
         finally:
             server.stop()
     rows = [
@@ -54,18 +52,8 @@ def tokens() -> str:
     return "\n".join(["| what | measured | goal |", "|---|---|---|", *lines, ""])
 
 
-def _clients(key: Jwk) -> list[dict[str, object]]:
-    backend = {
-        "client_id": _BACKEND,
-        "name": "Backend",
-        "kind": "confidential-asymmetric",
-        "grant_types": ["client_credentials"],
-        "scope": "system/*.rs",
-        "organization": "Organization/custodian",
-        "purposes": ["TREAT"],
-        "jwks": public_jwks(key),
-    }
-    app = {
+def _app() -> dict[str, object]:
+    return {
         "client_id": _APP,
         "name": "App",
         "kind": "public",
@@ -73,24 +61,11 @@ def _clients(key: Jwk) -> list[dict[str, object]]:
         "scope": "launch/patient patient/*.rs",
         "purposes": ["TREAT"],
     }
-    return [backend, app]
 
 
-async def _token_rate(server: Consentry, key: Jwk) -> float:
+async def _token_rate(server: Consentry, backend: Backend) -> float:
     """Tokens a second; assertions are signed before the clock starts."""
-    url = f"http://localhost:{server.port}/auth/token"
-    wanted = {
-        "grant_type": "client_credentials",
-        "scope": "system/*.rs",
-        "client_assertion_type": _ASSERTION,
-    }
-    now = datetime.now(UTC)
-    bodies = [
-        urlencode(
-            {**wanted, "client_assertion": client_assertion(key, _BACKEND, url, now, "ES384")}
-        ).encode()
-        for _ in range(_TOKENS)
-    ]
+    bodies = [backend.form(server.port) for _ in range(_TOKENS)]
 
     async def one(part: list[bytes]) -> None:
         connection = await Connection.open(server.port, "")
@@ -127,7 +102,7 @@ async def _page(server: Consentry) -> float:
     return took / 1000
 
 
-async def _checked(key: Jwk) -> tuple[float, float]:
+async def _checked() -> tuple[float, float]:
     """Microseconds of checking a bearer token, and a bound one."""
     with tempfile.TemporaryDirectory() as folder:
         house = await open_house(Settings(data=Path(folder)))

@@ -13,7 +13,16 @@ from typing import Any
 import pytest
 
 from consent_engine import consent as consents
-from consent_engine import elements, evaluation, matching, periods, policy, provision, terms
+from consent_engine import (
+    elements,
+    evaluation,
+    matching,
+    periods,
+    policy,
+    provision,
+    terms,
+    verdict,
+)
 from consent_engine.consent import Status
 from consent_engine.decision import Kind
 from consent_engine.evaluation import Branch
@@ -88,7 +97,7 @@ def _any_element(rule: Any, request: Any) -> str | None:
 
 
 def _precedence(*order: tuple[tuple[Status, ...], Kind]) -> Patch:
-    return _put(policy, "_PRECEDENCE", order)
+    return _put(verdict, "PRECEDENCE", order)
 
 
 def _exceptions_outside(patch: pytest.MonkeyPatch) -> None:
