@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from anchoring import transaction as tx
-from tests.anchoring.contracts.evm import CONTRACTS, NOBODY, Contract, Evm, calldata, deploy, key
+from tests.anchoring.contracts.evm import CONTRACTS, NOBODY, Evm, deploy, key
 from tests.anchoring.contracts.exchange import (
     ABSTAIN,
     AGAINST,
@@ -22,6 +22,7 @@ from tests.anchoring.contracts.exchange import (
     TIMELOCK,
     Exchange,
     Proposal,
+    Puppet,
     found,
 )
 
@@ -320,25 +321,6 @@ def test_the_last_seat_stays(evm: Evm, exchange: Exchange) -> None:
     refused = puppet.call(seats, "withdrawSeat", tx.address(INSTITUTIONS[1]))
     assert refused == tx.keccak256(b"LastSeat()")[:4]
     assert seats.ask("seats") == 1
-
-
-class Puppet:
-    """A contract that passes on what comes behind an address, with what the other says (written by hand)."""
-
-    # calldatacopy(0,20,size-20); call(gas, calldata[0:20], 0, 0, size-20, 0, 0); revert or return what it said
-    _RUNTIME = bytes.fromhex(
-        "601436036014600037600060006014360360006000600035"
-        "60601c5af13d600060003e602a573d6000fd5b3d6000f3"
-    )
-
-    def __init__(self, evm: Evm) -> None:
-        code = self._RUNTIME
-        header = bytes.fromhex(f"60{len(code):02x}600c60003960{len(code):02x}6000f3")
-        self.evm, self.address = evm, evm.send(DEPLOYER, b"", header + code).contract
-
-    def call(self, contract: Contract, function: str, *args: Any) -> bytes | None:
-        data = contract.address + calldata(contract.name, function, *args)
-        return self.evm.send(DEPLOYER, self.address, data).error
 
 
 def test_the_proposer_may_cancel_before_the_vote_and_nobody_else(exchange: Exchange) -> None:
