@@ -326,28 +326,6 @@ def test_proofs_of_a_wrong_length_are_refused_even_when_the_roots_were_made_to_f
     refused(chain, logs[3], 4, new, [a, b, c, d])
 
 
-def test_a_root_costs_less_than_75_gas_an_event_at_1024_and_1_5_at_65536(
-    chain: EmbeddedChain, log: bytes, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Whole transactions in Prague, calldata and its floor (EIP-7623) included."""
-    large = Tree()
-    large.extend(hashlib.sha256(i.to_bytes(4)).digest() for i in range(3 * 65_536 + 777))
-    sizes = [777, 777 + 1024, 777 + 2048, 777 + 65_536, 777 + 2 * 65_536, 777 + 3 * 65_536]
-    old, rows = 0, []
-    for size in sizes:
-        proof = large.consistency_path(old, size)
-        gas = chain.gas_used(anchor(chain, log, size, large.root(size), proof))
-        rows.append((size - old, len(proof), gas, gas / (size - old)))
-        old = size
-    with capsys.disabled():
-        for events, nodes, gas, each in rows:
-            print(
-                f"\n  anchor {events:>6} events, {nodes:>2} nodes: {gas} gas, {each:.2f} an event"
-            )
-    assert max(each for events, _, _, each in rows if events == 1024) < 75
-    assert max(each for events, _, _, each in rows if events == 65_536) < 1.5
-
-
 @pytest.mark.parametrize(
     "calldata",
     [

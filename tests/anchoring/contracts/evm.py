@@ -106,6 +106,24 @@ class Embedded:
         where = bytes(ran.msg.storage_address)
         return Mined(chain.get_canonical_head().gas_used, self.now, where, logs, error, data)
 
+    def weigh(self, contract: Contract, function: str, *args: Any) -> int:
+        """Gas of a view's execution alone, as another contract would pay it."""
+        from eth.vm.spoof import SpoofTransaction
+
+        chain = self._chain
+        unsigned = chain.create_unsigned_transaction(
+            nonce=chain.get_vm().state.get_nonce(NOBODY),
+            gas_price=0,
+            gas=_GAS,
+            to=contract.address,
+            value=0,
+            data=calldata(contract.name, function, *args),
+        )
+        with chain.get_vm(chain.get_canonical_head()).in_costless_state() as state:
+            ran = state.costless_execute_transaction(SpoofTransaction(unsigned, from_=NOBODY))
+        assert not ran.is_error
+        return int(ran.get_gas_used())
+
     def call(self, to: bytes, data: bytes, at: int | None = None) -> bytes:
         from eth.exceptions import Revert
         from eth.vm.spoof import SpoofTransaction

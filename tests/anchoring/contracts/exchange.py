@@ -47,9 +47,11 @@ class Exchange:
 class Proposal:
     """One call that the institutions decide on."""
 
-    def __init__(self, exchange: Exchange, contract: Contract, function: str, *args: Any) -> None:
+    def __init__(
+        self, exchange: Exchange, contract: Contract, function: str, *args: Any, text: str = ""
+    ) -> None:
         self.exchange, self.evm = exchange, exchange.evm
-        self.text = f"proposal {next(_NUMBERS)}"
+        self.text = text or f"proposal {next(_NUMBERS)}"
         call = calldata(contract.name, function, *args)
         self.actions = ([contract.address], [0], [call])
         self.hashed = (*self.actions, tx.keccak256(self.text.encode()))

@@ -28,9 +28,9 @@ _NUMBERS = count(5000)
 class Asking:
     """One request for access, with the patient's key for it."""
 
-    def __init__(self, grants: Contract) -> None:
+    def __init__(self, grants: Contract, number: int = 0) -> None:
         self.grants, self.evm = grants, grants.evm
-        number = next(_NUMBERS)
+        number = number or next(_NUMBERS)
         self.key, self.id = key(number), tx.keccak256(b"request %d" % number)
         self.holder, self.requester = tx.address(self.key), tx.address(PROVIDER)
 

@@ -21,9 +21,9 @@ _NUMBERS = count(1000)
 class Patient:
     """One version of a Consent with the key that is used for it only."""
 
-    def __init__(self, registry: Contract) -> None:
+    def __init__(self, registry: Contract, number: int = 0) -> None:
         self.registry, self.evm = registry, registry.evm
-        number = next(_NUMBERS)
+        number = number or next(_NUMBERS)
         self.key, self.id = key(number), tx.keccak256(b"commitment %d" % number)
         self.holder = tx.address(self.key)
 
