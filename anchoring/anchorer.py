@@ -9,10 +9,10 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from anchoring import checkpoint as note
 from anchoring import receipt
+from anchoring.announcing import Announcer
 from anchoring.chain import Chain, ChainIdentity, Head, check_identity
-from anchoring.checkpoint import Checkpoint, LogSeeds
+from anchoring.checkpoint import log_id
 from anchoring.commitment import commit
 from anchoring.errors import (
     CommitmentError,
@@ -47,17 +47,16 @@ class Anchorer:
         log: Log,
         journal: AnchorJournal,
         chain: Chain,
-        seeds: LogSeeds,
+        announcer: Announcer,
         cadence: Cadence,
         identity: ChainIdentity,
     ) -> None:
         """Keep the parts; ``open_anchorer`` checks them."""
         self._log = log
         self._journal = journal
-        self._publication = Publication(journal, chain, note.log_id(seeds.origin), identity)
-        self._seeds = seeds
+        self._publication = Publication(journal, chain, log_id(announcer.origin), identity)
+        self._announcer = announcer
         self._cadence = cadence
-        self._log_keys = seeds.public_keys()
         self._anchored_size = 0
         self._waiting_since: datetime | None = None
         self._overdue = False
@@ -155,7 +154,7 @@ class Anchorer:
         except InclusionError as error:
             raise HistoryError(f"the first {size} events are not those anchored") from error
         entry = receipt.Entry(index, event, k)
-        return receipt.build(entry, path, anchored, self._log_keys).encode()
+        return receipt.build(entry, path, anchored, self._announcer.keys).encode()
 
     def _is_due(self, now: datetime) -> bool:
         if self.lag <= 0:
@@ -173,10 +172,11 @@ class Anchorer:
         if head.size == size:  # anchored before, by a journal that is lost
             self._anchored_size = size
             return None
-        root = await self._log.root(size)
-        signed_note = note.sign(Checkpoint(self._seeds.origin, size, root), self._seeds, now)
+        signed = await self._announcer.announce(size, now)
         proof = await self._log.consistency_path(head.size, size)
-        return await self._publication.publish(Growth(size, root, signed_note, proof))
+        return await self._publication.publish(
+            Growth(size, signed.checkpoint.root, signed.note, proof)
+        )
 
     def _note(self, anchored: Anchored | None) -> Anchored | None:
         if anchored is not None:
@@ -195,7 +195,7 @@ async def open_anchorer(
     log: Log,
     journal: AnchorJournal,
     chain: Chain,
-    seeds: LogSeeds,
+    announcer: Announcer,
     cadence: Cadence | None = None,
     expected: ChainIdentity | None = None,
 ) -> Anchorer:
@@ -205,7 +205,7 @@ async def open_anchorer(
         log: The log.
         journal: Where its records are durable.
         chain: Where to publish.
-        seeds: The log's name and signing keys.
+        announcer: Signs the log's states.
         cadence: When to anchor.
         expected: The chain that the settings ask for; None trusts the one that was used first.
 
@@ -217,6 +217,6 @@ async def open_anchorer(
     found = await asyncio.to_thread(chain.identity)
     if expected is not None:
         check_identity(found, expected)
-    anchorer = Anchorer(log, journal, chain, seeds, cadence or Cadence(), found)
+    anchorer = Anchorer(log, journal, chain, announcer, cadence or Cadence(), found)
     await anchorer.resume()
     return anchorer

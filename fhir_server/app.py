@@ -48,6 +48,7 @@ from fhir_server.portal.brands import BrandRoutes, read_brands
 from fhir_server.portal.documentation import DocumentationRoutes
 from fhir_server.portal.health import HealthRoutes, Probes
 from fhir_server.portal.hooks import HookRoutes
+from fhir_server.portal.log import LogRoutes
 from fhir_server.portal.metrics import MetricsRoutes
 from fhir_server.portal.patients import PipelinePatients
 from fhir_server.portal.together import Gauges, Shared
@@ -59,6 +60,7 @@ from fhir_server.smart import open_smart
 from fhir_server.store.database import Database
 from fhir_server.store.grants import SealedRegister
 from fhir_server.tracing import open_tracing
+from fhir_server.transparency import Transparency, open_transparency
 from fhir_server.vault.documents import Documents
 from fhir_server.vault.ledger import Ledger
 from fhir_server.vault.vault import Vault
@@ -79,6 +81,7 @@ class House:
     keys: Keychain
     vault: Vault
     smart: SmartServer
+    transparency: Transparency
     anchorer: Anchorer
     pipeline: Pipeline
 
@@ -114,7 +117,8 @@ async def open_house(settings: Settings) -> House:
     smart = await open_smart(
         settings, archive, clock, _since(), PipelinePatients(lambda: pipeline, clock)
     )
-    anchorer = await open_evidence(settings, database, own)
+    transparency = await open_transparency(settings, database, own)
+    anchorer = await open_evidence(settings, database, own, transparency)
     ordinary, mandatory = read_admin_policies(settings)
     config = Config(
         zone=ZoneInfo(settings.zone),
@@ -145,7 +149,7 @@ async def open_house(settings: Settings) -> House:
     heeding = Heeding(database.news, vault, (smart.recheck, parameters.reload))
     tracing = open_tracing(os.environ)
     pipeline = Pipeline(vault, smart, policies, tools, heeding, tracing=tracing)
-    return House(settings, database, archive.keys, vault, smart, anchorer, pipeline)
+    return House(settings, database, archive.keys, vault, smart, transparency, anchorer, pipeline)
 
 
 def open_erasures(settings: Settings, vault: Vault, tokenizer: Tokenizer) -> Erasures:
@@ -336,5 +340,6 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
     hooks = HookRoutes(lambda: opened[0].pipeline, clock, settings.public_url)
     app.include_router(hooks.router)
     app.include_router(HealthRoutes(_probes(lambda: opened[0])).router)
+    app.include_router(LogRoutes(lambda: opened[0].transparency).router)
     app.include_router(MetricsRoutes(shared, settings.metrics_token).router)
     return fhir.in_front_of(app)

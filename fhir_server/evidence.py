@@ -5,12 +5,11 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from anchoring.anchorer import Anchorer, Cadence, open_anchorer
 from anchoring.audit import StoredEvent
 from anchoring.chain import Chain, Head
-from anchoring.checkpoint import LogSeeds, log_id
+from anchoring.checkpoint import log_id
 from anchoring.errors import AuditFailure, ChainUnavailableError, HistoryError
 from anchoring.journal import Anchored, decode_anchor
 from anchoring.log import Log, NoTiles
@@ -27,10 +26,10 @@ from fhir_server.store.database import Database, Leases
 from fhir_server.store.own_secrets import Secrets
 from fhir_server.store.protocol import AuditRow, Store
 from fhir_server.store.shelf import ANCHOR_WANTED
+from fhir_server.transparency import Transparency, log_seeds
 from fhir_server.vault.vault import Reader
 
 CHAIN_FILE = "chain.sqlite"
-ORIGIN = "log-origin"
 CHAIN_MARK = "chain.mark"  # a random number beside it, by which its folder is known
 _TASK = "anchoring"
 _LOG = logging.getLogger("consentry")
@@ -39,7 +38,9 @@ _FEW = 64  # tiles that may be missing at start: they are written with those tha
 _OFTEN = 4096  # tiles, a million events, between two lines that tell how far it is
 
 
-async def open_evidence(settings: Settings, database: Database, secrets: Secrets) -> Anchorer:
+async def open_evidence(
+    settings: Settings, database: Database, secrets: Secrets, transparency: Transparency
+) -> Anchorer:
     """The anchorer of this server's log, checked against its chain.
 
     Raises:
@@ -49,16 +50,16 @@ async def open_evidence(settings: Settings, database: Database, secrets: Secrets
         ChainUnavailableError: The chain does not answer.
     """
     await _require_same_chain(settings, secrets)
-    seeds = await log_seeds(settings, secrets)
     key = await secrets.get("chain-account", new_account_key)
     chain = await asyncio.to_thread(_open_chain, settings, key)
     found = await asyncio.to_thread(chain.identity)
     if settings.chain_id and found.chain_id != settings.chain_id:
         raise SettingsError(f"the chain has id {found.chain_id}, chain_id says {settings.chain_id}")
     cadence = Cadence(settings.anchor_events, settings.anchor_interval)
-    log = Log(database.leaves, database.tiles)
-    await _fill(log, database.leases)
-    return await open_anchorer(log, database.anchors, chain, seeds, cadence)
+    await _fill(transparency.log, database.leases)
+    return await open_anchorer(
+        transparency.log, database.anchors, chain, transparency.announcer, cadence
+    )
 
 
 async def _fill(log: Log, leases: Leases) -> None:
@@ -91,17 +92,6 @@ async def _require_same_chain(settings: Settings, secrets: Secrets) -> None:
             "this database is anchored on an embedded chain in another data folder: share that folder, or name a chain"
             " that all servers reach (chain_url)"
         )
-
-
-async def log_seeds(settings: Settings, secrets: Secrets) -> LogSeeds:
-    """The log's name and signing keys; the name is fixed at the first start, whatever the url becomes."""
-    host = urlsplit(settings.public_url).hostname or "localhost"
-    origin = await secrets.get(ORIGIN, lambda: f"{host}/audit/{settings.tenant}".encode())
-    return LogSeeds(
-        origin.decode(),
-        await secrets.get("log-ed25519", new_seed),
-        await secrets.get("log-mldsa44", new_seed),
-    )
 
 
 async def chain_head(settings: Settings, secrets: Secrets) -> Head:

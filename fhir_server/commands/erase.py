@@ -17,6 +17,7 @@ from fhir_server.evidence import open_evidence
 from fhir_server.interactions.erasing.erasures import Erasures, UnknownPatientError
 from fhir_server.interactions.erasing.statement import Erased
 from fhir_server.settings import Settings, read_settings
+from fhir_server.transparency import open_transparency
 
 _BY = "consentry erase"
 _PATIENT = re.compile(
@@ -68,7 +69,8 @@ async def _write_receipt(
     settings: Settings, archive: Archive, erasures: Erasures, erased: Erased, file: Path
 ) -> None:
     """The receipt, if the log was anchored since: the server does that, within CONSENTRY_ANCHOR_INTERVAL."""
-    anchorer = await open_evidence(settings, archive.database, archive.own)
+    transparency = await open_transparency(settings, archive.database, archive.own)
+    anchorer = await open_evidence(settings, archive.database, archive.own, transparency)
     try:
         content = await anchorer.prove(*await erasures.evidence(erased))
     except NotYetAnchoredError as error:

@@ -19,10 +19,11 @@ from fhir_server.commands.backup_file import SECRET, Manifest, require_mac, unpa
 from fhir_server.crypto.choosing import erasures_file, key_file
 from fhir_server.crypto.keys import new_seed
 from fhir_server.errors import BackupError, SettingsError
-from fhir_server.evidence import CHAIN_FILE, ORIGIN, chain_head, require_past
+from fhir_server.evidence import CHAIN_FILE, chain_head, require_past
 from fhir_server.settings import Settings, read_settings
 from fhir_server.store.opening import DATABASE_FILE
 from fhir_server.store.sqlite.backup import described, forget_anchors
+from fhir_server.transparency import ORIGIN
 
 _BESIDE = ".restoring-"
 _SINCE = "/since-"  # in the name of a log that was begun anew

@@ -15,8 +15,9 @@ from anchoring.tiles import MOST_LEVELS, Tile, TileStore
 from anchoring.verify import main as verify_receipt
 from fhir_server.archive import Archive, open_archive
 from fhir_server.errors import SettingsError
-from fhir_server.evidence import CHAIN_FILE, chain_head, log_seeds, stored_events
+from fhir_server.evidence import CHAIN_FILE, chain_head, stored_events
 from fhir_server.settings import Settings, read_settings
+from fhir_server.transparency import log_seeds
 
 _CHUNK = 500
 

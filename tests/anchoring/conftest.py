@@ -12,6 +12,7 @@ import pytest
 
 from anchoring import merkle
 from anchoring.anchorer import Anchorer, Cadence, open_anchorer
+from anchoring.announcing import Announcer
 from anchoring.chain import SELF_OPERATED, ChainIdentity, Head, Mined, SignedTransaction
 from anchoring.checkpoint import LogSeeds
 from anchoring.commitment import commit
@@ -21,7 +22,7 @@ from anchoring.errors import AnchorRevertedError, ConsistencyError
 from anchoring.log import Log
 from anchoring.recursion import kept_recursion_limit
 
-from .logs import MemoryTiles
+from .logs import MemoryRecords, MemoryTiles
 
 with (
     kept_recursion_limit()
@@ -136,6 +137,7 @@ class World:
 
     log: MemoryLog = field(default_factory=MemoryLog)
     tiles: MemoryTiles = field(default_factory=MemoryTiles)
+    records: MemoryRecords = field(default_factory=MemoryRecords)
     journal: MemoryJournal = field(default_factory=MemoryJournal)
     chain: object = field(default_factory=MemoryChain)
     seeds: LogSeeds = field(
@@ -144,8 +146,10 @@ class World:
     cadence: Cadence = field(default_factory=lambda: Cadence(events=1))
 
     async def start(self, **changed: object) -> Anchorer:
-        parts = {name: getattr(self, name) for name in ("journal", "chain", "seeds", "cadence")}
-        return await open_anchorer(Log(self.log, self.tiles), **(parts | changed))
+        log = Log(self.log, self.tiles)
+        parts = {name: getattr(self, name) for name in ("journal", "chain", "cadence")}
+        parts["announcer"] = Announcer(log, self.seeds, self.records)
+        return await open_anchorer(log, **(parts | changed))
 
 
 @pytest.fixture

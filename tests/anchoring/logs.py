@@ -1,7 +1,7 @@
 """Doubles for logs: leaves and tiles in memory."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from anchoring.tiles import Tile
 
@@ -46,3 +46,17 @@ class MemoryTiles:
     async def save(self, tiles: Sequence[Tile]) -> None:
         for tile in tiles:
             self.held.setdefault((tile.level, tile.index), tile)
+
+
+class MemoryRecords:
+    """A Records."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, bytes] = {}
+
+    async def find(self, name: str) -> bytes | None:
+        return self.held.get(name)
+
+    async def change(self, name: str, changed: Callable[[bytes | None], bytes]) -> bytes:
+        self.held[name] = changed(self.held.get(name))
+        return self.held[name]
