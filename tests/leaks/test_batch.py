@@ -1,5 +1,7 @@
 """Batch entries go the way of single requests."""
 
+from types import ModuleType
+
 import pytest
 
 from ..fhir_server.clinic import (
@@ -12,6 +14,28 @@ from ..fhir_server.clinic import (
     patient,
     sharing,
     transaction,
+)
+from . import (
+    test_binary,
+    test_breadth,
+    test_chain,
+    test_everything,
+    test_has,
+    test_history,
+    test_include,
+    test_operations,
+    test_read,
+    test_revinclude,
+    test_search,
+    test_sort,
+    test_totals,
+    test_vread,
+)
+from .pairs import Pair, told
+
+_PATHS = (
+    *(test_binary, test_breadth, test_chain, test_everything, test_has, test_history, test_include),
+    *(test_operations, test_read, test_revinclude, test_search, test_sort, test_totals, test_vread),
 )
 
 
@@ -130,3 +154,12 @@ async def test_an_empty_batch_is_answered(closed: Clinic) -> None:
         answer = await closed.ask(HOUSE, "POST", "", {"resourceType": "Bundle", "type": kind})
         assert answer.status == 200
         assert answer.json["type"] == f"{kind}-response"
+
+
+@pytest.mark.parametrize("path", _PATHS, ids=lambda path: path.__name__.rpartition("test_")[2])
+async def test_a_batch_is_that_of_a_server_without_what_is_hidden(
+    pair: Pair, path: ModuleType
+) -> None:
+    body = batch(*(entry("GET", url) for url in path.SAME if "_count=" not in url))
+    one, two = [await clinic.ask(OTHER, "POST", "", body) for clinic in (pair.full, pair.bare)]
+    assert told(one) == told(two)

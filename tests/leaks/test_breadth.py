@@ -3,6 +3,25 @@
 import pytest
 
 from ..fhir_server.clinic import ETH, HOUSE, OTHER, Clinic, observation, patient, sharing
+from .pairs import Pair, assert_same
+
+SAME = [
+    "Patient/a/Observation",
+    "Patient/b/Observation",
+    "Patient/a/*",
+    "Patient/b/*",
+    "Encounter/eh/Observation",
+    "Encounter/eh/Encounter",
+    "?_type=Patient,Observation,Encounter",
+    "?_id=a,b,o1,h1,eh",
+    "?_type=Patient,Observation&_count=1",
+    "?_type=Patient,Observation&identifier=urn:mrn|9",
+    "Patient/a/Encounter?_contained=true",
+    "Patient/a/Observation?date=2020",
+    "Encounter/e/Observation",
+    "Encounter/e/*",
+    "?_type=Patient,Observation",
+]
 
 
 @pytest.fixture
@@ -96,3 +115,9 @@ async def test_a_page_link_of_a_compartment_holds_there_only(linked: Clinic) -> 
     assert (await linked.get(OTHER, link)).status == 400
     await linked.put(observation("o2", "b"))
     assert (await linked.get(HOUSE, link)).references == []
+
+
+async def test_a_compartment_or_a_search_of_several_types_is_that_of_a_server_without_what_is_hidden(
+    pair: Pair,
+) -> None:
+    await assert_same(pair, SAME)

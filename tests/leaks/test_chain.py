@@ -5,6 +5,18 @@ import pytest
 from fhir_server.interactions.search import joining
 
 from ..fhir_server.clinic import ETH, HOUSE, OTHER, Clinic, observation, patient, sharing
+from .pairs import Pair, assert_same
+
+SAME = [
+    "Observation?encounter.status=finished",
+    "Observation?encounter.status:missing=false",
+    "Observation?patient.name=meier",
+    "Observation?encounter:Encounter.class=AMB&_summary=count",
+    "Observation?encounter._id=eh,x",
+    "Observation?patient.identifier=urn:mrn|9",
+    "Observation?patient.birthdate=1970-01-01",
+    "Observation?patient.name=suchtklinik&_summary=count",
+]
 
 ENCOUNTER = {"resourceType": "Encounter", "status": "finished", "class": {"code": "AMB"}}
 
@@ -124,3 +136,7 @@ async def test_a_chain_in_a_condition_reads_nothing_hidden(linked: Clinic) -> No
         "blind", "POST", "Observation", new, {"if-none-exist": "encounter.status=finished"}
     )
     assert answer.status == 403
+
+
+async def test_a_chain_is_that_of_a_server_without_what_is_hidden(pair: Pair) -> None:
+    await assert_same(pair, SAME)

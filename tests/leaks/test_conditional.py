@@ -17,6 +17,7 @@ from ..fhir_server.clinic import (
     sharing,
     transaction,
 )
+from .pairs import Pair
 
 IDENTIFIER = [{"system": "urn:mrn", "value": "77"}]
 CONDITION = "identifier=urn:mrn|77"
@@ -245,3 +246,20 @@ async def test_several_are_deleted_only_where_all_are_permitted(closed: Clinic) 
     assert (await closed.ask(OTHER, "DELETE", f"Observation?{CONDITION}")).status == 204
     assert (await closed.get(HOUSE, "Observation/o1")).status == 410
     assert (await closed.get(HOUSE, "Observation/hidden")).status == 200
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["identifier=urn:mrn|9", "value-quantity=2.5", "date=2020-05-01", "encounter=Encounter/eh"],
+)
+async def test_a_condition_finds_what_it_would_find_on_a_server_without_what_is_hidden(
+    pair: Pair, condition: str
+) -> None:
+    new, here = observation("x", "a", effectiveDateTime="2022-01-01"), []
+    for clinic in (pair.full, pair.bare):
+        asked = {"if-none-exist": condition}
+        first = await clinic.ask(OTHER, "POST", "Observation", new, asked)
+        second = await clinic.ask(OTHER, "PUT", f"Observation?{condition}", new)
+        third = await clinic.ask(OTHER, "DELETE", f"Observation?{condition}")
+        here.append([answer.status for answer in (first, second, third)])
+    assert here[0] == here[1]

@@ -5,6 +5,22 @@ import pytest
 from fhir_server.interactions.search import joining
 
 from ..fhir_server.clinic import ETH, HOUSE, OTHER, Clinic, observation, patient, sharing
+from .pairs import Pair, assert_same
+
+SAME = [
+    "Patient?_has:Observation:patient:identifier=urn:mrn|9",
+    "Patient?_has:Observation:patient:date=ge2020-06",
+    "Patient?_has:Observation:patient:date=lt2020&_summary=count",
+    "Patient?_has:Encounter:patient:status=finished",
+    "Patient?_has:Observation:patient:encounter.status=finished",
+    "Patient?_has:Encounter:patient:_has:Observation:encounter:date=2020-05-01",
+    "Patient?_has:Observation:patient:_id=h1,b1",
+    "Observation?_list=l",
+    "Patient?_list=l",
+    "Encounter?_has:Observation:encounter:code=8867-4",
+    "Patient?_has:Observation:patient:date=2020-05-01",
+    "Patient?_has:Observation:patient:value-quantity=2.5",
+]
 
 GUESSES = ["11", "22", "33", "8867-4", "http://loinc.org|11"]
 
@@ -103,3 +119,9 @@ async def test_a_join_stands_in_the_audit_of_the_patients_returned(linked: Clini
     await linked.get(HOUSE, "Patient?_has:Observation:patient:code=22,33")
     events = await linked.audits(start)
     assert sorted(e["entity"][0]["what"]["reference"] for e in events) == ["Patient/a", "Patient/b"]
+
+
+async def test_a_reverse_chain_or_list_is_that_of_a_server_without_what_is_hidden(
+    pair: Pair,
+) -> None:
+    await assert_same(pair, SAME)

@@ -3,6 +3,22 @@
 import pytest
 
 from ..fhir_server.clinic import ETH, HOUSE, OTHER, Clinic, observation, patient, plain, sharing
+from .pairs import Pair, assert_same
+
+SAME = [
+    "Patient/b/_history",
+    "Observation/h1/_history",
+    "Observation/o1/_history",
+    "Patient/a/_history",
+    "_history",
+    "Patient/_history",
+    "Observation/_history",
+    "Observation/_history?_count=1",
+    "_history?_count=2",
+    "Patient/a/_history?_since=2020-01-01",
+    "Encounter/_history",
+    "List/_history",
+]
 
 
 @pytest.fixture
@@ -174,3 +190,7 @@ async def test_a_page_link_shows_nothing_that_was_hidden_since(versions: Clinic)
         await versions.put(observation(f"s{number}", "a", meta=ETH))
     told = (await versions.get(OTHER, link)).resources
     assert not any(r["id"].startswith("s") for r in told)
+
+
+async def test_a_history_is_that_of_a_server_without_what_is_hidden(pair: Pair) -> None:
+    await assert_same(pair, SAME)

@@ -3,6 +3,16 @@
 import pytest
 
 from ..fhir_server.clinic import ETH, HOUSE, OTHER, Clinic, observation, patient, sharing
+from .pairs import Pair, assert_same
+
+SAME = [
+    "Observation?_include=Observation:encounter",
+    "Observation?_include=Observation:subject&_count=1",
+    "Observation?_include=*",
+    "Observation?_include:iterate=*&_revinclude:iterate=*",
+    "Encounter?_include=Encounter:subject",
+    "Observation?_include=Observation:patient&_include:iterate=Patient:link",
+]
 
 
 @pytest.fixture
@@ -96,3 +106,7 @@ async def test_an_include_that_is_not_a_reference_of_this_type_is_refused(
     linked: Clinic, value: str
 ) -> None:
     assert (await linked.get(OTHER, f"Observation?_include={value}")).status == 400
+
+
+async def test_what_matches_refer_to_is_that_of_a_server_without_what_is_hidden(pair: Pair) -> None:
+    await assert_same(pair, SAME)

@@ -11,7 +11,7 @@ from .. import mongo_server
 
 pytestmark = mongo_server.needs_mongo
 HERE = Path(__file__).resolve().parent
-CHOSEN = ("test_differential.py::test_every_read_is_the_same", "test_transaction.py")
+CHOSEN = ("test_search.py", "test_transaction.py")
 
 
 def test_nothing_leaks_on_mongodb_either(tmp_path: Path) -> None:

@@ -16,6 +16,23 @@ from ..fhir_server.clinic import (
     plain,
     sharing,
 )
+from .pairs import Pair, assert_same
+
+SAME = [
+    "Patient/a/$meta",
+    "Observation/$lastn?patient=Patient/a&code=8867-4",
+    "Patient/b/$meta",
+    "Observation/h1/$meta",
+    "Observation/$meta",
+    "$meta",
+    "Observation/$lastn?patient=Patient/b&code=8867-4",
+    "Patient/a/$summary",
+    "Patient/b/$summary",
+    "DocumentReference/$docref?patient=Patient/b",
+    "Observation/$stats?subject=Patient/a&code=http://loinc.org|8867-4&statistic=count",
+    "Patient/b/$access-log",
+    "Patient/b/$access-explain",
+]
 
 SECRET = "substance"  # stands in everything that is hidden from the other hospital
 
@@ -317,3 +334,7 @@ async def test_each_patient_has_a_record_of_what_was_disclosed(two: Clinic) -> N
     [event] = await two.audits(before)
     assert event["entity"][0]["what"] == {"reference": "Patient/b"}
     assert event["outcome"] == "4"
+
+
+async def test_an_operation_is_that_of_a_server_without_what_is_hidden(pair: Pair) -> None:
+    await assert_same(pair, SAME)

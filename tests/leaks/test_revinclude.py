@@ -3,6 +3,16 @@
 import pytest
 
 from ..fhir_server.clinic import ETH, HOUSE, OTHER, Clinic, Json, observation, patient, sharing
+from .pairs import Pair, assert_same
+
+SAME = [
+    "Patient?_revinclude=Observation:patient",
+    "Patient?_revinclude=*&_count=1",
+    "Encounter?_revinclude=Observation:encounter",
+    "Patient?_revinclude=Encounter:patient",
+    "Patient?_id=b&_revinclude=Observation:patient",
+    "Patient?_revinclude=List:patient",
+]
 
 _MEMBER = "_include:iterate=Observation:has-member"
 
@@ -140,3 +150,9 @@ async def test_all_that_comes_along_stands_in_the_audit(linked: Clinic) -> None:
 )
 async def test_an_include_that_is_not_possible_is_refused(linked: Clinic, query: str) -> None:
     assert (await linked.get(OTHER, f"Patient?{query}")).status == 400
+
+
+async def test_what_refers_to_matches_is_that_of_a_server_without_what_is_hidden(
+    pair: Pair,
+) -> None:
+    await assert_same(pair, SAME)

@@ -3,6 +3,20 @@
 import pytest
 
 from ..fhir_server.clinic import ETH, HOUSE, OTHER, Clinic, observation, patient, sharing
+from .pairs import Pair, assert_same
+
+SAME = [
+    "Patient?_sort=name",
+    "Observation?_sort=date&_count=2",
+    "Observation?_sort=-date&_count=1",
+    "Observation?_sort=-_lastUpdated",
+    "Observation?subject.name=meier&_sort=date&_count=1",
+    "Patient/a/Observation?_sort=-date&_count=2&_total=accurate",
+    "?_type=Patient,Observation&_sort=-_lastUpdated&_count=2",
+    "Patient?_sort=birthdate",
+    "Patient?_sort=-name",
+    "Observation?_sort=date",
+]
 
 
 @pytest.fixture
@@ -49,3 +63,7 @@ async def test_each_sorted_page_is_full_but_the_last(dated: Clinic) -> None:
 )
 async def test_a_sort_key_that_cannot_be_used_is_refused(dated: Clinic, key: str) -> None:
     assert (await dated.get(OTHER, f"Observation?_sort={key}")).status == 400
+
+
+async def test_a_sorted_search_is_that_of_a_server_without_what_is_hidden(pair: Pair) -> None:
+    await assert_same(pair, SAME)

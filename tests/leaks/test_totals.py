@@ -12,6 +12,20 @@ from ..fhir_server.clinic import (
     patient,
     sharing,
 )
+from .pairs import Pair, assert_same
+
+SAME = [
+    "Observation?_count=0",
+    "Observation?_count=2&_total=accurate",
+    "?_summary=count",
+    "Observation?_summary=count",
+    "Patient?_summary=count",
+    "Patient?name=suchtklinik&_summary=count",
+    "Observation?value-quantity=2.5&_summary=count",
+    "Encounter?_summary=count",
+    "Observation?_total=estimate&_count=1",
+    "Observation?_total=none",
+]
 
 
 @pytest.fixture
@@ -75,3 +89,7 @@ async def test_too_many_hidden_candidates_are_not_told_by_a_refusal(mixed: Clini
     """A search that may show nothing must not fail for what it may not show."""
     answer = await mixed.get(OTHER, "Observation?subject=Patient/b&_count=2")
     assert answer.status == 200
+
+
+async def test_a_total_is_that_of_a_server_without_what_is_hidden(pair: Pair) -> None:
+    await assert_same(pair, SAME)
