@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 
 from anchoring import receipt
 from anchoring.announcing import Announcer
-from anchoring.chain import Chain, ChainIdentity, Head, check_identity
+from anchoring.chain import Chain, ChainIdentity, check_identity
 from anchoring.checkpoint import log_id
 from anchoring.commitment import commit
 from anchoring.errors import (
+    ChainUnavailableError,
     CommitmentError,
     HistoryError,
     InclusionError,
@@ -23,7 +24,8 @@ from anchoring.errors import (
 from anchoring.journal import Anchored, AnchorJournal, decode_anchor
 from anchoring.log import Log
 from anchoring.merkle import leaf_hash, verify_inclusion
-from anchoring.publication import Growth, Publication
+from anchoring.publication import Figures, Growth, Publication
+from anchoring.waiting import Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +51,17 @@ class Anchorer:
         chain: Chain,
         announcer: Announcer,
         cadence: Cadence,
-        identity: ChainIdentity,
+        identity: ChainIdentity | None,
+        patience: timedelta = timedelta(seconds=60),
     ) -> None:
         """Keep the parts; ``open_anchorer`` checks them."""
         self._log = log
         self._journal = journal
-        self._publication = Publication(journal, chain, log_id(announcer.origin), identity)
+        self._publication = Publication(journal, chain, log_id(announcer.origin), identity, patience)
         self._announcer = announcer
         self._cadence = cadence
         self._anchored_size = 0
-        self._waiting_since: datetime | None = None
+        self._waiting = Waiting()
         self._overdue = False
         self._one_run = asyncio.Lock()
 
@@ -66,6 +69,16 @@ class Anchorer:
     def lag(self) -> int:
         """How many events are in the log that no anchor covers yet, as far as was seen."""
         return self._log.size - self._anchored_size
+
+    @property
+    def waiting_since(self) -> datetime | None:
+        """Since when the oldest event that no anchor covers is known to wait (UTC); None if none waits."""
+        return self._waiting.since
+
+    @property
+    def figures(self) -> Figures:
+        """What anchoring has come to, since this process started."""
+        return self._publication.figures
 
     @property
     def size(self) -> int:
@@ -83,7 +96,7 @@ class Anchorer:
         await self._log.look()
         if last is not None:
             await self._log.require_past(last.made.size, last.made.root)
-            self._anchored_size = last.made.size
+            self._cover(last.made.size)
         self._overdue = self.lag > 0  # how long they have been waiting is not known
 
     async def run_once(self, now: datetime) -> Anchored | None:
@@ -102,15 +115,16 @@ class Anchorer:
         """
         async with self._one_run:
             await self._log.grow()
-            settled = self._note(await self._publication.settle())
+            self._waiting.seen(self._log.size, now)
+            settled = self._note(await self._publication.settle(now))
             if self._publication.under_way:
-                return None
+                return settled
             if not self._is_due(now):
                 return settled
             return self._note(await self._anchor(now)) or settled
 
-    async def follow(self) -> None:
-        """Look at the log and at what was anchored, without anchoring: another process does that at the moment.
+    async def follow(self, now: datetime | None = None) -> None:
+        """Look at the log and at what was anchored, without anchoring: another process does that, or the chain is down.
 
         Raises:
             WrongChainError: The last anchor is on another chain or contract.
@@ -123,6 +137,8 @@ class Anchorer:
                 await self.resume()
             else:
                 await self._log.look()
+            if now is not None:
+                self._waiting.seen(self._log.size, now)
 
     def hurry(self, index: int) -> None:
         """Anchor at the next run, whatever the cadence says, unless event ``index`` is anchored."""
@@ -145,6 +161,8 @@ class Anchorer:
         if record is None:
             raise NotYetAnchoredError(f"no anchor covers event {index} yet")
         anchored = decode_anchor(record)
+        if self._publication.has_lost(anchored.made.size):
+            raise NotYetAnchoredError(f"the anchor of event {index} is being made again")
         leaf, size = leaf_hash(commit(event, k)), anchored.made.size
         path = await self._log.inclusion_path(index, size)
         if await self._log.leaf(index) != leaf:
@@ -157,38 +175,49 @@ class Anchorer:
         return receipt.build(entry, path, anchored, self._announcer.keys).encode()
 
     def _is_due(self, now: datetime) -> bool:
-        if self.lag <= 0:
-            self._waiting_since, self._overdue = None, False
+        since = self._waiting.since
+        if self.lag <= 0 or since is None:
+            self._overdue = False
             return False
-        self._waiting_since = self._waiting_since or now
-        waited = now - self._waiting_since
+        waited = now - since
         return self._overdue or self.lag >= self._cadence.events or waited >= self._cadence.interval
 
     async def _anchor(self, now: datetime) -> Anchored | None:
         """Make and publish the next checkpoint."""
         head = await self._publication.head()
-        await self._check_head(head)
         size = self._log.size
+        if head.size < self._anchored_size:
+            await self._explain(now)
+            return None
+        if head.size:
+            await self._log.require_past(head.size, head.root)
         if head.size == size:  # anchored before, by a journal that is lost
-            self._anchored_size = size
+            self._cover(size)
             return None
         signed = await self._announcer.announce(size, now)
         proof = await self._log.consistency_path(head.size, size)
-        return await self._publication.publish(
-            Growth(size, signed.checkpoint.root, signed.note, proof)
-        )
+        growth = Growth(head.size, size, signed.checkpoint.root, signed.note, proof)
+        return await self._publication.publish(growth, now)
+
+    async def _explain(self, now: datetime) -> None:
+        """The contract holds less than was final: find what was lost, to be anchored again.
+
+        Raises:
+            ChainUnavailableError: Nothing was: the node that was asked lags behind.
+        """
+        await self._publication.look_back(now)
+        if not self._publication.under_way:
+            raise ChainUnavailableError("the node lags behind what it has told before")
 
     def _note(self, anchored: Anchored | None) -> Anchored | None:
         if anchored is not None:
-            self._waiting_since, self._overdue = None, False
-            self._anchored_size = max(self._anchored_size, anchored.made.size)
+            self._overdue = False
+            self._cover(anchored.made.size)
         return anchored
 
-    async def _check_head(self, head: Head) -> None:
-        if head.size:
-            await self._log.require_past(head.size, head.root)
-        elif self._anchored_size:
-            raise HistoryError("the contract has forgotten this log")
+    def _cover(self, size: int) -> None:
+        self._anchored_size = max(self._anchored_size, size)
+        self._waiting.covered(self._anchored_size)
 
 
 async def open_anchorer(
@@ -199,7 +228,7 @@ async def open_anchorer(
     cadence: Cadence | None = None,
     expected: ChainIdentity | None = None,
 ) -> Anchorer:
-    """Give an anchorer that has checked its chain and its log.
+    """Give an anchorer that has checked its log, and its chain unless that is down.
 
     Args:
         log: The log.
@@ -212,11 +241,12 @@ async def open_anchorer(
     Raises:
         WrongChainError: Another chain or contract.  Do not start.
         HistoryError: The log is not a continuation of what was anchored.  Do not start.
-        ChainUnavailableError: Try again later.
     """
-    found = await asyncio.to_thread(chain.identity)
-    if expected is not None:
+    found: ChainIdentity | None = None
+    with suppress(ChainUnavailableError):  # it is checked when it comes
+        found = await asyncio.to_thread(chain.identity)
+    if found is not None and expected is not None:
         check_identity(found, expected)
-    anchorer = Anchorer(log, journal, chain, announcer, cadence or Cadence(), found)
+    anchorer = Anchorer(log, journal, chain, announcer, cadence or Cadence(), found or expected)
     await anchorer.resume()
     return anchorer

@@ -3,7 +3,7 @@
 Hashes and log ids are 32 bytes, addresses 20.  The adapters are in ``evm.py``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from anchoring.errors import WrongChainError
@@ -71,6 +71,9 @@ class Mined:
         log: Log id.
         size: Leaves.
         root: Root over them.
+        final: Whether it has the confirmations asked for.
+        gas: Gas that the transaction used.
+        paid: What was paid for it, wei.
     """
 
     block: int
@@ -79,10 +82,13 @@ class Mined:
     log: bytes
     size: int
     root: bytes
+    final: bool = field(default=True, compare=False)
+    gas: int = field(default=0, compare=False)
+    paid: int = field(default=0, compare=False)
 
 
-class Chain(Protocol):
-    """A chain with an AuditAnchor on it, and an account that may publish there.
+class ChainReader(Protocol):
+    """A chain with an AuditAnchor on it, for whoever only asks.
 
     The methods block and may be called from any thread.  Each raises ChainUnavailableError when the
     chain gives no answer; then nothing is known about whether it did what was asked.
@@ -96,6 +102,18 @@ class Chain(Protocol):
         """Read the newest anchored state of a log from the contract."""
         ...
 
+    def find(self, transaction: bytes) -> Mined | None:
+        """Find a transaction by its hash; None if no block holds it.
+
+        Raises:
+            AnchorRevertedError: It is in a block for good, and the contract refused it.
+        """
+        ...
+
+
+class Chain(ChainReader, Protocol):
+    """A chain, and an account that may publish there."""
+
     def prepare(self, log: bytes, size: int, root: bytes, proof: list[bytes]) -> SignedTransaction:
         """Sign the transaction that anchors a checkpoint, sending nothing."""
         ...
@@ -104,11 +122,14 @@ class Chain(Protocol):
         """Hand a signed transaction to the chain; one that it already knows is no error."""
         ...
 
-    def find(self, transaction: bytes) -> Mined | None:
-        """Find a transaction by its hash; None until it has the confirmations asked for.
+    def replace(self, raw: bytes) -> SignedTransaction:
+        """Sign the same call again so that it may be mined sooner, sending nothing.
 
-        Raises:
-            AnchorRevertedError: It is in a block, and the contract refused it.
+        Of the same nonce both fees rise by an eighth at least (clients refuse less); a nonce that
+        is taken, not reached yet, or another account's makes way for the account's next one.
+
+        Returns:
+            The new transaction; the same one if its fees can not rise under their caps.
         """
         ...
 
@@ -120,6 +141,6 @@ def check_identity(found: ChainIdentity, expected: ChainIdentity) -> None:
         WrongChainError: Names the first fact that differs.  Do not start: the chain was reset, or
             a setting points elsewhere.
     """
-    for field in ("chain_id", "genesis_hash", "contract", "code_hash", "assurance"):
-        if getattr(found, field) != getattr(expected, field):
-            raise WrongChainError(f"the chain's {field} is not the expected one")
+    for fact in ("chain_id", "genesis_hash", "contract", "code_hash", "assurance"):
+        if getattr(found, fact) != getattr(expected, fact):
+            raise WrongChainError(f"the chain's {fact} is not the expected one")

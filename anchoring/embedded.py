@@ -10,6 +10,7 @@ or verifies a receipt offline, does not need them.
 """
 
 import contextlib
+import dataclasses
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -141,6 +142,12 @@ class EmbeddedChain:
                 raise NonceTakenError("another transaction took the nonce")
             _mine(chain, raw)
 
+    def replace(self, raw: bytes) -> SignedTransaction:
+        """See ``Chain``: nothing waits here, so it is the account's next nonce."""
+        content = tx.read(raw).content
+        with self._session() as chain:
+            return self._signed(chain, content.to, content.call, content.gas)
+
     def find(self, transaction: bytes) -> Mined | None:
         """See ``Chain``: one block is all the confirmation there is."""
         with self._session() as chain:
@@ -153,7 +160,8 @@ class EmbeddedChain:
             (bytes(log.address), [topic.to_bytes(32, "big") for topic in log.topics], log.data)
             for log in receipt.logs
         ]
-        return read_mined(at, block_hash, self._contract, logs)
+        mined = read_mined(at, block_hash, self._contract, logs)
+        return dataclasses.replace(mined, gas=int(receipt.gas_used))
 
     def gas_used(self, transaction: bytes) -> int:
         """Say how much gas a mined transaction used, alone in its block."""

@@ -5,6 +5,7 @@ AnchoringError
 ├── NoSuchTileError             no such path, or the published log does not reach so far
 ├── ChainError                  the chain could not do its part
 │   ├── ChainUnavailableError   no answer: nothing is lost, try again later
+│   │   └── MalformedAnswerError  an answer that is none: huge, of other types, or contradicting itself
 │   ├── WrongChainError         another chain, genesis or contract than expected: stop
 │   ├── AnchorRevertedError     the contract refused the transaction
 │   ├── NonceTakenError         another transaction took the nonce: this one can never be mined
@@ -42,6 +43,10 @@ class ChainError(AnchoringError):
 
 class ChainUnavailableError(ChainError):
     """The chain gave no answer; nothing is lost, and the same call may be repeated later."""
+
+
+class MalformedAnswerError(ChainUnavailableError):
+    """The node's answer is not one: nothing is known, as if there had been none."""
 
 
 class WrongChainError(ChainError):

@@ -1,16 +1,30 @@
-"""Publication: brings one checkpoint, as one signed transaction, to its end on the chain.
+"""Publication: brings checkpoints, each as one signed transaction, to their end on the chain.
 
 The order is fixed, so that a crash between any two steps anchors nothing twice: sign the
 transaction, journal it, send it, find it mined, journal the anchor.  After a restart a journalled
-transaction is looked for first, and the same bytes are sent again if the chain does not know them.
+transaction is looked for first, and the same bytes are sent again while no block holds them.  One
+that stays out of the blocks is replaced by one with higher fees; each is journalled before it is
+sent, and all of them are looked for.
+
+An anchor that became final is looked at again now and then: a reorganisation deeper than the
+confirmations may have moved or removed it.  Moved, it is journalled where it stands now; removed,
+the same bytes are sent again, oldest first, since each starts from where the one before ended.
 
 Which checkpoint is due, and its proofs, are the anchorer's business (``anchorer.py``).
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
-from anchoring.chain import Chain, ChainIdentity, Head, Mined, check_identity
+from anchoring.chain import (
+    Chain,
+    ChainIdentity,
+    Head,
+    Mined,
+    SignedTransaction,
+    check_identity,
+)
 from anchoring.errors import AnchorRevertedError, HistoryError, NonceTakenError
 from anchoring.journal import (
     Anchored,
@@ -22,29 +36,66 @@ from anchoring.journal import (
     encode_pending,
 )
 
+_LOOK_BACK = timedelta(seconds=15)  # about a block of Ethereum's
+
 
 @dataclass(frozen=True, slots=True)
 class Growth:
     """A checkpoint that is to be published, and the proof that the log only grew until then.
 
     Attributes:
+        since: Leaves that the contract holds now.
         size: Leaves.
         root: Root over them, 32 bytes.
         checkpoint: The signed note that says both.
-        proof: Consistency proof from what the contract holds now; empty for the first checkpoint.
+        proof: Consistency proof between both sizes; empty for the first checkpoint.
     """
 
+    since: int
     size: int
     root: bytes
     checkpoint: str
     proof: list[bytes]
 
 
+@dataclass(slots=True)
+class Figures:
+    """What publishing has come to, since this process started.
+
+    Attributes:
+        anchors: Anchors that became final.
+        gas_per_event: Of the newest anchor.
+        block: Block of the newest anchor.
+        paid: Wei paid for all of them.
+        replaced: Transactions that were replaced by one with higher fees, or another nonce.
+        moved: Anchors that a reorganisation took from where they stood after they were final.
+    """
+
+    anchors: int = 0
+    gas_per_event: float = 0.0
+    block: int = 0
+    paid: int = 0
+    replaced: int = 0
+    moved: int = 0
+
+    def take(self, pending: Pending, mined: Mined) -> None:
+        """Count an anchor that became final."""
+        self.anchors += 1
+        self.gas_per_event = mined.gas / max(pending.size - pending.since, 1)
+        self.block = mined.block
+        self.paid += mined.paid
+
+
 class Publication:
     """Publishes the checkpoints of one log on one chain, one at a time."""
 
     def __init__(
-        self, journal: AnchorJournal, chain: Chain, log: bytes, identity: ChainIdentity
+        self,
+        journal: AnchorJournal,
+        chain: Chain,
+        log: bytes,
+        identity: ChainIdentity | None,
+        patience: timedelta = timedelta(seconds=60),
     ) -> None:
         """Keep the parts.
 
@@ -52,19 +103,29 @@ class Publication:
             journal: Where transactions and anchors are durable.
             chain: Where to publish.
             log: Log id, 32 bytes.
-            identity: What the chain must go on to be.
+            identity: What the chain must go on to be; None if it has not been reached yet.
+            patience: After how long out of the blocks a transaction is replaced.
         """
         self._journal = journal
         self._chain = chain
         self._log = log
         self._identity = identity
+        self._patience = patience
+        self._lost: list[Anchored] = []  # anchors that stand nowhere, oldest first
         self._pending: Pending | None = None
+        self._sent_at: datetime | None = None
+        self._looked_back: datetime | None = None
         self._refused_before = False
+        self.figures = Figures()
 
     @property
     def under_way(self) -> bool:
-        """Whether a transaction has not come to its end: nothing else can be published before."""
-        return self._pending is not None
+        """Whether something has not come to its end: nothing else can be published before."""
+        return self._pending is not None or bool(self._lost)
+
+    def has_lost(self, size: int) -> bool:
+        """Tell whether the anchor of this size stands nowhere at the moment."""
+        return any(lost.made.size == size for lost in self._lost)
 
     async def resume(self) -> Anchored | None:
         """Find in the journal what is under way, and give the newest anchor.
@@ -72,12 +133,14 @@ class Publication:
         Raises:
             WrongChainError: That anchor is on another chain or contract.  Do not start.
         """
-        record = await self._journal.last_anchor()
-        last = decode_anchor(record) if record else None
+        last = await self._newest()
         if last is not None:
-            check_identity(self._identity, last.chain)
+            if self._identity is not None:
+                check_identity(self._identity, last.chain)
+            self._identity = last.chain
         pending = await self._journal.load_pending()
         self._pending = decode_pending(pending) if pending else None
+        self._lost, self._sent_at, self._looked_back = [], None, None
         return last
 
     async def head(self) -> Head:
@@ -87,35 +150,58 @@ class Publication:
             WrongChainError: It is not.
             ChainUnavailableError: It gives no answer.
         """
-        check_identity(await asyncio.to_thread(self._chain.identity), self._identity)
+        await self._same_chain()
         return await asyncio.to_thread(self._chain.head, self._log)
 
-    async def publish(self, growth: Growth) -> Anchored | None:
+    async def publish(self, growth: Growth, now: datetime) -> Anchored | None:
         """Sign, journal and send; ``settle`` says with which errors and what comes of it."""
-        signed = await asyncio.to_thread(
-            self._chain.prepare, self._log, growth.size, growth.root, growth.proof
+        size, root = growth.size, growth.root
+        signed = await asyncio.to_thread(self._chain.prepare, self._log, size, root, growth.proof)
+        pending = Pending(
+            size, root, growth.checkpoint, signed.raw, signed.hash_, since=growth.since
         )
-        pending = Pending(growth.size, growth.root, growth.checkpoint, signed.raw, signed.hash_)
-        await self._journal.save_pending(encode_pending(pending))
-        self._pending = pending
-        return await self.settle()
+        await self._keep(pending)
+        self._sent_at = None
+        return await self.settle(now)
 
-    async def settle(self) -> Anchored | None:
-        """Bring the journalled transaction to its end: anchored, given up, or still waiting.
+    async def settle(self, now: datetime) -> Anchored | None:
+        """Bring what is journalled to its end: anchored, given up, or still waiting.
 
         Returns:
-            The anchor, if it became final; None if nothing is under way any more (the transaction
-            can never be mined, so ask for the head anew) or if it is still to be waited for.
+            The newest anchor that became final; None if there is none.  A transaction that can
+            never be mined is forgotten: ask for the head anew.
 
         Raises:
             ChainUnavailableError: Nothing is lost; call again later.
             AnchorRevertedError: The contract refused twice in a row.
             HistoryError: The contract logged another checkpoint than was sent.
         """
-        if self._pending is None:
-            return None
+        if self._looked_back is None or now - self._looked_back >= _LOOK_BACK:
+            await self.look_back(now)
+        while self._lost:
+            if not await self._restore(self._lost[0], now):
+                return None
+            self._lost.pop(0)
+            self._sent_at = None
+        return None if self._pending is None else await self._finish(self._pending, now)
+
+    async def look_back(self, now: datetime) -> None:
+        """See whether the newest anchors stand where the journal says; note those that do not."""
+        lost: list[Anchored] = []
+        at = None if self._lost else await self._newest()
+        while at is not None and not await asyncio.to_thread(self._stands, at):
+            lost.insert(0, at)
+            since = at.made.since
+            record = await self._journal.anchor_covering(since - 1) if since else None
+            at = decode_anchor(record) if record else None
+        self._lost = self._lost or lost
+        self.figures.moved += len(lost)
+        self._looked_back = now
+
+    async def _finish(self, pending: Pending, now: datetime) -> Anchored | None:
+        """Bring the transaction under way to its end."""
         try:
-            mined = await asyncio.to_thread(self._send, self._pending)
+            mined = await self._send(pending, now)
         except NonceTakenError:
             self._pending = None  # it can never be mined; the next one asks the contract anew
             return None
@@ -125,23 +211,125 @@ class Publication:
                 raise
             self._refused_before = True
             return None
-        if mined is None:
+        if mined is None or not mined[1].final:
             return None
-        return await self._save(self._pending, mined)
+        anchored = await self._save(self._pending or pending, *mined)
+        self._pending, self._sent_at = None, None
+        self._refused_before = False
+        self.figures.take(pending, mined[1])
+        return anchored
 
-    def _send(self, pending: Pending) -> Mined | None:
-        """Look for the transaction, send it if it is unknown, look again; runs in a thread."""
-        mined = self._chain.find(pending.hash_)
-        if mined is None:
-            self._chain.send(pending.transaction)
-            mined = self._chain.find(pending.hash_)
-        return mined
+    async def _restore(self, lost: Anchored, now: datetime) -> bool:
+        """Anchor again what a reorganisation took; whether it stands, for good."""
+        try:
+            mined = await self._send(lost.made, now)
+        except NonceTakenError:
+            signed = await asyncio.to_thread(self._chain.replace, lost.made.transaction)
+            await self._keep(lost.made.with_newest(signed))
+            return False
+        except AnchorRevertedError:  # a later anchor was there first
+            return await self._supersede(lost.made.size)
+        if mined is None or not mined[1].final:
+            return False
+        await self._save(self._lost[0].made, *mined)
+        return True
 
-    async def _save(self, pending: Pending, mined: Mined) -> Anchored:
+    async def _supersede(self, size: int) -> bool:
+        """Let the next anchor that the journal has prove what the lost one did."""
+        record = await self._journal.anchor_covering(size)
+        if record is not None:
+            await self._save_record(size, record)
+        return True
+
+    async def _send(
+        self, pending: Pending, now: datetime
+    ) -> tuple[SignedTransaction, Mined] | None:
+        """Look for a transaction of these, send the newest if none is in a block, look again."""
+        found = await asyncio.to_thread(self._find, pending)
+        if found is not None:
+            return found
+        self._sent_at = self._sent_at or now
+        if now - self._sent_at >= self._patience:
+            pending = await self._replaced(pending, now)
+        try:
+            await asyncio.to_thread(self._chain.send, pending.transaction)
+        except NonceTakenError:
+            found = await asyncio.to_thread(self._find, pending)  # by one of ours, just now?
+            if found is None:
+                raise
+            return found
+        return await asyncio.to_thread(self._find, pending)
+
+    async def _replaced(self, pending: Pending, now: datetime) -> Pending:
+        """Replace a transaction that nobody mines, journalled before it can be sent."""
+        signed = await asyncio.to_thread(self._chain.replace, pending.transaction)
+        self._sent_at = now
+        if signed.hash_ == pending.hash_:
+            return pending
+        self.figures.replaced += 1
+        newer = pending.with_newest(signed)
+        await self._keep(newer)
+        return newer
+
+    def _find(self, pending: Pending) -> tuple[SignedTransaction, Mined] | None:
+        """Find which of the transactions a block holds; runs in a thread.
+
+        Raises:
+            AnchorRevertedError: Only such as the contract refused.
+        """
+        refused: AnchorRevertedError | None = None
+        for attempt in pending.attempts:
+            try:
+                mined = self._chain.find(attempt.hash_)
+            except AnchorRevertedError as error:
+                refused = error
+                continue
+            if mined is not None:
+                return attempt, mined
+        if refused is not None:
+            raise refused
+        return None
+
+    def _stands(self, anchored: Anchored) -> bool:
+        try:
+            mined = self._chain.find(anchored.made.hash_)
+        except AnchorRevertedError:
+            return False
+        return mined is not None and mined.block_hash == anchored.block_hash
+
+    async def _save(self, pending: Pending, attempt: SignedTransaction, mined: Mined) -> Anchored:
+        """Journal an anchor where it stands now."""
         if (mined.log, mined.size, mined.root) != (self._log, pending.size, pending.root):
             raise HistoryError("the contract logged another checkpoint than was sent")
-        anchored = Anchored(pending, mined.block, mined.block_hash, self._identity)
-        await self._journal.save_anchor(pending.size, encode_anchor(anchored))
-        self._pending = None
-        self._refused_before = False
+        made = pending.with_newest(attempt)
+        identity = self._identity or await self._same_chain()
+        anchored = Anchored(made, mined.block, mined.block_hash, identity)
+        await self._save_record(pending.size, encode_anchor(anchored))
         return anchored
+
+    async def _save_record(self, size: int, record: bytes) -> None:
+        """Journal an anchor, and go on remembering what is under way if it is another one."""
+        await self._journal.save_anchor(size, record)
+        if self._pending is not None and self._pending.size != size:
+            await self._journal.save_pending(encode_pending(self._pending))
+
+    async def _keep(self, pending: Pending) -> None:
+        """Journal the newest transaction of a checkpoint: of a lost anchor's, or of the one under way."""
+        if self._lost:
+            self._lost[0] = replace(self._lost[0], made=pending)
+            await self._save_record(pending.size, encode_anchor(self._lost[0]))
+            return
+        await self._journal.save_pending(encode_pending(pending))
+        self._pending = pending
+
+    async def _newest(self) -> Anchored | None:
+        record = await self._journal.last_anchor()
+        return decode_anchor(record) if record else None
+
+    async def _same_chain(self) -> ChainIdentity:
+        """Ask which chain it is, and refuse another than before; the first one that is met is the one."""
+        found = await asyncio.to_thread(self._chain.identity)
+        if self._identity is not None:
+            check_identity(found, self._identity)
+        self._identity = found
+        return found

@@ -13,13 +13,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from anchoring import checkpoint, merkle, transaction
 from anchoring.chain import (
     SELF_OPERATED,
-    ChainIdentity,
-    Head,
+    ChainReader,
     Mined,
     check_identity,
 )
@@ -36,22 +34,6 @@ from anchoring.errors import (
 )
 from anchoring.receipt import MAX_RECEIPT_BYTES, AnchorClaim, Receipt, parse
 from anchoring.strict_json import read_hex
-
-
-class ChainReader(Protocol):
-    """The part of a chain that a verifier asks; each method as in ``chain.Chain``."""
-
-    def identity(self) -> ChainIdentity:
-        """Say which chain and contract answer."""
-        ...
-
-    def head(self, log: bytes) -> Head:
-        """Read the newest anchored state of a log."""
-        ...
-
-    def find(self, transaction: bytes) -> Mined | None:
-        """Find a transaction by its hash."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +245,7 @@ def _check_on_chain(
         head = chain.head(claim.log)
     except ChainError as error:
         raise AnchorError(str(error)) from error
-    if mined is None:
+    if mined is None or not mined.final:
         raise AnchorError("the chain does not hold the transaction")
     said = Mined(claim.block, claim.block_hash, sender, claim.log, signed.size, signed.root)
     if mined != said:

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -123,12 +123,16 @@ class MemoryChain:
             self.mined[transaction] = mined if call.size > head.size else None
 
     def find(self, transaction: bytes) -> Mined | None:
-        if transaction not in self.mined or not self.confirmed:
+        if transaction not in self.mined:
             return None
         mined = self.mined[transaction]
         if mined is None:
             raise AnchorRevertedError("reverted")
-        return mined
+        return replace(mined, final=self.confirmed)
+
+    def replace(self, raw: bytes) -> SignedTransaction:
+        newer = bytes([raw[0] + 100]) + raw[1:]
+        return SignedTransaction(newer, hashlib.sha256(newer).digest())
 
 
 @dataclass

@@ -76,9 +76,13 @@ def test_it_counts_only_with_enough_confirmations(
     signed = patient.prepare(LOG, 4, tree.root(4), [])
     patient.send(signed.raw)
     for _ in range(2):
-        assert patient.find(signed.hash_) is None
+        found = patient.find(signed.hash_)
+        assert found
+        assert not found.final
         node.provider.ethereum_tester.mine_block()  # type: ignore[attr-defined]
-    assert patient.find(signed.hash_)
+    found = patient.find(signed.hash_)
+    assert found
+    assert found.final
 
 
 async def test_the_anchorer_runs_on_it(

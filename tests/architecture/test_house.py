@@ -53,7 +53,7 @@ DOORS = {
     "webauthn": ("smart_auth/people/passkeys.py",),
     "pyotp": ("smart_auth/people/one_time_codes.py",),
     "segno": ("smart_auth/people/qr_code.py",),
-    "web3": ("anchoring/evm.py", "anchoring/recursion.py"),
+    "web3": ("anchoring/evm.py", "anchoring/answers.py", "anchoring/recursion.py"),
     "eth": ("anchoring/embedded.py",),
     "jsonschema_rs": ("profiles/validation.py",),
     "fhir": ("profiles/resource.py",),
@@ -61,6 +61,7 @@ DOORS = {
     "opentelemetry": ("fhir_server/tracing.py",),
     "rich": ("fhir_server/commands/",),
     "httpx2": (
+        "anchoring/rpc.py",
         "fhir_server/commands/",
         "fhir_server/portal/fetching.py",
         "fhir_server/portal/outside_provider.py",
