@@ -36,7 +36,7 @@ from anchoring.journal import (
     encode_pending,
 )
 
-_LOOK_BACK = timedelta(seconds=15)  # about a block of Ethereum's
+_LOOK_BACK = timedelta(seconds=60)  # some six questions to the node each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,12 @@ class Publication:
         return None if self._pending is None else await self._finish(self._pending, now)
 
     async def look_back(self, now: datetime) -> None:
-        """See whether the newest anchors stand where the journal says; note those that do not."""
+        """See whether the newest anchors stand where the journal says; note those that do not.
+
+        Raises:
+            WrongChainError: It is another chain by now, and nothing may be sent to it.
+        """
+        await self._same_chain()
         lost: list[Anchored] = []
         at = None if self._lost else await self._newest()
         while at is not None and not await asyncio.to_thread(self._stands, at):
