@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,8 @@ from anchoring.embedded import EmbeddedChain
 from anchoring.errors import AnchorRevertedError, ConsistencyError
 from anchoring.log import Log
 from anchoring.recursion import kept_recursion_limit
+from tests.anchoring.anvil import Anvil
+from tests.anchoring.place import Place
 
 from .logs import MemoryRecords, MemoryTiles
 
@@ -191,3 +194,16 @@ def anchored(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 
     receipts = asyncio.run(anchor())
     return SimpleNamespace(world=world, path=path, receipts=receipts)
+
+
+@pytest.fixture
+def place(anvil: Anvil, make_world: Callable[..., Any]) -> Place:
+    return Place(anvil, make_world)
+
+
+@pytest.fixture
+def patient_place(anvil: Anvil, make_world: Callable[..., Any]) -> Place:
+    """Where an anchor is final after three blocks, and blocks are made by hand."""
+    place = Place(anvil, make_world, confirmations=3)
+    anvil.automine(False)
+    return place

@@ -10,9 +10,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from anchoring.anchorer import Cadence, open_anchorer
 from anchoring.evm import JsonRpcChain, RpcSettings, connect
-from tests.anchoring.conftest import MemoryLog, World
+from tests.anchoring.conftest import World
 
 
 class FileJournal:
@@ -38,12 +37,11 @@ class FileJournal:
 
 
 async def main(url: str, contract: str, key: str, folder: str) -> None:
-    log = MemoryLog()
-    log.append(5)
     settings = RpcSettings(bytes.fromhex(contract), bytes.fromhex(key), confirmations=1)
     chain = JsonRpcChain(connect(url), settings)
-    journal = FileJournal(Path(folder))
-    anchorer = await open_anchorer(log, journal, chain, World().seeds, Cadence(events=1))
+    world = World(chain=chain)
+    world.log.append(5)
+    anchorer = await world.start(journal=FileJournal(Path(folder)))
     while True:
         await anchorer.run_once(datetime.now(UTC))
         await asyncio.sleep(0.01)

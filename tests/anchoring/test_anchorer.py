@@ -13,7 +13,6 @@ import pytest
 
 from anchoring import receipt
 from anchoring.anchorer import Cadence
-from anchoring.chain import Head
 from anchoring.checkpoint import log_id
 from anchoring.embedded import EmbeddedChain
 from anchoring.errors import (
@@ -299,38 +298,6 @@ async def test_a_rewritten_store_is_refused(world: Any, now: datetime) -> None:
     world.journal.anchors.clear()
     with pytest.raises(HistoryError, match="not those that were anchored"):
         await (await world.start()).run_once(now)
-
-
-async def test_what_a_contract_forgot_is_anchored_again_as_the_same_bytes(
-    world: Any, now: datetime
-) -> None:
-    anchorer = await world.start()
-    for _ in range(3):
-        world.log.append(5)
-        await anchorer.run_once(now)
-    sent = list(world.chain.sent)
-    world.chain.mined.clear()  # a reorganisation, deeper than any number of confirmations
-    world.log.append(1)
-    assert await anchorer.run_once(now) is None
-    while await anchorer.run_once(now) is None:
-        pass
-    assert [m.size for m in world.chain.accepted()] == [5, 10, 15, 16]
-    assert world.chain.sent[:-1] == sent * 2
-    assert anchorer.figures.moved == 3
-
-
-async def test_a_node_that_lags_behind_what_it_told_is_waited_for(
-    world: Any, now: datetime
-) -> None:
-    anchorer = await world.start()
-    world.log.append(5)
-    await anchorer.run_once(now)
-    world.chain.head = lambda log: Head(bytes(20), 0, bytes(32))
-    world.log.append(1)
-    with pytest.raises(ChainUnavailableError, match="lags"):
-        await anchorer.run_once(now)
-    del world.chain.head
-    assert (await anchorer.run_once(now)).made.size == 6
 
 
 async def test_a_commitment_of_a_wrong_length_stops_it(world: Any, now: datetime) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,83 +15,22 @@ import pytest
 
 from anchoring import receipt
 from anchoring import transaction as tx
-from anchoring.anchorer import Anchorer, Cadence
+from anchoring.anchorer import Cadence
 from anchoring.chain import check_identity
-from anchoring.checkpoint import log_id
-from anchoring.contract import ANCHORED_EVENT, artifact, grant_calldata, revoke_calldata
+from anchoring.contract import artifact, grant_calldata
 from anchoring.errors import (
-    AnchorRevertedError,
     ChainUnavailableError,
     HistoryError,
     NotYetAnchoredError,
     WrongChainError,
 )
-from anchoring.evm import FINALIZED, JsonRpcChain, RpcSettings, connect
-from anchoring.journal import decode_anchor, decode_pending
+from anchoring.evm import FINALIZED
+from anchoring.journal import decode_pending
 from anchoring.nodes import Facts
 from tests.anchoring.anvil import Anvil, started
+from tests.anchoring.place import MINUTE, Place, until_anchored
 
 ROOM = Path(__file__).resolve().parents[2]
-MINUTE = timedelta(minutes=1)
-
-
-class Place:
-    """A node with an AuditAnchor of the test's own, and an account that publishes there."""
-
-    def __init__(self, node: Anvil, make_world: Callable[..., Any], **settings: Any) -> None:
-        self.node = node
-        self.key = node.account()
-        signed, self.contract = self.chain(contract=bytes(20)).deployment()
-        node.send(signed.raw)
-        self.world = make_world(chain=self.chain(**settings))
-        self.log = log_id(self.world.seeds.origin)
-
-    def chain(self, timeout_s: float = 5.0, **settings: Any) -> JsonRpcChain:
-        chosen = {"contract": getattr(self, "contract", b""), "key": self.key, "confirmations": 1}
-        return JsonRpcChain(connect(self.node.url, timeout_s), RpcSettings(**chosen | settings))
-
-    async def start(self, **changed: Any) -> Anchorer:
-        return await self.world.start(**changed)
-
-    @property
-    def size(self) -> int:
-        """What the contract holds."""
-        return self.chain().head(self.log).size
-
-    @property
-    def anchors(self) -> list[Any]:
-        """The journal's."""
-        journalled = self.world.journal.anchors
-        return [decode_anchor(journalled[size]) for size in sorted(journalled)]
-
-    def events(self) -> list[int]:
-        """The sizes that the contract logged, in the order of the blocks."""
-        topic = "0x" + tx.keccak256(ANCHORED_EVENT.encode()).hex()
-        asked = {"address": "0x" + self.contract.hex(), "fromBlock": "0x0", "topics": [topic]}
-        return [int(each["topics"][2], 16) for each in self.node.rpc("eth_getLogs", asked)]
-
-
-@pytest.fixture
-def place(anvil: Anvil, make_world: Callable[..., Any]) -> Place:
-    return Place(anvil, make_world)
-
-
-@pytest.fixture
-def patient_place(anvil: Anvil, make_world: Callable[..., Any]) -> Place:
-    """Where an anchor is final after three blocks, and blocks are made by hand."""
-    place = Place(anvil, make_world, confirmations=3)
-    anvil.automine(False)
-    return place
-
-
-async def until_anchored(anchorer: Anchorer, now: datetime, size: int) -> Any:
-    """Run until an anchor of this size is final: automining takes a moment."""
-    for _ in range(500):
-        anchored = await anchorer.run_once(now)
-        if anchored is not None and anchored.made.size >= size:
-            return anchored
-        await asyncio.sleep(0.002)
-    raise AssertionError("it was not anchored")
 
 
 async def test_each_checkpoint_is_anchored_once_with_its_gas_and_fees(
@@ -338,76 +277,6 @@ async def test_of_two_that_anchor_at_once_one_sends_for_good(place: Place, now: 
         await asyncio.gather(one.run_once(now), two.run_once(now))
     assert place.events() == [7, 9]
     assert (one.lag, two.lag) == (0, 0)
-
-
-async def test_a_key_is_rotated_while_a_transaction_of_the_old_one_waits(
-    place: Place, now: datetime
-) -> None:
-    anchorer = await place.start()
-    place.world.log.append(3)
-    await until_anchored(anchorer, now, 3)
-    place.node.automine(False)
-    place.world.log.append(2)
-    await anchorer.run_once(now)  # the old key's, which waits
-    old_key, place.key = place.key, place.node.account()
-    old = place.chain(key=old_key)
-    grant = tx.read(old.signed_call(grant_calldata(place.log, tx.address(place.key))).raw).content
-    granted = tx.sign(dataclasses.replace(grant, nonce=grant.nonce + 1), old_key)
-    place.node.rpc("eth_sendRawTransaction", "0x" + granted.raw.hex())
-    place.node.mine()
-    place.node.automine(True)
-    place.world.chain = place.chain()
-    restarted = await place.start()
-    await until_anchored(restarted, now, 5)
-    place.world.log.append(1)
-    await until_anchored(restarted, now, 6)
-    place.node.send(place.chain().signed_call(revoke_calldata(place.log, tx.address(old_key))).raw)
-    place.world.log.append(1)
-    await until_anchored(restarted, now, 7)
-    assert place.events() == [3, 5, 6, 7]
-    assert place.chain().head(place.log).publisher == tx.address(place.key)
-    assert [tx.read(a.made.transaction).sender for a in place.anchors] == [
-        *[tx.address(old_key)] * 2,
-        *[tx.address(place.key)] * 2,
-    ]
-
-
-async def test_a_stuck_transaction_of_a_former_key_is_signed_again_by_the_new_one(
-    place: Place, now: datetime
-) -> None:
-    anchorer = await place.start()
-    place.world.log.append(3)
-    await until_anchored(anchorer, now, 3)
-    old_key, place.key = place.key, place.node.account()
-    granting = place.chain(key=old_key).signed_call(
-        grant_calldata(place.log, tx.address(place.key))
-    )
-    place.node.send(granting.raw)
-    place.node.automine(False)
-    place.world.log.append(2)
-    await anchorer.run_once(now)
-    stuck = decode_pending(place.world.journal.pending)
-    place.world.chain = place.chain()
-    restarted = await place.start()
-    assert await restarted.run_once(now) is None
-    place.node.drop(stuck.hash_)
-    assert await restarted.run_once(now + MINUTE) is None
-    place.node.mine()
-    anchored = await until_anchored(restarted, now + MINUTE, 5)
-    assert tx.read(anchored.made.transaction).sender == tx.address(place.key)
-
-
-async def test_who_lost_its_key_and_was_not_granted_is_told(place: Place, now: datetime) -> None:
-    anchorer = await place.start()
-    place.world.log.append(3)
-    await until_anchored(anchorer, now, 3)
-    place.key = place.node.account()
-    place.world.chain = place.chain()
-    restarted = await place.start()
-    place.world.log.append(1)
-    with pytest.raises(AnchorRevertedError):
-        await until_anchored(restarted, now, 4)
-    assert place.events() == [3]
 
 
 async def test_it_starts_without_the_chain_and_anchors_when_that_comes(
