@@ -6,6 +6,7 @@ own log (``log.py``).  How a checkpoint comes onto the chain is in ``publication
 """
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -57,7 +58,9 @@ class Anchorer:
         """Keep the parts; ``open_anchorer`` checks them."""
         self._log = log
         self._journal = journal
-        self._publication = Publication(journal, chain, log_id(announcer.origin), identity, patience)
+        self._publication = Publication(
+            journal, chain, log_id(announcer.origin), identity, patience
+        )
         self._announcer = announcer
         self._cadence = cadence
         self._anchored_size = 0
