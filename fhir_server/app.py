@@ -43,6 +43,7 @@ from fhir_server.ownership import administrative_types
 from fhir_server.pipeline.heeding import Heeding
 from fhir_server.pipeline.policies import Policies
 from fhir_server.pipeline.run import Pipeline
+from fhir_server.portal.asking import Asking
 from fhir_server.portal.authorization import AuthorizationRoutes
 from fhir_server.portal.brands import BrandRoutes, read_brands
 from fhir_server.portal.documentation import DocumentationRoutes
@@ -51,6 +52,7 @@ from fhir_server.portal.hooks import HookRoutes
 from fhir_server.portal.log import LogRoutes
 from fhir_server.portal.metrics import MetricsRoutes
 from fhir_server.portal.patients import PipelinePatients
+from fhir_server.portal.record_access import PipelineRecordAccess
 from fhir_server.portal.together import Gauges, Shared
 from fhir_server.rest.routes import FhirRoutes
 from fhir_server.search.tokens import Tokenizer
@@ -114,9 +116,9 @@ async def open_house(settings: Settings) -> House:
     database, own, vault = archive.database, archive.own, archive.vault
     await archive.rotation.begin()
     await vault.prepare(_now())
-    smart = await open_smart(
-        settings, archive, clock, _since(), PipelinePatients(lambda: pipeline, clock)
-    )
+    asking = Asking(lambda: pipeline, clock)
+    pages = PipelinePatients(asking), PipelineRecordAccess(asking)
+    smart = await open_smart(settings, archive, clock, _since(), *pages)
     transparency = await open_transparency(settings, database, own)
     anchorer = await open_evidence(settings, database, own, transparency)
     ordinary, mandatory = read_admin_policies(settings)

@@ -20,6 +20,7 @@ from profiles.definitions import r4
 from profiles.validation import Validator
 from smart_auth.authorization.launch import PatientDirectory
 from smart_auth.clients.registry import ClientRegistry
+from smart_auth.people.record_access import RecordAccess
 from smart_auth.people.users import UserRegistry
 from smart_auth.server import SmartServer
 from smart_auth.settings import SmartSettings
@@ -32,12 +33,14 @@ async def open_smart(
     clock: Callable[[], datetime],
     since: str,
     patients: PatientDirectory | None = None,
+    record_access: RecordAccess | None = None,
 ) -> SmartServer:
     """The authorization server on a database.
 
     Args:
         since: When this program was started, as a FHIR instant.
-        patients: Where its pages find patients; None for commands, which show none.
+        patients: Where its pages find patients; None for commands, which show none; so is ``record_access``,
+            where they find who has seen a record.
 
     Raises:
         SettingsError: A file that the settings name can not be used.
@@ -66,6 +69,7 @@ async def open_smart(
         register,
         clock,
         patients,
+        record_access,
         tell=archive.database.news.tell,
         fetcher=Fetcher(local=_is_local(settings)),
         provider=provider_of(settings),

@@ -25,12 +25,14 @@ from smart_auth.errors import ConfigurationError, UnprovedTokenError
 from smart_auth.exchange import HttpRequest, HttpResponse
 from smart_auth.pages.apps_page import AppsPage
 from smart_auth.pages.rendering import passkey_script
+from smart_auth.pages.seen_page import SeenPage
 from smart_auth.people.account import Account
 from smart_auth.people.accounts import Accounts
 from smart_auth.people.entrance import Entrance
 from smart_auth.people.factors import Factors
 from smart_auth.people.outside import IdentityProvider, Outside
 from smart_auth.people.presence import Presence
+from smart_auth.people.record_access import NoRecordAccess, RecordAccess
 from smart_auth.people.signing_in import SigningIn
 from smart_auth.people.throttle import PASSWORDS, Throttle
 from smart_auth.people.users import User, UserRegistry
@@ -77,6 +79,7 @@ class SmartServer:
         register: RegisterStore,
         clock: Callable[[], datetime],
         patients: PatientDirectory | None = None,
+        record_access: RecordAccess | None = None,
         random_bytes: RandomBytes = secrets.token_bytes,
         tell: Callable[[], Awaitable[None]] = _nobody_else,
         fetcher: KeyFetcher | None = None,
@@ -121,6 +124,7 @@ class SmartServer:
         self._signing_in = SigningIn(presence, entrance, factors, outside, clock)
         self._account = Account(presence, factors, clock)
         self._apps_page = AppsPage(presence, granted, clients)
+        self._seen_page = SeenPage(presence, record_access or NoRecordAccess())
         self._open_app = OpenAppPage(presence, clients, self._patients, self.create_launch)
         self._authorization = Authorization(
             settings, clients, vault, presence, self._patients, clock
@@ -179,6 +183,10 @@ class SmartServer:
     async def account(self, request: HttpRequest) -> HttpResponse:
         """Answer GET or POST ``[issuer]/account``."""
         return await self._account.answer(request)
+
+    async def seen(self, request: HttpRequest) -> HttpResponse:
+        """Answer GET ``[issuer]/seen``: who has seen a person's record."""
+        return await self._seen_page.answer(request)
 
     async def apps(self, request: HttpRequest) -> HttpResponse:
         """Answer GET or POST ``[issuer]/apps``: what a person granted to apps (management_endpoint)."""

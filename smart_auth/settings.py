@@ -107,6 +107,11 @@ class SmartSettings:
         return f"{self.issuer}/apps"
 
     @property
+    def seen_page(self) -> str:
+        """Where people see who has seen their record."""
+        return f"{self.issuer}/seen"
+
+    @property
     def open_app_page(self) -> str:
         """Where people open apps on a patient: our own EHR launch."""
         return f"{self.issuer}/open-app"

@@ -55,7 +55,7 @@ class AuthorizationRoutes:
         add("/auth/authorize", self.authorize, methods=["GET", "POST"], response_model=None)
         pages = (
             *(("sign-in", self.sign_in), ("account", self.account)),
-            *(("apps", self.apps), ("open-app", self.open_app)),
+            *(("apps", self.apps), ("open-app", self.open_app), ("seen", self.seen)),
         )
         for path, page in pages:
             add(f"/auth/{path}", page, methods=["GET", "POST"], response_model=None)
@@ -109,6 +109,10 @@ class AuthorizationRoutes:
     async def apps(self, request: Request) -> Response:
         """What a person granted to apps."""
         return _answer(await self._smart().apps(await _translated(request)))
+
+    async def seen(self, request: Request) -> Response:
+        """Who has seen a person's record."""
+        return _answer(await self._smart().seen(await _translated(request)))
 
     async def open_app(self, request: Request) -> Response:
         """A person opens an app on a patient."""

@@ -1,19 +1,15 @@
 """The patients that a person may pick, and their encounters: what our own pages show of records.
 
-A page asks as the person who looks at it, through the same pipeline as an app would: consent decides on each record, a
-hidden patient is as if she were not there, and an AuditEvent says that somebody looked.
+A page asks as the person who looks at it (``asking.py``): a hidden patient is as if she were not there.
 """
 
 import re
-import secrets
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 
 import orjson
 
-from fhir_server.forms import Json, Pairs, Received
-from fhir_server.pipeline.authenticate import PURPOSE
-from fhir_server.pipeline.run import Pipeline
+from fhir_server.forms import Json, Pairs
+from fhir_server.portal.asking import Asking, items, mapping
 from smart_auth.errors import PageError
 from smart_auth.people.users import User
 
@@ -37,29 +33,26 @@ _CLASSES = {
     "SS": "short stay",
     "VR": "virtual",
 }  # v3-ActCode
-_HERE = "127.0.0.1"  # it is this server that asks
 
 
 class PipelinePatients:
     """A ``PatientDirectory`` over the records of this server."""
 
-    def __init__(self, pipeline: Callable[[], Pipeline], clock: Callable[[], datetime]) -> None:
-        """``pipeline`` gives the server's pipeline once it is open."""
-        self._pipeline = pipeline
-        self._clock = clock
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
 
     async def search(self, user: User, text: str) -> Sequence[tuple[str, str]]:
         """See ``PatientDirectory.search``; ``text`` holds names, a birth date, an identifier or ``Patient/id``."""
         query = (*_criteria(text), ("_count", str(_MOST)))
         found = await self._entries(user, "Patient", query)
         return sorted(
-            ((f"Patient/{each['id']}", _person(each)) for each in found), key=lambda pair: pair[1]
+            ((f"Patient/{each['id']}", name_of(each)) for each in found), key=lambda pair: pair[1]
         )
 
     async def patient(self, user: User, reference: str) -> str | None:
         """See ``PatientDirectory.patient``."""
         found = await self._read(user, "Patient", reference)
-        return None if found is None else _person(found)
+        return None if found is None else name_of(found)
 
     async def encounters(self, user: User, patient: str) -> Sequence[tuple[str, str]]:
         """See ``PatientDirectory.encounters``."""
@@ -70,7 +63,7 @@ class PipelinePatients:
     async def encounter(self, user: User, patient: str, reference: str) -> str | None:
         """See ``PatientDirectory.encounter``."""
         found = await self._read(user, "Encounter", reference)
-        if found is None or _mapping(found.get("subject")).get("reference") != patient:
+        if found is None or mapping(found.get("subject")).get("reference") != patient:
             return None
         return _encounter(found)
 
@@ -80,7 +73,7 @@ class PipelinePatients:
             return []
         if status != 200:
             raise PageError("The records cannot be searched just now. Type more.", status=503)
-        found = [_mapping(_mapping(e).get("resource")) for e in _list(body.get("entry"))]
+        found = [mapping(mapping(e).get("resource")) for e in items(body.get("entry"))]
         return [each for each in found if each.get("resourceType") == type_]
 
     async def _read(self, user: User, type_: str, reference: str) -> Json | None:
@@ -95,21 +88,7 @@ class PipelinePatients:
     async def _ask(
         self, user: User, target: str, query: Pairs
     ) -> tuple[int, dict[str, list[Json]]]:
-        pipeline, now = self._pipeline(), self._clock()
-        token, purpose = pipeline.smart.page_token(user, _SCOPE, now)
-        answer = await pipeline.answer(
-            Received(
-                method="GET",
-                target=target,
-                query=query,
-                headers={"authorization": f"Bearer {token}", PURPOSE: purpose},
-                body=b"",
-                at=int(now.timestamp() * 1000),
-                now=now,
-                request_id=f"page-{secrets.token_hex(8)}",
-                address=_HERE,
-            )
-        )
+        answer = await self._asking.get(user, _SCOPE, target, query)
         return answer.status, orjson.loads(answer.body)
 
 
@@ -128,10 +107,11 @@ def _criterion(word: str) -> tuple[str, str]:
     return "name", _SPECIAL.sub(r"\\\1", word)
 
 
-def _person(patient: Json) -> str:
-    names = [_mapping(each) for each in _list(patient.get("name"))]
+def name_of(patient: Json) -> str:
+    """Who a patient is, in one line."""
+    names = [mapping(each) for each in items(patient.get("name"))]
     used = next((name for name in names if name.get("use") == "official"), (names or [{}])[0])
-    given = " ".join(str(each) for each in _list(used.get("given")))
+    given = " ".join(str(each) for each in items(used.get("given")))
     named = ", ".join(part for part in (str(used.get("family", "")), given) if part)
     told = [named or str(used.get("text", "")) or "without a name"]
     if patient.get("birthDate"):
@@ -142,9 +122,9 @@ def _person(patient: Json) -> str:
 
 
 def _encounter(encounter: Json) -> str:
-    started = str(_mapping(encounter.get("period")).get("start", ""))[:10]
-    kinds = [_mapping(each) for each in _list(encounter.get("type"))]
-    class_ = _mapping(encounter.get("class"))
+    started = str(mapping(encounter.get("period")).get("start", ""))[:10]
+    kinds = [mapping(each) for each in items(encounter.get("type"))]
+    class_ = mapping(encounter.get("class"))
     kind = next((_words(each) for each in kinds if _words(each)), "")
     code = str(class_.get("code", ""))
     told = (started, kind or str(class_.get("display") or _CLASSES.get(code, code)))
@@ -152,13 +132,5 @@ def _encounter(encounter: Json) -> str:
 
 
 def _words(concept: Json) -> str:
-    codings = [_mapping(each) for each in _list(concept.get("coding"))]
+    codings = [mapping(each) for each in items(concept.get("coding"))]
     return str(concept.get("text") or next((c["display"] for c in codings if "display" in c), ""))
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> list[object]:
-    return value if isinstance(value, list) else []

@@ -4,14 +4,13 @@ what she has granted to whom, and takes it back, app by app."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from smart_auth.authorization.scopes import parse_scopes
 from smart_auth.authorization.wording import choices_of, facts_of
 from smart_auth.clients.registry import ClientRegistry
 from smart_auth.errors import PageError
 from smart_auth.exchange import HttpRequest, HttpResponse
-from smart_auth.pages.rendering import problem_page, render
+from smart_auth.pages.rendering import moment, problem_page, render
 from smart_auth.people.presence import Presence, Present, Wanted
 from smart_auth.tokens.bearer import subject_of
 from smart_auth.tokens.granted import Granted, GrantRegister
@@ -89,9 +88,9 @@ class AppsPage:
             client_id=client_id,
             name=self._name(client_id),
             does=tuple(words),
-            since=_moment(min(each.granted_at for each in held)),
-            used=_moment(max(each.used_at for each in held)),
-            until=_moment(max(each.until for each in held)),
+            since=moment(min(each.granted_at for each in held)),
+            used=moment(max(each.used_at for each in held)),
+            until=moment(max(each.until for each in held)),
         )
 
     def _name(self, client_id: str) -> str:
@@ -101,8 +100,3 @@ class AppsPage:
             if client is not None
             else f"An app that is no longer registered ({client_id})"
         )
-
-
-def _moment(seconds: float) -> str:
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -187,3 +188,9 @@ def _origin(redirect_uri: str) -> str:
     if parts.scheme in ("http", "https"):
         return f"{parts.scheme}://{parts.netloc}"
     return f"{parts.scheme}:"
+
+
+def moment(seconds: float) -> str:
+    """Return a time as pages tell it, UTC."""
+    told = datetime.fromtimestamp(seconds, UTC)
+    return f"{told.day} {told:%B %Y, %H:%M} UTC"

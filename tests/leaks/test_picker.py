@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fhir_server.portal.asking import Asking
 from fhir_server.portal.patients import PipelinePatients
 from smart_auth.people.users import User
 
@@ -53,7 +54,7 @@ def encounter(id_: str, subject: str, start: str, **members: object) -> dict[str
 
 
 def directory(clinic: Clinic) -> PipelinePatients:
-    return PipelinePatients(lambda: clinic.pipeline, lambda: clinic.now)
+    return PipelinePatients(Asking(lambda: clinic.pipeline, lambda: clinic.now))
 
 
 ANNA = ("Patient/a", "Meier, Anna · born 1984-03-17 · female")

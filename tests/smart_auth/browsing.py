@@ -111,6 +111,7 @@ class Browser:
             f"{ISSUER}/account": self.server.account,
             f"{ISSUER}/apps": self.server.apps,
             f"{ISSUER}/open-app": self.server.open_app,
+            f"{ISSUER}/seen": self.server.seen,
             f"{ISSUER}/outside": self.server.outside,
         }[url]
         path = urlsplit(url).path
