@@ -12,6 +12,12 @@ AnchoringError
 │   └── UnknownTransactionError the chain or the bytes hold no such anchor transaction
 ├── HistoryError                the store and the chain contradict each other: stop and look
 ├── NotYetAnchoredError         the event is in the log, but no checkpoint covers it yet
+├── WitnessRefusal              a checkpoint is not cosigned; ``status`` as C2SP tlog-witness says
+│   ├── MalformedSubmissionError     400
+│   ├── UnsignedCheckpointError      403
+│   ├── UnknownLogError              404
+│   ├── StaleCheckpointError         409, with the size that was cosigned last
+│   └── ConflictingCheckpointError   409 or 422, with what was cosigned last: evidence
 ├── AuditFailure                the whole-log recomputation found the first wrong thing
 └── VerificationError           a proof was refused; ``step`` names which one
     ├── MalformedReceiptError   step ``receipt``
@@ -71,6 +77,61 @@ class HistoryError(AnchoringError):
 
 class NotYetAnchoredError(AnchoringError):
     """No anchored checkpoint covers the event yet; ask again later."""
+
+
+class WitnessRefusal(AnchoringError):  # noqa: N818  (an answer, not a fault of ours)
+    """A witness does not cosign a checkpoint.
+
+    Attributes:
+        status: HTTP status of the answer (C2SP tlog-witness, ``add-checkpoint``).
+    """
+
+    status = 400
+
+
+class MalformedSubmissionError(WitnessRefusal):
+    """What was sent is not in the one form that C2SP describes, or asks for less than it has."""
+
+
+class UnsignedCheckpointError(WitnessRefusal):
+    """No key that is trusted for this log signed the checkpoint."""
+
+    status = 403
+
+
+class UnknownLogError(WitnessRefusal):
+    """The witness does not look after a log of this name."""
+
+    status = 404
+
+
+class StaleCheckpointError(WitnessRefusal):
+    """The proof begins at another size than the one that was cosigned last.
+
+    Attributes:
+        size: The size that was cosigned last.
+    """
+
+    status = 409
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"{size} leaves were cosigned last")
+        self.size = size
+
+
+class ConflictingCheckpointError(WitnessRefusal):
+    """The checkpoint does not continue the one that was cosigned last.
+
+    Attributes:
+        kept: The note that was cosigned last; empty if none was.
+        size: The size that was cosigned last.
+    """
+
+    def __init__(self, message: str, kept: str, size: int, status: int = 422) -> None:
+        super().__init__(message)
+        self.kept = kept
+        self.size = size
+        self.status = status
 
 
 class AuditFailure(AnchoringError):  # noqa: N818  (a finding about the log, not a fault of ours)

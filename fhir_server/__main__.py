@@ -32,6 +32,7 @@ def _commands() -> dict[str, _Command]:
         token,
         user,
         verify,
+        witness,
     )
 
     return {
@@ -118,6 +119,12 @@ def _commands() -> dict[str, _Command]:
             "consentry verify receipt.json",
             verify.add_arguments,
             verify.run,
+        ),
+        "witness": _Command(
+            "tell which logs of others this server cosigns, and which of them showed two histories",
+            "consentry witness --data consentry-data",
+            witness.add_arguments,
+            witness.run,
         ),
     }
 

@@ -54,6 +54,7 @@ from fhir_server.portal.metrics import MetricsRoutes
 from fhir_server.portal.patients import PipelinePatients
 from fhir_server.portal.record_access import PipelineRecordAccess
 from fhir_server.portal.together import Gauges, Shared
+from fhir_server.portal.witness import WitnessRoutes
 from fhir_server.rest.routes import FhirRoutes
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.search.values import Searchable
@@ -343,5 +344,6 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
     app.include_router(hooks.router)
     app.include_router(HealthRoutes(_probes(lambda: opened[0])).router)
     app.include_router(LogRoutes(lambda: opened[0].transparency).router)
+    app.include_router(WitnessRoutes(lambda: opened[0].transparency.witness, clock).router)
     app.include_router(MetricsRoutes(shared, settings.metrics_token).router)
     return fhir.in_front_of(app)

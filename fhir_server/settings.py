@@ -78,6 +78,7 @@ class Settings:
         chain_id: Chain id that must be found there.
         chain_contract: Address of the AuditAnchor contract there; needed with ``chain_url``.
         chain_confirmations: Blocks above an anchor before it counts as final.
+        witness_logs: JSON file of the logs that this server cosigns as their witness; empty for none.
         metrics_token: Bearer token of ``/metrics``; empty answers this machine only.
         log_level: debug, info, warning or error.
     """
@@ -132,6 +133,7 @@ class Settings:
     chain_id: int = 0
     chain_contract: str = ""
     chain_confirmations: int = 1
+    witness_logs: str = ""
     metrics_token: str = field(default="", repr=False)
     log_level: str = "info"
 

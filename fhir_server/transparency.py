@@ -1,12 +1,18 @@
-"""The audit log as a transparency log: its name and keys, its tiles, and its newest signed state."""
+"""The audit log as a transparency log, and the witness that this server is for those of others."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
+import orjson
+
 from anchoring.announcing import Announcer
-from anchoring.checkpoint import LogSeeds
+from anchoring.checkpoint import LogKey, LogSeeds, WitnessSeeds, parse_vkey
+from anchoring.errors import CheckpointError
 from anchoring.log import Log
+from anchoring.witness import Logs, Witness
 from fhir_server.crypto.keys import new_seed
+from fhir_server.errors import SettingsError
 from fhir_server.settings import Settings
 from fhir_server.store.database import Database
 from fhir_server.store.noted import NotedRecords
@@ -22,19 +28,63 @@ class Transparency:
     Attributes:
         log: Its tiles and proofs.
         announcer: Its signed states.
+        witness: Cosigns the states of others' logs.
     """
 
     log: Log
     announcer: Announcer
+    witness: Witness
 
 
 async def open_transparency(
     settings: Settings, database: Database, secrets: Secrets
 ) -> Transparency:
-    """The log of a server; nothing of it is read yet."""
-    log = Log(database.leaves, database.tiles)
-    seeds = await log_seeds(settings, secrets)
-    return Transparency(log, Announcer(log, seeds, NotedRecords(database.store)))
+    """The log of a server; nothing of it is read yet.
+
+    Raises:
+        SettingsError: A file of witnesses or logs can not be used.
+    """
+    log, records = Log(database.leaves, database.tiles), NotedRecords(database.store)
+    announcer = Announcer(log, await log_seeds(settings, secrets), records)
+    return Transparency(log, announcer, await open_witness(settings, database, secrets))
+
+
+async def open_witness(settings: Settings, database: Database, secrets: Secrets) -> Witness:
+    """The witness alone.
+
+    Raises:
+        SettingsError: The file of logs can not be used.
+    """
+    host = urlsplit(settings.public_url).hostname or "localhost"
+    name = await secrets.get("witness-name", lambda: f"{host}/witness/{settings.tenant}".encode())
+    seeds = WitnessSeeds(
+        name.decode(),
+        await secrets.get("witness-ed25519", new_seed),
+        await secrets.get("witness-mldsa44", new_seed),
+    )
+    return Witness(seeds, read_witness_logs(settings), NotedRecords(database.store))
+
+
+def read_witness_logs(settings: Settings) -> Logs:
+    """The logs that this server cosigns, by name, with the keys of which one must have signed.
+
+    Raises:
+        SettingsError: ``witness_logs`` names no JSON object of names and arrays of verifier keys, or a key is another log's.
+    """
+    if not settings.witness_logs:
+        return {}
+    try:
+        found = orjson.loads(Path(settings.witness_logs).read_bytes())
+        return {str(origin): _keys(origin, vkeys) for origin, vkeys in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError, CheckpointError) as error:
+        raise SettingsError(f"witness_logs cannot be used: {error}") from error
+
+
+def _keys(name: str, vkeys: list[str]) -> tuple[LogKey, ...]:
+    keys = tuple(parse_vkey(vkey) for vkey in vkeys)
+    if not keys or any(key.name != name for key in keys):
+        raise ValueError(f"{name} has no key, or one under another name")
+    return keys
 
 
 async def log_seeds(settings: Settings, secrets: Secrets) -> LogSeeds:

@@ -19,8 +19,8 @@ from fhir_server.transparency import Transparency
 _PER_SECOND, _AT_ONCE = 500, 2000  # tiles: 128,000 events a second, of each process
 _FOR_GOOD = {"Cache-Control": "public, max-age=31536000, immutable"}
 _BRIEFLY = {"Cache-Control": "public, max-age=2"}
-_NEVER = {"Cache-Control": "no-store"}
-_TEXT = "text/plain; charset=utf-8"
+NEVER = {"Cache-Control": "no-store"}
+TEXT = "text/plain; charset=utf-8"
 _BYTES = "application/octet-stream"
 _READ = ["GET", "HEAD"]
 
@@ -43,24 +43,25 @@ class LogRoutes:
     async def checkpoint(self) -> Response:
         """The newest signed state; 404 before there is one."""
         if wait := self._pace.wait():
-            return _slower(wait)
+            return slower(wait)
         newest = await self._newest()
         if newest is None:
             return _missing("nothing was signed yet")
-        return Response(newest.note.encode(), headers=_BRIEFLY, media_type=_TEXT)
+        return Response(newest.note.encode(), headers=_BRIEFLY, media_type=TEXT)
 
     async def keys(self) -> Response:
-        """The verifier keys, one a line: to be compared with what the operator says elsewhere."""
+        """The verifier keys of log and witness, one a line: to be compared with what the operator says elsewhere."""
         if wait := self._pace.wait():
-            return _slower(wait)
-        keys = self._transparency().announcer.keys
+            return slower(wait)
+        transparency = self._transparency()
+        keys = (*transparency.announcer.keys, *transparency.witness.keys)
         lines = "".join(f"{key.vkey}\n" for key in keys)
-        return Response(lines.encode(), headers=_BRIEFLY, media_type=_TEXT)
+        return Response(lines.encode(), headers=_BRIEFLY, media_type=TEXT)
 
     async def tile(self, path: str) -> Response:
         """A tile or a bundle of entries; 404 for what the newest checkpoint does not reach."""
         if wait := self._pace.wait():
-            return _slower(wait)
+            return slower(wait)
         try:
             name = parse_tile_path(path)
             content = await self._content(name)
@@ -86,9 +87,10 @@ class LogRoutes:
 
 
 def _missing(reason: str) -> Response:
-    return Response(f"{reason}\n", 404, _NEVER, media_type=_TEXT)
+    return Response(f"{reason}\n", 404, NEVER, media_type=TEXT)
 
 
-def _slower(seconds: float) -> Response:
-    headers = {**_NEVER, "Retry-After": str(math.ceil(seconds))}
-    return Response("too many ask at once: try again in a moment\n", 429, headers, media_type=_TEXT)
+def slower(seconds: float) -> Response:
+    """429: come again in so many seconds."""
+    headers = {**NEVER, "Retry-After": str(math.ceil(seconds))}
+    return Response("too many ask at once: try again in a moment\n", 429, headers, media_type=TEXT)

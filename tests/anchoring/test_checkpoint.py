@@ -178,7 +178,7 @@ def test_verifier_keys_are_read_back() -> None:
         KEYS[0].vkey[:-1],
         KEYS[0].vkey.replace("+", " ", 1),
         KEYS[0].vkey.replace("audit", "other"),
-        LogKey("name", 4, KEYS[0].public).vkey,  # a witness's type
+        LogKey("name", 2, KEYS[0].public).vkey,  # a type that is not known
         LogKey("name", 6, KEYS[0].public).vkey,  # a type of another length
         KEYS[0].vkey.replace(KEYS[0].key_id.hex(), KEYS[0].key_id.hex().upper()),
     ],

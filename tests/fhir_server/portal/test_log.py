@@ -11,15 +11,17 @@ from fastapi import FastAPI
 
 from anchoring import checkpoint
 from anchoring.announcing import Announcer
-from anchoring.checkpoint import LogSeeds
+from anchoring.checkpoint import LogSeeds, WitnessSeeds
 from anchoring.log import Log
 from anchoring.merkle import leaf_hash
+from anchoring.witness import Witness
 from fhir_server.portal.log import LogRoutes
 from fhir_server.portal.pace import Pace
 from fhir_server.transparency import Transparency
 from tests.anchoring.logs import MemoryLeaves, MemoryRecords, MemoryTiles, commitments
 
 SEEDS = LogSeeds("hospital.example/audit", b"\x02" * 32, b"\x03" * 32)
+COSIGNS = WitnessSeeds("hospital.example/witness", b"\x04" * 32, b"\x05" * 32)
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ALL = commitments(1000)
 
@@ -31,7 +33,9 @@ class Site:
         log = Log(MemoryLeaves(ALL), MemoryTiles())
         self.announcer = Announcer(log, SEEDS, MemoryRecords())
         app = FastAPI()
-        app.include_router(LogRoutes(lambda: Transparency(log, self.announcer), pace).router)
+        witness = Witness(COSIGNS, {}, MemoryRecords())
+        transparency = Transparency(log, self.announcer, witness)
+        app.include_router(LogRoutes(lambda: transparency, pace).router)
         transport = httpx2.ASGITransport(app=app)
         self.client = httpx2.AsyncClient(transport=transport, base_url="http://x")
 
@@ -65,7 +69,8 @@ async def test_before_anything_is_signed_nothing_is_there() -> None:
 
 async def test_the_keys_are_verifier_keys(site: Site) -> None:
     lines = (await site.get("keys")).text.splitlines()
-    assert tuple(checkpoint.parse_vkey(line) for line in lines) == SEEDS.public_keys()
+    keys = (*SEEDS.public_keys(), *COSIGNS.public_keys())
+    assert tuple(checkpoint.parse_vkey(line) for line in lines) == keys
 
 
 @pytest.mark.parametrize("path", ["0/000", "0/001", "0/002.p/188", "0/002.p/1", "0/000.p/255"])
