@@ -15,7 +15,7 @@ MAKERS = {
     # from outside; and what our own pages ask for the person who looks at them
     "Received": {
         "fhir_server/rest/routes.py",
-        "fhir_server/portal/patients.py",
+        "fhir_server/portal/asking.py",
         "fhir_server/portal/hooks.py",  # a hook, as the FHIR request that it stands for
     },
     "Asked": {"fhir_server/pipeline/ask.py"},
