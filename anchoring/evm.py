@@ -21,6 +21,7 @@ from anchoring.contract import (
     anchor_calldata,
     artifact,
     head_calldata,
+    is_genuine,
     read_head,
     read_mined,
 )
@@ -59,7 +60,7 @@ class RpcSettings:
         assurance: ``public``, or ``self-operated`` if the log's operator runs the chain.
         max_priority_fee: Most paid per gas to the block's maker, wei.
         meant: Which chain it must be.
-        code_hash: Keccak-256 that the contract's code must have; empty for any.
+        code_hash: Keccak-256 that the contract's code must have; empty for any AuditAnchor of ours.
     """
 
     contract: bytes
@@ -119,6 +120,8 @@ class JsonRpcChain:
             )
 
         found = self._nodes.ask(ask)
+        if not self._settings.code_hash and not is_genuine(found.code_hash):
+            raise WrongChainError("there is no AuditAnchor at the address of the contract")
         if self._settings.code_hash:
             check_identity(found, replace(found, code_hash=self._settings.code_hash))
         if not self._settings.meant.fits(Facts(found.chain_id, found.genesis_hash)):

@@ -24,7 +24,7 @@ from fhir_server.archive import open_archive, open_vault
 from fhir_server.crypto.choosing import erasures_file
 from fhir_server.crypto.keychain import Keychain
 from fhir_server.crypto.keys import new_seed
-from fhir_server.evidence import keep_anchoring, open_evidence
+from fhir_server.evidence import Condition, keep_anchoring, open_evidence
 from fhir_server.interactions.capabilities import Statements
 from fhir_server.interactions.capability_statement import capability_statement
 from fhir_server.interactions.cursors import Cursors
@@ -38,7 +38,7 @@ from fhir_server.interactions.reindex.anew import index_anew
 from fhir_server.interactions.reindex.parameters import Parameters
 from fhir_server.interactions.upload import keep_swept
 from fhir_server.labels import read_label_rules
-from fhir_server.measures import Measures
+from fhir_server.measures import AnchorMeasures, Measures
 from fhir_server.ownership import administrative_types
 from fhir_server.pipeline.heeding import Heeding
 from fhir_server.pipeline.policies import Policies
@@ -86,6 +86,7 @@ class House:
     smart: SmartServer
     transparency: Transparency
     anchorer: Anchorer
+    anchoring: Condition
     pipeline: Pipeline
 
 
@@ -152,7 +153,17 @@ async def open_house(settings: Settings) -> House:
     heeding = Heeding(database.news, vault, (smart.recheck, parameters.reload))
     tracing = open_tracing(os.environ)
     pipeline = Pipeline(vault, smart, policies, tools, heeding, tracing=tracing)
-    return House(settings, database, archive.keys, vault, smart, transparency, anchorer, pipeline)
+    return House(
+        settings,
+        database,
+        archive.keys,
+        vault,
+        smart,
+        transparency,
+        anchorer,
+        Condition(),
+        pipeline,
+    )
 
 
 def open_erasures(settings: Settings, vault: Vault, tokenizer: Tokenizer) -> Erasures:
@@ -242,7 +253,7 @@ def _settle_memory() -> None:
     gc.set_threshold(10_000, 20, 50)
 
 
-def _probes(house: Callable[[], House]) -> Probes:
+def _probes(house: Callable[[], House], settings: Settings) -> Probes:
     async def write() -> None:
         async with house().database.store.writing() as unit:
             await unit.notes.save("health", b"")
@@ -252,13 +263,18 @@ def _probes(house: Callable[[], House]) -> Probes:
         wrapped = await asyncio.to_thread(keys.wrap, bytes(32), purpose)
         await asyncio.to_thread(keys.unwrap, wrapped, purpose)
 
-    return Probes(write, wrap, lambda: house().anchorer.lag)
+    late = settings.anchor_late.total_seconds()
+    return Probes(write, wrap, partial(_anchoring, house), late)
+
+
+def _anchoring(house: Callable[[], House]) -> AnchorMeasures:
+    return house().anchoring.measures(house().anchorer, clock())
 
 
 def _gauges(house: Callable[[], House]) -> Gauges:
     return Gauges(
         events=lambda: house().anchorer.size,
-        lag=lambda: house().anchorer.lag,
+        anchoring=partial(_anchoring, house),
         batches=lambda: house().database.batches,
         waiting=lambda: house().database.waiting(),
         reindexing=lambda: house().pipeline.tools.parameters.left,
@@ -291,7 +307,13 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
         parameters = house.pipeline.tools.parameters
         beside = (
             asyncio.create_task(
-                keep_anchoring(house.anchorer, house.database.leases, house.database.store, clock)
+                keep_anchoring(
+                    house.anchorer,
+                    house.database.leases,
+                    house.database.store,
+                    clock,
+                    house.anchoring,
+                )
             ),
             asyncio.create_task(
                 parameters.run(
@@ -342,7 +364,7 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
     app.router.routes.extend(fhir.routes)
     hooks = HookRoutes(lambda: opened[0].pipeline, clock, settings.public_url)
     app.include_router(hooks.router)
-    app.include_router(HealthRoutes(_probes(lambda: opened[0])).router)
+    app.include_router(HealthRoutes(_probes(lambda: opened[0], settings)).router)
     app.include_router(LogRoutes(lambda: opened[0].transparency).router)
     app.include_router(WitnessRoutes(lambda: opened[0].transparency.witness, clock).router)
     app.include_router(MetricsRoutes(shared, settings.metrics_token).router)

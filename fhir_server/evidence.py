@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import random
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -10,10 +12,17 @@ from anchoring.anchorer import Anchorer, Cadence, open_anchorer
 from anchoring.audit import StoredEvent
 from anchoring.chain import Chain, Head
 from anchoring.checkpoint import log_id
-from anchoring.errors import AuditFailure, ChainUnavailableError, HistoryError
+from anchoring.errors import (
+    AnchoringError,
+    AuditFailure,
+    ChainError,
+    ChainUnavailableError,
+    HistoryError,
+)
 from anchoring.journal import Anchored, decode_anchor
 from anchoring.log import Log, NoTiles
-from fhir_server.crypto.keys import new_account_key, new_seed
+from fhir_server.chains import account_secret, json_rpc_chain
+from fhir_server.crypto.keys import new_seed
 from fhir_server.errors import (
     KeyDestroyedError,
     SettingsError,
@@ -21,6 +30,7 @@ from fhir_server.errors import (
     StoreLostError,
     TamperedRecordError,
 )
+from fhir_server.measures import AnchorMeasures
 from fhir_server.settings import Settings
 from fhir_server.store.database import Database, Leases
 from fhir_server.store.own_secrets import Secrets
@@ -34,6 +44,7 @@ CHAIN_MARK = "chain.mark"  # a random number beside it, by which its folder is k
 _TASK = "anchoring"
 _LOG = logging.getLogger("consentry")
 _PAUSE = 1.0  # seconds between two looks at the log
+_LONGEST_REST = 60  # looks
 _FEW = 64  # tiles that may be missing at start: they are written with those that come
 _OFTEN = 4096  # tiles, a million events, between two lines that tell how far it is
 
@@ -44,17 +55,19 @@ async def open_evidence(
     """The anchorer of this server's log, checked against its chain.
 
     Raises:
-        SettingsError: The chain has another id than the settings say.
-        WrongChainError: The chain is not the one this log was anchored on.
+        SettingsError: The embedded chain has another id than the settings say.
+        WrongChainError: The chain is not the one of the settings, or that this log was anchored on.
         HistoryError: The stored log is not what was anchored.
-        ChainUnavailableError: The chain does not answer.
     """
     await _require_same_chain(settings, secrets)
-    key = await secrets.get("chain-account", new_account_key)
+    key = await account_secret(secrets).load()
     chain = await asyncio.to_thread(_open_chain, settings, key)
-    found = await asyncio.to_thread(chain.identity)
-    if settings.chain_id and found.chain_id != settings.chain_id:
-        raise SettingsError(f"the chain has id {found.chain_id}, chain_id says {settings.chain_id}")
+    if settings.chain_id and not settings.chain_url:
+        found = await asyncio.to_thread(chain.identity)
+        if found.chain_id != settings.chain_id:
+            raise SettingsError(
+                f"the chain has id {found.chain_id}, chain_id says {settings.chain_id}"
+            )
     cadence = Cadence(settings.anchor_events, settings.anchor_interval)
     await _fill(transparency.log, database.leases)
     return await open_anchorer(
@@ -102,7 +115,7 @@ async def chain_head(settings: Settings, secrets: Secrets) -> Head:
     """
     log = log_id((await log_seeds(settings, secrets)).origin)
     if settings.chain_url:
-        key = await secrets.get("chain-account", new_account_key)
+        key = await account_secret(secrets).load()
         chain = await asyncio.to_thread(_open_chain, settings, key)
         return await asyncio.to_thread(chain.head, log)
     return await asyncio.to_thread(_embedded_head, settings.data / CHAIN_FILE, log)
@@ -164,11 +177,7 @@ async def _stored_event(row: AuditRow, reader: Reader) -> StoredEvent:
 
 def _open_chain(settings: Settings, key: bytes) -> Chain:
     if settings.chain_url:
-        from anchoring.evm import JsonRpcChain, RpcSettings, connect
-
-        contract = bytes.fromhex(settings.chain_contract.removeprefix("0x"))
-        rpc = RpcSettings(contract, key, settings.chain_confirmations)
-        return JsonRpcChain(connect(settings.chain_url), rpc)
+        return json_rpc_chain(settings, key)
     from anchoring.embedded import EmbeddedChain
 
     return EmbeddedChain(Path(settings.data) / CHAIN_FILE, key)
@@ -182,32 +191,123 @@ async def _hurry(anchorer: Anchorer, store: Store) -> None:
         anchorer.hurry(int.from_bytes(wanted, "big"))
 
 
-async def keep_anchoring(
-    anchorer: Anchorer, leases: Leases, store: Store, clock: Callable[[], datetime]
-) -> None:
-    """Anchor what is due, until cancelled.  A chain that is down only makes the log wait.
+class Condition:
+    """How anchoring is: whether it goes on, and when a run that failed is tried again.
 
-    Of the processes that share a database one anchors; the others follow, so that they can prove, and one of them takes
-    over when it dies.
+    Attributes:
+        failures: Runs that failed, by kind of error.
+        stopped: Whether it has ended, and somebody must look.
+    """
+
+    def __init__(self, chance: Callable[[], float] = random.random) -> None:
+        """Anchoring goes on.
+
+        Args:
+            chance: From 0 to 1; servers whose chain was down must not all come back at once.
+        """
+        self._chance = chance
+        self._failed = 0  # in a row
+        self._rests = 0  # looks until the next run
+        self.failures: Counter[str] = Counter()
+        self.stopped = False
+
+    def is_due(self) -> bool:
+        """Whether the chain is to be asked at this look at the log."""
+        self._rests = max(0, self._rests - 1)
+        return not self._rests
+
+    def succeed(self) -> None:
+        """A run came to its end."""
+        self._failed = 0
+
+    def fail(self, error: Exception) -> int:
+        """A run failed, and is tried again: after two looks, four, and so on to a minute, and by chance up to half less.
+
+        Returns:
+            After how many looks.
+        """
+        self.failures[type(error).__name__] += 1
+        self._failed += 1
+        longest = min(2**self._failed, _LONGEST_REST)
+        self._rests = max(1, round(longest * (1 - self._chance() / 2)))
+        return self._rests
+
+    def stop(self, error: Exception) -> None:
+        """It has ended."""
+        self.failures[type(error).__name__] += 1
+        self.stopped = True
+
+    def measures(self, anchorer: Anchorer, now: datetime) -> AnchorMeasures:
+        """What there is to tell."""
+        since, figures = anchorer.waiting_since, anchorer.figures
+        return AnchorMeasures(
+            lag=anchorer.lag,
+            waited=max(0.0, (now - since).total_seconds()) if since else 0.0,
+            stopped=int(self.stopped),
+            block=figures.block,
+            gas_per_event=figures.gas_per_event,
+            anchors=figures.anchors,
+            paid=figures.paid,
+            replaced=figures.replaced,
+            moved=figures.moved,
+            failures=Counter(self.failures),
+        )
+
+
+async def keep_anchoring(
+    anchorer: Anchorer,
+    leases: Leases,
+    store: Store,
+    clock: Callable[[], datetime],
+    condition: Condition,
+) -> None:
+    """Anchor what is due, until cancelled, or until chain and log contradict each other.
+
+    A chain that is down only makes the log wait.  A contradiction is told as loudly as can be, and nothing is anchored any
+    more; the server goes on, since every event is durable first, and care does not wait for evidence.  Of the processes that
+    share a database one anchors; the others follow, so that they can prove, and one of them takes over when it dies.
     """
     leads = True  # what there was to resume was resumed when it was opened
-    while True:
+    while not condition.stopped:
         try:
             led, leads = leads, await leases.holds(_TASK)
             if leads and not led:
                 await anchorer.resume()
-            if leads:
-                await _hurry(anchorer, store)
-                _tell(await anchorer.run_once(clock()))
-            else:
-                await anchorer.follow()
-        except (
-            ChainUnavailableError,
-            StoreFullError,
-            StoreLostError,
-        ) as error:  # the log waits until they are back
-            _LOG.warning("not anchored", extra={"kind": type(error).__name__, "lag": anchorer.lag})
+            await _look(anchorer, store, clock(), condition if leads else None)
+        except Exception as error:  # noqa: BLE001  whatever it is must neither go untold nor end it untold
+            _fail(error, condition, anchorer.lag)
         await asyncio.sleep(_PAUSE)
+
+
+async def _look(
+    anchorer: Anchorer, store: Store, now: datetime, condition: Condition | None
+) -> None:
+    """One look at the log; None where another process anchors."""
+    if condition is None or not condition.is_due():
+        await anchorer.follow(now)
+        return
+    await _hurry(anchorer, store)
+    _tell(await anchorer.run_once(now))
+    condition.succeed()
+
+
+def _fail(error: Exception, condition: Condition, lag: int) -> None:
+    kind = type(error).__name__
+    waits = isinstance(error, ChainUnavailableError | StoreFullError | StoreLostError)
+    if waits or type(error) is ChainError:  # such as an account without coins
+        _LOG.warning(
+            "not anchored", extra={"kind": kind, "lag": lag, "rests": condition.fail(error)}
+        )
+    elif isinstance(error, AnchoringError):
+        condition.stop(error)
+        _LOG.error(
+            "anchoring has stopped: somebody must look",
+            extra={"kind": kind, "reason": str(error), "lag": lag},
+        )
+    else:
+        _LOG.error(
+            "anchoring failed", extra={"kind": kind, "lag": lag, "rests": condition.fail(error)}
+        )
 
 
 def _tell(anchored: Anchored | None) -> None:

@@ -74,10 +74,16 @@ class Settings:
         cursor_lifetime: How long a link to the next page can be followed.
         anchor_events: AuditEvents after which the log is anchored.
         anchor_interval: Time after which the log is anchored if anything is new.
-        chain_url: JSON-RPC URL of the chain; empty means the embedded chain.
+        anchor_late: How long an event may wait for its anchor before ``/health`` says so.
+        chain_url: JSON-RPC URLs of the chain's nodes, with commas between; empty means the embedded chain.
         chain_id: Chain id that must be found there.
+        chain_genesis: Hash of block 0 that must be found there.
         chain_contract: Address of the AuditAnchor contract there; needed with ``chain_url``.
-        chain_confirmations: Blocks above an anchor before it counts as final.
+        chain_code: Keccak-256 of that contract's code.
+        chain_confirmations: Blocks, an anchor's own included, until it counts as final; or ``finalized``.
+        chain_fee_cap: Most paid per gas, gwei.
+        chain_priority_cap: Most paid per gas to the block's maker, gwei.
+        chain_timeout: Most that one answer of a node takes.
         witness_logs: JSON file of the logs that this server cosigns as their witness; empty for none.
         metrics_token: Bearer token of ``/metrics``; empty answers this machine only.
         log_level: debug, info, warning or error.
@@ -129,10 +135,16 @@ class Settings:
     reindex_pause: timedelta = timedelta(milliseconds=5)
     anchor_events: int = 8192
     anchor_interval: timedelta = timedelta(seconds=60)
-    chain_url: str = ""
+    anchor_late: timedelta = timedelta(minutes=15)
+    chain_url: str = field(default="", repr=False)  # may carry a provider's key
     chain_id: int = 0
+    chain_genesis: str = ""
     chain_contract: str = ""
-    chain_confirmations: int = 1
+    chain_code: str = ""
+    chain_confirmations: str = "12"
+    chain_fee_cap: int = 200
+    chain_priority_cap: int = 10
+    chain_timeout: timedelta = timedelta(seconds=10)
     witness_logs: str = ""
     metrics_token: str = field(default="", repr=False)
     log_level: str = "info"
@@ -176,7 +188,9 @@ class Settings:
             _positive(name, getattr(self, name))
         _positive("anchor_events", self.anchor_events)
         _positive("cursor_lifetime", int(self.cursor_lifetime.total_seconds()))
-        for name in ("reindex_pause", "anchor_interval", "chain_confirmations", "chain_id"):
+        for name in ("chain_fee_cap", "chain_priority_cap"):
+            _positive(name, getattr(self, name))
+        for name in ("reindex_pause", "anchor_interval", "anchor_late", "chain_id"):
             if getattr(self, name) < type(getattr(self, name))():
                 raise SettingsError(f"{name} must not be negative")
         if not 0 <= self.workers <= 64:
@@ -203,10 +217,20 @@ class Settings:
             )
 
     def _check_chain(self) -> None:
+        for url in self.chain_urls:
+            if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+                raise SettingsError("chain_url must be http(s) URLs of nodes, with commas between")
         if self.chain_url and not re.fullmatch(r"(0x)?[0-9a-fA-F]{40}", self.chain_contract):
             raise SettingsError(
                 "chain_contract must be the address of the AuditAnchor on chain_url (40 hex digits)"
             )
+        for name in ("chain_genesis", "chain_code"):
+            if not re.fullmatch(r"|(0x)?[0-9a-fA-F]{64}", getattr(self, name)):
+                raise SettingsError(f"{name} must be a hash: 64 hex digits")
+        if not re.fullmatch(r"finalized|[1-9][0-9]{0,3}", self.chain_confirmations):
+            raise SettingsError("chain_confirmations must be finalized, or blocks from 1 to 9999")
+        if not 0.1 <= self.chain_timeout.total_seconds() <= 300:
+            raise SettingsError("chain_timeout must be between 0.1 and 300 seconds")
 
     def _check_url(self) -> None:
         if bool(self.tls_certificate) != bool(self.tls_key):
@@ -236,6 +260,11 @@ class Settings:
             raise SettingsError(
                 "chain_url must be set in production: the embedded chain proves nothing to outsiders"
             )
+
+    @property
+    def chain_urls(self) -> tuple[str, ...]:
+        """The nodes of the chain, the preferred one first."""
+        return tuple(url.strip() for url in self.chain_url.split(",") if url.strip())
 
     @property
     def public_url(self) -> str:

@@ -1,7 +1,9 @@
 """``/health``: whether the server lives, and whether it can do its work.  Nobody needs a token; nothing is told of data.
 
 ``/health/live`` says that the process answers: restart it if not.  ``/health/ready`` says that the store writes and the key
-provider answers: send requests elsewhere if not.  While a server starts it does not answer at all.
+provider answers: send requests elsewhere if not.  ``/health`` says how anchoring is, too, which stops nobody's care:
+an event that waits too long makes it degraded, and if anchoring has ended it is 503, so that somebody looks.  While a server
+starts it does not answer at all.
 """
 
 import asyncio
@@ -11,6 +13,8 @@ from dataclasses import dataclass
 
 import orjson
 from fastapi import APIRouter, Response
+
+from fhir_server.measures import AnchorMeasures
 
 _GOOD_FOR = 5.0  # seconds: whoever asks more often makes no more work
 _PATIENCE = 5.0  # seconds for each answer
@@ -23,12 +27,14 @@ class Probes:
     Attributes:
         write: Makes something durable in the store.
         wrap: Lets the key provider wrap and unwrap a key.
-        lag: How many events no anchor covers yet.
+        anchoring: Tells how anchoring is.
+        late: How long an event may wait for its anchor, seconds.
     """
 
     write: Callable[[], Awaitable[None]]
     wrap: Callable[[], Awaitable[None]]
-    lag: Callable[[], int]
+    anchoring: Callable[[], AnchorMeasures]
+    late: float
 
 
 class HealthRoutes:
@@ -56,10 +62,17 @@ class HealthRoutes:
         return _json({"status": "ready" if ready else "not ready", **found}, 200 if ready else 503)
 
     async def health(self) -> Response:
-        """All of it; 200, for whoever asks whether the server answers."""
+        """All of it; 200, or 503 if anchoring has ended."""
         found = await self._probed()
-        lag = self._probes.lag()
-        return _json({"status": "up", "ready": all(found.values()), **found, "anchorLag": lag}, 200)
+        told = self._probes.anchoring()
+        state = (
+            "stopped" if told.stopped else "late" if told.waited > self._probes.late else "going"
+        )
+        status = "up" if state == "going" else "degraded"
+        lag = {"anchorLag": told.lag, "anchorLagSeconds": int(told.waited), "anchoring": state}
+        ready = all(found.values())
+        code = 503 if told.stopped else 200
+        return _json({"status": status, "ready": ready, **found, **lag}, code)
 
     async def _probed(self) -> dict[str, bool]:
         async with self._turn:

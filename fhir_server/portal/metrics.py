@@ -19,7 +19,7 @@ from prometheus_client.core import (
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from fhir_server.measures import Histogram
+from fhir_server.measures import AnchorMeasures, Histogram
 from fhir_server.portal.together import Shared
 
 _OWN = frozenset({"127.0.0.1", "::1"})
@@ -77,12 +77,36 @@ class _Collected(Collector):
         yield units
         for name, words, value in (
             ("audit_events", "Events in the audit log", told.events),
-            ("anchor_lag_events", "Events that no anchor covers yet", told.lag),
             ("index_waiting_tokens", "Tokens waiting for the index", told.waiting),
             ("reindex_records", "Records that reindexing has before it", told.reindexing),
             ("processes", "Processes that these numbers are of", told.processes),
         ):
             yield GaugeMetricFamily(f"consentry_{name}", words, value=value)
+        yield from _anchoring(told.anchoring)
+
+
+def _anchoring(told: AnchorMeasures) -> Iterator[Metric]:
+    for name, words, value in (
+        ("lag_events", "Events that no anchor covers yet", told.lag),
+        ("lag_seconds", "How long the oldest of them has been waiting", told.waited),
+        ("stopped", "1 if anchoring has ended and somebody must look", told.stopped),
+        ("block", "Block of the newest anchor", told.block),
+        ("gas_per_event", "Gas per event of the newest anchor", told.gas_per_event),
+    ):
+        yield GaugeMetricFamily(f"consentry_anchor_{name}", words, value=value)
+    for name, words, value in (
+        ("anchors", "Anchors that became final", told.anchors),
+        ("fees_wei", "Paid for them", told.paid),
+        ("replaced", "Transactions replaced by one with higher fees", told.replaced),
+        ("moved", "Final anchors that a reorganisation took from where they stood", told.moved),
+    ):
+        yield CounterMetricFamily(f"consentry_anchor_{name}", words, value=value)
+    failures = CounterMetricFamily(
+        "consentry_anchor_failures", "Runs that failed", labels=("kind",)
+    )
+    for kind, count in sorted(told.failures.items()):
+        failures.add_metric((kind,), count)
+    yield failures
 
 
 def _buckets(histogram: Histogram) -> list[tuple[str, float]]:

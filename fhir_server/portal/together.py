@@ -7,14 +7,15 @@ that has died is not looked at once it is old; the sums fall then, which Prometh
 import asyncio
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import orjson
 
-from fhir_server.measures import SECONDS, UNITS, Histogram, Measures
+from fhir_server.measures import SECONDS, UNITS, AnchorMeasures, Histogram, Measures
 
 _FOLDER = "metrics"
 _EVERY = 2.0  # seconds
@@ -27,14 +28,14 @@ class Gauges:
 
     Attributes:
         events: Size of the audit log.
-        lag: Events that no anchor covers yet.
+        anchoring: How anchoring is.
         batches: Units of work in a commit.
         waiting: Tokens that wait for the index.
         reindexing: Records that jobs of custom search parameters have not looked at yet.
     """
 
     events: Callable[[], int]
-    lag: Callable[[], int]
+    anchoring: Callable[[], AnchorMeasures]
     batches: Callable[[], Histogram]
     waiting: Callable[[], int]
     reindexing: Callable[[], int]
@@ -47,10 +48,10 @@ class Told:
     measures: Measures
     batches: Histogram
     events: int = 0
-    lag: int = 0
     waiting: int = 0
     reindexing: int = 0
     processes: int = 1
+    anchoring: AnchorMeasures = field(default_factory=AnchorMeasures)
 
     def add(self, other: "Told") -> None:
         """Take another process in: what was done is summed, of what all see alike the most is taken."""
@@ -61,7 +62,7 @@ class Told:
         self.batches.take(other.batches)
         self.waiting += other.waiting
         self.events = max(self.events, other.events)
-        self.lag = max(self.lag, other.lag)
+        self.anchoring.add(other.anchoring)
         self.reindexing = max(self.reindexing, other.reindexing)
         self.processes += other.processes
 
@@ -98,9 +99,9 @@ class Shared:
             self._measures,
             gauges.batches(),
             gauges.events(),
-            gauges.lag(),
             gauges.waiting(),
             gauges.reindexing(),
+            anchoring=gauges.anchoring(),
         )
 
     def _write(self, file: Path) -> None:
@@ -127,9 +128,14 @@ def _packed(told: Told) -> bytes:
             "answers": answers,
             "seconds": seconds,
             "batches": [told.batches.counts, told.batches.total],
-            "gauges": [told.events, told.lag, told.waiting, told.reindexing],
+            "gauges": [told.events, told.waiting, told.reindexing],
+            "anchoring": _packed_anchoring(told.anchoring),
         }
     )
+
+
+def _packed_anchoring(told: AnchorMeasures) -> dict[str, object]:
+    return {**asdict(told), "paid": str(told.paid), "failures": dict(told.failures)}
 
 
 def _unpacked(text: bytes) -> Told:
@@ -138,7 +144,12 @@ def _unpacked(text: bytes) -> Told:
         measures.answers[str(interaction), int(status)] += int(count)
     for interaction, kept in found["seconds"].items():
         measures.seconds[interaction] = _histogram(SECONDS, kept)
-    return Told(measures, _histogram(UNITS, found["batches"]), *map(int, found["gauges"]))
+    anchoring = AnchorMeasures(**found["anchoring"])
+    anchoring.paid = int(anchoring.paid)  # wei do not fit into JSON's numbers
+    anchoring.failures = Counter(anchoring.failures)
+    batches = _histogram(UNITS, found["batches"])
+    events, waiting, reindexing = map(int, found["gauges"])
+    return Told(measures, batches, events, waiting, reindexing, anchoring=anchoring)
 
 
 def _histogram(bounds: tuple[float, ...], kept: list[object]) -> Histogram:

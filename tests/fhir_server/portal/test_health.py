@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from fhir_server.measures import AnchorMeasures
 from fhir_server.portal.health import HealthRoutes, Probes
 from tests.fhir_server.rest.served import Served
 
@@ -31,7 +32,9 @@ class Needs:
 
 
 async def status(needs: Needs) -> tuple[int, dict[str, object]]:
-    answer = await HealthRoutes(Probes(needs.write, needs.wrap, lambda: 3)).ready()
+    answer = await HealthRoutes(
+        Probes(needs.write, needs.wrap, lambda: AnchorMeasures(3, 5.5), 60)
+    ).ready()
     return answer.status_code, json.loads(answer.body)
 
 
@@ -51,18 +54,39 @@ async def test_a_server_that_lacks_something_is_not_ready_and_says_what(broken: 
 async def test_it_lives_all_the_same() -> None:
     needs = Needs()
     needs.broken = {"store", "keys"}
-    routes = HealthRoutes(Probes(needs.write, needs.wrap, lambda: 3))
+    routes = HealthRoutes(Probes(needs.write, needs.wrap, lambda: AnchorMeasures(3, 5.5), 60))
     assert (await routes.live()).status_code == 200
     whole = await routes.health()
     assert whole.status_code == 200
     assert json.loads(whole.body) == {
-        "status": "up", "ready": False, "store": False, "keys": False, "anchorLag": 3
+        "status": "up", "ready": False, "store": False, "keys": False,
+        "anchorLag": 3, "anchorLagSeconds": 5, "anchoring": "going",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("told", "code", "status", "state"),
+    [
+        (AnchorMeasures(), 200, "up", "going"),
+        (AnchorMeasures(9, 60.0), 200, "up", "going"),
+        (AnchorMeasures(9, 60.1), 200, "degraded", "late"),
+        (AnchorMeasures(9, 1.0, stopped=1), 503, "degraded", "stopped"),
+    ],
+)
+async def test_an_event_that_waits_too_long_degrades_it_and_a_contradiction_fails_it(
+    told: AnchorMeasures, code: int, status: str, state: str
+) -> None:
+    needs = Needs()
+    routes = HealthRoutes(Probes(needs.write, needs.wrap, lambda: told, 60))
+    whole = await routes.health()
+    said = json.loads(whole.body)
+    assert (whole.status_code, said["status"], said["anchoring"]) == (code, status, state)
+    assert (await routes.ready()).status_code == 200  # care goes on all the same
 
 
 async def test_whoever_asks_again_and_again_makes_no_work() -> None:
     needs = Needs()
-    routes = HealthRoutes(Probes(needs.write, needs.wrap, lambda: 0))
+    routes = HealthRoutes(Probes(needs.write, needs.wrap, AnchorMeasures, 60))
     await asyncio.gather(*(routes.ready() for _ in range(50)))
     assert needs.asked == 2
 
@@ -72,7 +96,7 @@ async def test_a_need_that_hangs_is_one_that_does_not_answer(
 ) -> None:
     monkeypatch.setattr("fhir_server.portal.health._PATIENCE", 0.01)
     needs = Needs()
-    probes = Probes(needs.write, lambda: asyncio.sleep(60), lambda: 0)
+    probes = Probes(needs.write, lambda: asyncio.sleep(60), AnchorMeasures, 60)
     answer = await HealthRoutes(probes).ready()
     assert answer.status_code == 503
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import Counter
 from pathlib import Path
 
 import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from fhir_server.measures import UNITS, Histogram, Measures
+from fhir_server.measures import UNITS, AnchorMeasures, Histogram, Measures
 from fhir_server.portal.metrics import MetricsRoutes
 from fhir_server.portal.together import Gauges, Shared
 from tests.fhir_server.clinic import observation, patient
@@ -20,7 +21,17 @@ from tests.fhir_server.rest.served import Served
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-GAUGES = Gauges(lambda: 1, lambda: 2, lambda: Histogram(UNITS), lambda: 3, lambda: 4)
+ANCHORING = AnchorMeasures(
+    2,
+    7.5,
+    0,
+    block=9,
+    gas_per_event=49.1,
+    anchors=3,
+    paid=10**19,
+    failures=Counter({"HistoryError": 1}),
+)
+GAUGES = Gauges(lambda: 1, lambda: ANCHORING, lambda: Histogram(UNITS), lambda: 3, lambda: 4)
 
 
 def client(token: str = "", host: str = "127.0.0.1") -> httpx2.AsyncClient:
@@ -97,6 +108,23 @@ async def test_with_a_token_only_who_has_it_is_answered(sent: str, status: int) 
         assert answer.status_code == status
 
 
+async def test_how_anchoring_is_is_told() -> None:
+    async with client() as asking:
+        text = (await asking.get("/metrics")).text
+    told = {
+        sample.name: sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert told["consentry_anchor_lag_events"] == 2
+    assert told["consentry_anchor_lag_seconds"] == 7.5
+    assert told["consentry_anchor_gas_per_event"] == 49.1
+    assert told["consentry_anchor_block"] == 9
+    assert told["consentry_anchor_fees_wei_total"] == 1e19
+    assert 'consentry_anchor_failures_total{kind="HistoryError"} 1.0' in text
+    assert told["consentry_anchor_stopped"] == 0
+
+
 async def test_buckets_are_cumulated() -> None:
     measures = Measures()
     for seconds in (0.0005, 0.002, 0.002, 100.0):
@@ -118,9 +146,10 @@ def process(folder: Path, number: int, **gauges: int) -> Shared:
     measures = Measures()
     for _ in range(number):
         measures.answered("read", 200, 0.01)
-    told = {"events": 10, "lag": 2, "waiting": 3, "reindexing": 4, **gauges}
+    told = {"events": 10, "waiting": 3, "reindexing": 4, **gauges}
     calls = {name: (lambda value=value: value) for name, value in told.items()}
-    shared = Shared(folder, measures, Gauges(batches=lambda: Histogram(UNITS), **calls))
+    calls |= {"batches": lambda: Histogram(UNITS), "anchoring": lambda: ANCHORING}
+    shared = Shared(folder, measures, Gauges(**calls))
     shared._write(folder / "metrics" / f"{number}.json")
     return shared
 
@@ -132,7 +161,11 @@ async def test_whichever_process_is_asked_tells_of_all(tmp_path: Path) -> None:
     told = one.told()
     assert told.measures.answers == {("read", 200): 12}
     assert sum(told.measures.seconds["read"].counts) == 12
-    assert (told.events, told.lag, told.waiting, told.processes) == (12, 2, 12, 2)
+    assert (told.events, told.waiting, told.processes) == (12, 12, 2)
+    anchoring = told.anchoring
+    assert (anchoring.lag, anchoring.waited, anchoring.block) == (2, 7.5, 9)
+    assert (anchoring.anchors, anchoring.paid) == (6, 2 * 10**19)
+    assert anchoring.failures == {"HistoryError": 2}
     assert one.told().measures.answers == {("read", 200): 12}  # a look counts nothing twice
 
 

@@ -1,0 +1,39 @@
+"""The chain of the settings: which nodes are asked, what must be found there, and who pays."""
+
+from anchoring.evm import FINALIZED, JsonRpcChain, RpcSettings, connect
+from anchoring.nodes import Facts
+from fhir_server.crypto.keys import new_account_key
+from fhir_server.settings import Settings
+from fhir_server.store.own_secrets import OwnSecret, Secrets
+
+_GWEI = 10**9
+
+
+def account_secret(secrets: Secrets) -> OwnSecret:
+    """The private key, 32 bytes, of the account that pays; made when it is first asked for, kept wrapped."""
+    return OwnSecret(secrets, "chain-account", new_account_key)
+
+
+def json_rpc_chain(settings: Settings, key: bytes | None) -> JsonRpcChain:
+    """The chain at ``chain_url``; nothing is asked of it yet.
+
+    Args:
+        settings: With ``chain_url`` and ``chain_contract``.
+        key: Who pays, or None to only read.
+    """
+    finality = settings.chain_confirmations
+    rpc = RpcSettings(
+        contract=_octets(settings.chain_contract),
+        key=key,
+        confirmations=FINALIZED if finality == "finalized" else int(finality),
+        max_fee=settings.chain_fee_cap * _GWEI,
+        max_priority_fee=settings.chain_priority_cap * _GWEI,
+        meant=Facts(settings.chain_id, _octets(settings.chain_genesis)),
+        code_hash=_octets(settings.chain_code),
+    )
+    timeout = settings.chain_timeout.total_seconds()
+    return JsonRpcChain([connect(url, timeout) for url in settings.chain_urls], rpc)
+
+
+def _octets(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("0x"))
