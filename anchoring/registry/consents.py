@@ -1,0 +1,111 @@
+"""ConsentRegistry: how a version of a Consent is filed, replaced, revoked and asked about.
+
+Encoded by hand, as ``anchoring/contract.py`` does: every argument is one word.
+"""
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from enum import IntEnum
+
+from anchoring.errors import ChainError
+from anchoring.registry.typed_data import Domain, sign, word
+from anchoring.transaction import address, keccak256
+
+NAME = "ConsentRegistry"
+K_BYTES = 32
+
+_FILE = "File(bytes32 id,uint64 expiry,uint64 deadline)"
+_REPLACE = "Replace(bytes32 id,uint64 deadline)"
+_REVOKE = "Revoke(bytes32 id,uint64 deadline)"
+_REVOKED_EVENT = keccak256(b"Revoked(bytes32,address)")
+
+
+class Status(IntEnum):
+    """How a version stands on the chain; it only rises."""
+
+    NONE = 0
+    ACTIVE = 1
+    REPLACED = 2
+    REVOKED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """One version of a Consent, as the chain may know it, with the key that speaks for it.
+
+    Attributes:
+        id: Its salted commitment, 32 bytes.
+        key: The private key that is used for this version only, 32 bytes.
+        expiry: From when on the chain does not call it active, seconds since 1970.
+    """
+
+    id: bytes
+    key: bytes
+    expiry: int
+
+    @property
+    def address(self) -> bytes:
+        """The holder's address, 20 bytes."""
+        return address(self.key)
+
+
+def commitment(k: bytes, consent: str, version: int) -> bytes:
+    """Give the id of a version: ``HMAC-SHA-256(k, "consent|" consent "|" version)``.
+
+    Args:
+        k: 32 random bytes, made for this version.
+        consent: Logical id of the Consent.
+        version: Its ``meta.versionId``.
+    """
+    assert len(k) == K_BYTES, "the key of a commitment has 32 bytes"
+    return hmac.digest(k, f"consent|{consent}|{version}".encode(), hashlib.sha256)
+
+
+def change_call(domain: Domain, holder: Holder, to: Status, deadline: int) -> bytes:
+    """Write the signed call that brings a version to a status (not NONE).
+
+    Args:
+        domain: The registry.
+        holder: The version.
+        to: The status that is wanted.
+        deadline: Until when the signature is good, seconds since 1970.
+    """
+    if to is Status.ACTIVE:
+        members = holder.id + word(holder.expiry) + word(deadline)
+        places = holder.id + word(holder.address) + word(holder.expiry) + word(deadline)
+        selector = _selector("file(bytes32,address,uint64,uint64,bytes32,bytes32)")
+        return selector + places + sign(domain, _FILE, members, holder.key)
+    members = holder.id + word(deadline)
+    places = holder.id + word(holder.address) + word(deadline)
+    function, type_ = ("replace", _REPLACE) if to is Status.REPLACED else ("revoke", _REVOKE)
+    selector = _selector(f"{function}(bytes32,address,uint64,bytes32,bytes32)")
+    return selector + places + sign(domain, type_, members, holder.key)
+
+
+def status_call(holder: bytes, id_: bytes) -> bytes:
+    """Write the question how a version stands."""
+    return _selector("versionOf(address,bytes32)") + word(holder) + id_
+
+
+def read_status(answer: bytes) -> Status:
+    """Read the answer to ``status_call``.
+
+    Raises:
+        ChainError: There is no ConsentRegistry at that address.
+    """
+    status = int.from_bytes(answer[32:], "big")
+    if len(answer) != 64 or status not in list(Status):
+        raise ChainError("the registry's answer is not a version")
+    return Status(status)
+
+
+def read_revoked(topics: tuple[bytes, ...], words: bytes) -> tuple[bytes, bytes] | None:
+    """Read the event ``Revoked``: id and holder's address; None when it is another event."""
+    if len(topics) != 3 or topics[0] != _REVOKED_EVENT or words:
+        return None
+    return topics[1], topics[2][12:]
+
+
+def _selector(signature: str) -> bytes:
+    return keccak256(signature.encode())[:4]
