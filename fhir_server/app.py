@@ -25,6 +25,7 @@ from fhir_server.crypto.choosing import erasures_file
 from fhir_server.crypto.keychain import Keychain
 from fhir_server.crypto.keys import new_seed
 from fhir_server.evidence import Condition, keep_anchoring, open_evidence
+from fhir_server.exchange import Exchange, keep_exchanging, open_exchange
 from fhir_server.interactions.capabilities import Statements
 from fhir_server.interactions.capability_statement import capability_statement
 from fhir_server.interactions.cursors import Cursors
@@ -57,7 +58,7 @@ from fhir_server.portal.together import Gauges, Shared
 from fhir_server.portal.witness import WitnessRoutes
 from fhir_server.rest.routes import FhirRoutes
 from fhir_server.search.tokens import Tokenizer
-from fhir_server.search.values import Searchable
+from fhir_server.search.values import OWN_TYPES, Searchable
 from fhir_server.settings import Settings
 from fhir_server.smart import open_smart
 from fhir_server.store.database import Database
@@ -88,6 +89,7 @@ class House:
     anchorer: Anchorer
     anchoring: Condition
     pipeline: Pipeline
+    exchange: Exchange | None
 
 
 def clock() -> datetime:
@@ -153,16 +155,10 @@ async def open_house(settings: Settings) -> House:
     heeding = Heeding(database.news, vault, (smart.recheck, parameters.reload))
     tracing = open_tracing(os.environ)
     pipeline = Pipeline(vault, smart, policies, tools, heeding, tracing=tracing)
+    exchange = await open_exchange(settings, own, vault, tools, heeding.unit)
     return House(
-        settings,
-        database,
-        archive.keys,
-        vault,
-        smart,
-        transparency,
-        anchorer,
-        Condition(),
-        pipeline,
+        *(settings, database, archive.keys, vault, smart),
+        *(transparency, anchorer, Condition(), pipeline, exchange),
     )
 
 
@@ -174,7 +170,7 @@ def open_erasures(settings: Settings, vault: Vault, tokenizer: Tokenizer) -> Era
     vault.on_forget(tokenizer.forget)
     vault.on_forget(vault.blind.forget)
     ledger = Ledger(erasures_file(settings))
-    return Erasures(vault, ledger, tokenizer, r4().resource_types, maker)
+    return Erasures(vault, ledger, tokenizer, (*r4().resource_types, *OWN_TYPES), maker)
 
 
 async def close_house(house: House) -> None:
@@ -281,6 +277,12 @@ def _gauges(house: Callable[[], House]) -> Gauges:
     )
 
 
+def _exchanging(house: House) -> list[asyncio.Task[None]]:
+    if house.exchange is None:
+        return []
+    return [asyncio.create_task(keep_exchanging(house.exchange, house.database.leases, clock))]
+
+
 def create_app(settings: Settings, failures: list[Exception] | None = None) -> ASGIApp:
     """The ASGI application; the house opens when it starts and closes when it stops.
 
@@ -323,6 +325,7 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
             ),
             asyncio.create_task(keep_swept(house.pipeline.tools.documents, clock)),
             asyncio.create_task(shared.keep()),
+            *_exchanging(house),
         )
         yield
         for task in beside:

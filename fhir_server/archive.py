@@ -77,6 +77,8 @@ async def open_vault(settings: Settings, *, create: bool = True) -> Archive:
         raise
     ring = KeyRing(keys, settings.tenant)
     vault = Vault(database.store, ring, blind, settings.tenant)
+    if settings.chain_consents:
+        vault.note_consents()
     rotation = Rotation(database.store, database.secrets, keys, settings.tenant)
     return Archive(database, own, vault, keys, rotation, index_key)
 

@@ -21,18 +21,28 @@ def json_rpc_chain(settings: Settings, key: bytes | None) -> JsonRpcChain:
         settings: With ``chain_url`` and ``chain_contract``.
         key: Who pays, or None to only read.
     """
-    finality = settings.chain_confirmations
     rpc = RpcSettings(
         contract=_octets(settings.chain_contract),
         key=key,
-        confirmations=FINALIZED if finality == "finalized" else int(finality),
+        confirmations=chain_confirmations(settings),
         max_fee=settings.chain_fee_cap * _GWEI,
         max_priority_fee=settings.chain_priority_cap * _GWEI,
-        meant=Facts(settings.chain_id, _octets(settings.chain_genesis)),
+        meant=chain_facts(settings),
         code_hash=_octets(settings.chain_code),
     )
     timeout = settings.chain_timeout.total_seconds()
     return JsonRpcChain([connect(url, timeout) for url in settings.chain_urls], rpc)
+
+
+def chain_confirmations(settings: Settings) -> int:
+    """Blocks, its own included, until a block counts, or ``FINALIZED``."""
+    said = settings.chain_confirmations
+    return FINALIZED if said == "finalized" else int(said)
+
+
+def chain_facts(settings: Settings) -> Facts:
+    """Which chain the nodes must be of."""
+    return Facts(settings.chain_id, _octets(settings.chain_genesis))
 
 
 def _octets(text: str) -> bytes:

@@ -85,6 +85,7 @@ class Settings:
         chain_priority_cap: Most paid per gas to the block's maker, gwei.
         chain_timeout: Most that one answer of a node takes.
         witness_logs: JSON file of the logs that this server cosigns as their witness; empty for none.
+        chain_consents: Address of the ConsentRegistry there; empty: Consents are on no chain.
         metrics_token: Bearer token of ``/metrics``; empty answers this machine only.
         log_level: debug, info, warning or error.
     """
@@ -146,6 +147,7 @@ class Settings:
     chain_priority_cap: int = 10
     chain_timeout: timedelta = timedelta(seconds=10)
     witness_logs: str = ""
+    chain_consents: str = ""
     metrics_token: str = field(default="", repr=False)
     log_level: str = "info"
 
@@ -231,6 +233,11 @@ class Settings:
             raise SettingsError("chain_confirmations must be finalized, or blocks from 1 to 9999")
         if not 0.1 <= self.chain_timeout.total_seconds() <= 300:
             raise SettingsError("chain_timeout must be between 0.1 and 300 seconds")
+
+        if self.chain_consents and not (self.chain_url and self.chain_id):
+            raise SettingsError("chain_consents needs chain_url and chain_id")
+        if self.chain_consents and not re.fullmatch(r"(0x)?[0-9a-fA-F]{40}", self.chain_consents):
+            raise SettingsError("chain_consents must be the address of a ConsentRegistry")
 
     def _check_url(self) -> None:
         if bool(self.tls_certificate) != bool(self.tls_key):

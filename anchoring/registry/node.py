@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from anchoring.errors import AnchorRevertedError, ChainUnavailableError, MalformedAnswerError
+from anchoring.evm import FINALIZED
+from anchoring.nodes import Facts, Nodes
 from anchoring.rpc import Endpoint
 from anchoring.transaction import keccak256
+
+NEWEST, FINAL = "latest", "finalized"
 
 _REVERTED = 3  # code of an error that is the contract's (as geth has it)
 _LARGEST = 2**96
@@ -69,8 +73,8 @@ class Node(Protocol):
     Each method raises ChainUnavailableError when there is no answer, or none in its form.
     """
 
-    def block(self, number: int | None = None) -> Block | None:
-        """Give a block by its number, or the newest one; None when there is none of that number."""
+    def block(self, number: int | str = NEWEST) -> Block | None:
+        """Give a block by its number, NEWEST or FINAL; None when there is none of that number."""
         ...
 
     def logs(self, contracts: Sequence[bytes], first: int, last: int) -> list[Log]:
@@ -109,11 +113,11 @@ class JsonRpcNode:
         """Give the code at an address."""
         return _octets(self._ask("eth_getCode", _hex(contract), "latest"))
 
-    def block(self, number: int | None = None) -> Block | None:
+    def block(self, number: int | str = NEWEST) -> Block | None:
         """See ``Node``."""
-        at = "latest" if number is None else hex(number)
+        at = number if isinstance(number, str) else hex(number)
         found = self._ask("eth_getBlockByNumber", at, False)
-        if found is None and number is not None:
+        if found is None and number != NEWEST:
             return None
         block = _object(found)
         read = Block(
@@ -121,7 +125,7 @@ class JsonRpcNode:
             _word(block.get("hash")),
             _number(block.get("timestamp")),
         )
-        if number is not None and read.number != number:
+        if isinstance(number, int) and read.number != number:
             raise MalformedAnswerError("the node gave another block")
         return read
 
@@ -182,6 +186,61 @@ class JsonRpcNode:
         except (ValueError, RecursionError) as error:
             raise MalformedAnswerError("the node's answer is not JSON") from error
         return _object(answer)
+
+
+class OneOf:
+    """Several nodes of one chain, asked in turn; implements ``Node``."""
+
+    def __init__(self, nodes: Sequence[JsonRpcNode], meant: Facts) -> None:
+        """Ask these nodes.
+
+        Args:
+            nodes: At least one, the preferred one first.
+            meant: Which chain it must be; one that serves another is left out.
+        """
+        self._nodes = Nodes(nodes, _facts, meant)
+
+    def chain_id(self) -> int:
+        """Say which chain it is (EIP-155)."""
+        return self._nodes.ask(lambda node: node.chain_id())
+
+    def block(self, number: int | str = NEWEST) -> Block | None:
+        """See ``Node``."""
+        return self._nodes.ask(lambda node: node.block(number))
+
+    def logs(self, contracts: Sequence[bytes], first: int, last: int) -> list[Log]:
+        """See ``Node``."""
+        return self._nodes.ask(lambda node: node.logs(contracts, first, last))
+
+    def call(self, contract: bytes, calldata: bytes, block: int | None = None) -> bytes:
+        """See ``Node``."""
+        return self._nodes.ask(lambda node: node.call(contract, calldata, block))
+
+    def means(self, account: bytes) -> Means:
+        """See ``Node``."""
+        return self._nodes.ask(lambda node: node.means(account))
+
+    def send(self, raw: bytes) -> str:
+        """See ``Node``."""
+        return self._nodes.ask(lambda node: node.send(raw))
+
+
+def final_block(node: Node, confirmations: int) -> int:
+    """Give the number of the newest block that counts.
+
+    Args:
+        node: The chain.
+        confirmations: Blocks, its own included, until a block counts, or ``FINALIZED``.
+    """
+    block = node.block(FINAL if confirmations == FINALIZED else NEWEST)
+    if block is None:
+        return 0
+    return max(0, block.number - max(0, confirmations - 1))
+
+
+def _facts(node: JsonRpcNode) -> Facts:
+    first = node.block(0)
+    return Facts(node.chain_id(), first.hash if first else b"")
 
 
 def _log(log: Mapping[str, object]) -> Log:

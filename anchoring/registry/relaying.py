@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from anchoring import transaction as tx
 from anchoring.errors import AnchorRevertedError
 from anchoring.registry.consents import Holder, Status, change_call, read_status, status_call
-from anchoring.registry.node import Means, Node
+from anchoring.registry.node import Means, Node, final_block
 from anchoring.registry.typed_data import Domain
 
 GAS = 120_000  # a filing needs about 53,000
@@ -46,7 +46,7 @@ class Relay:
     """Relays for one registry."""
 
     def __init__(
-        self, node: Node, domain: Domain, payer: Payer, deadline: Callable[[], int]
+        self, node: Node, domain: Domain, payer: Payer, lasting: Callable[[], int]
     ) -> None:
         """Relay through a node.
 
@@ -54,13 +54,13 @@ class Relay:
             node: The chain.
             domain: The registry.
             payer: Whose transactions it are.
-            deadline: Says until when a signature made now is good, seconds since 1970; no two are the same, so
-                that they link nothing.
+            lasting: Says for how long a signature made now is good, in seconds from the newest block; no two are the
+                same, so that they link nothing.
         """
         self._node = node
         self._domain = domain
         self._payer = payer
-        self._deadline = deadline
+        self._lasting = lasting
         self._stuck: tuple[int, float, int] = (-1, 0.0, 0)  # nonce, since when, times raised
 
     def round(self, wishes: Sequence[Wish], confirmations: int, now: float) -> list[Wish]:
@@ -68,7 +68,7 @@ class Relay:
 
         Args:
             wishes: What is wanted.
-            confirmations: Blocks, its own included, until a status counts.
+            confirmations: Blocks, its own included, until a status counts, or ``FINALIZED``.
             now: Monotonic seconds.
 
         Raises:
@@ -76,21 +76,21 @@ class Relay:
         """
         newest = self._node.block()
         assert newest is not None, "the newest block is always there"
-        final = max(0, newest.number - confirmations + 1)
+        final = final_block(self._node, confirmations)
         done, missing = [], []
         for wish in wishes:
             if wish.holder.expiry <= newest.time or _is_true(wish, self._stands(wish, final)):
                 done.append(wish)
             elif not _is_true(wish, self._stands(wish, None)):
                 missing.append(wish)
-        done += self._send(missing, now)
+        done += self._send(missing, newest.time, now)
         return done
 
     def _stands(self, wish: Wish, block: int | None) -> Status:
         asked = status_call(wish.holder.address, wish.holder.id)
         return read_status(self._node.call(self._domain.contract, asked, block))
 
-    def _send(self, wishes: Sequence[Wish], now: float) -> list[Wish]:
+    def _send(self, wishes: Sequence[Wish], time: int, now: float) -> list[Wish]:
         """Send for each wish, unless what was sent before waits still; give those for which there is nothing to do."""
         if not wishes:
             return []
@@ -102,7 +102,8 @@ class Relay:
             if wish.status is Status.REPLACED and self._stands(wish, None) is Status.NONE:
                 idle.append(wish)  # it was never filed, and nothing of ours waits that could do it
                 continue
-            call = change_call(self._domain, wish.holder, wish.status, self._deadline())
+            deadline = time + self._lasting()
+            call = change_call(self._domain, wish.holder, wish.status, deadline)
             try:
                 self._node.call(self._domain.contract, call)
             except AnchorRevertedError:

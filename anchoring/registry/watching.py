@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from anchoring.errors import ChainUnavailableError, MalformedAnswerError
-from anchoring.registry.node import Log, Node
+from anchoring.registry.node import Log, Node, final_block
 
 MOST_BLOCKS = 2_000  # asked for at once
 BACK = 256  # blocks that are read again after a deep reorganisation
@@ -32,18 +32,18 @@ class Heard:
         logs: New events, in their order.
         place: How far that is; the next look goes on there.
         whole: Whether there is nothing more to read for now.
+        reorganised: Whether the chain has other blocks than those read before: they are read again.
     """
 
     logs: list[Log]
     place: Place
     whole: bool
+    reorganised: bool = False
 
 
 def begin(node: Node, confirmations: int) -> Place:
     """Give the place of a watch that begins now: only what comes is told."""
-    newest = node.block()
-    assert newest is not None, "the newest block is always there"
-    return _place(node, max(0, newest.number - confirmations + 1))
+    return _place(node, final_block(node, confirmations))
 
 
 def look(node: Node, contracts: Sequence[bytes], place: Place, confirmations: int) -> Heard:
@@ -53,18 +53,16 @@ def look(node: Node, contracts: Sequence[bytes], place: Place, confirmations: in
         node: The chain.
         contracts: Addresses of those watched.
         place: How far the watch had come.
-        confirmations: Blocks, its own included, until a block counts; at least 1.
+        confirmations: Blocks, its own included, until a block counts, or ``FINALIZED``.
 
     Raises:
         ChainUnavailableError: No answer; nothing is lost, look again later.
     """
-    newest = node.block()
-    assert newest is not None, "the newest block is always there"
-    last = newest.number - confirmations + 1
+    last = final_block(node, confirmations)
     standing = node.block(place.number)
     if standing is None or standing.hash != place.hash:
         back = _place(node, max(0, min(place.number, last) - BACK))
-        return Heard([], back, whole=False)
+        return Heard([], back, whole=False, reorganised=True)
     first = place.number + 1
     if last < first:
         return Heard([], place, whole=True)

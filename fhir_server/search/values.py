@@ -17,6 +17,9 @@ from profiles.fhirpath import Branch, compile_expression
 
 Json = Mapping[str, object]
 WHOLE = frozenset({"_text", "_content", "_filter"})  # decided on the whole resource
+OWN_TYPES = frozenset(
+    {"ChainFiling"}
+)  # records that the server keeps for itself, which no interaction reaches
 _IN_COLUMNS = frozenset({"_id", "_lastUpdated"})
 _WITH_SYSTEM = frozenset({"CodeableConcept", "Coding", "Identifier"})
 _NOT_INDEXED = frozenset({"composite", "special"})
@@ -242,8 +245,14 @@ class Searchable:
         self.edition = 0
 
     def of(self, type_: str) -> ResourceValues:
-        """The reader of one resource type.  Raises ``KeyError`` for a type that R4 does not have."""
+        """The reader of one resource type; of a type of our own (``OWN_TYPES``), of which nothing can be searched.
+
+        Raises:
+            KeyError: Neither R4 has such a type, nor the server.
+        """
         if type_ not in self._readers:
+            if type_ in OWN_TYPES:
+                return ResourceValues(type_, self._definitions, {})
             if type_ not in self._standard:
                 self._standard[type_] = ResourceValues.of_standard(type_, self._definitions)
             standard, custom = self._standard[type_], self._custom.get(type_, ())

@@ -10,6 +10,9 @@ from typing import Protocol
 ANCHOR_WANTED = (
     "anchor-wanted"  # a note: the audit number that is to be anchored soon (8 bytes, big-endian)
 )
+CONSENT_CHANGED = (
+    "consent-changed|"  # notes, by row key: Consents that a registry on a chain has to be told of
+)
 
 
 @dataclass(frozen=True, slots=True)

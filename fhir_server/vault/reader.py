@@ -19,12 +19,13 @@ WRAP = (
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What a vault opens its store with."""
+    """What a vault opens its store with; ``noted``: a note is left of each Consent that is written."""
 
     ring: KeyRing
     blind: BlindIndex
     register: ConsentRegister
     tenant: str
+    noted: bool = False
 
 
 class Reader:

@@ -25,7 +25,7 @@ from fhir_server.store.protocol import (
     Store,
     Unit,
 )
-from fhir_server.store.shelf import Shelf
+from fhir_server.store.shelf import CONSENT_CHANGED, Shelf
 from fhir_server.vault.documents import Document
 from fhir_server.vault.keyring import Fresh, KeyRing
 from fhir_server.vault.reader import Keys, Reader, patient_tokens
@@ -75,6 +75,7 @@ class Writer(Reader):
     def __init__(self, unit: Unit, epoch: int, began: float, keys: Keys) -> None:
         super().__init__(unit, epoch, began, keys)
         self._unit = unit
+        self._noted = keys.noted
         self.fresh = Fresh()
         self.types: set[str] = set()  # of what was written
 
@@ -221,6 +222,8 @@ class Writer(Reader):
         former = patient_tokens(draft.previous) if draft.previous else ()
         belongs = owners if draft.text else ()
         await self._register.change(row, draft.version, belongs, [*former, *owners], self.notes)
+        if self._noted:
+            await self.notes.save(CONSENT_CHANGED + row.hex(), b"")
 
     async def forget_consents(self, patient: bytes) -> None:
         """A patient, by token, is being erased."""
@@ -276,6 +279,10 @@ class Vault:
         self._ring = ring
         self._keys = Keys(ring, blind, ConsentRegister(blind), tenant)
         self.blind = blind
+
+    def note_consents(self) -> None:
+        """From now on, leave a note of each Consent in the unit of work that writes it (``store/shelf.py``)."""
+        self._keys = replace(self._keys, noted=True)
 
     def reading(self, *, complete: bool = False) -> "_Reading":
         """A snapshot for reading; ``complete`` if AuditEvents are to be selected."""

@@ -18,7 +18,7 @@ from fhir_server.interactions.erasing.erasures import Erasures, Maker
 from fhir_server.interactions.exporting.export import Exports
 from fhir_server.interactions.reindex.parameters import Parameters
 from fhir_server.search.tokens import Tokenizer
-from fhir_server.search.values import Searchable
+from fhir_server.search.values import OWN_TYPES, Searchable
 from fhir_server.settings import Settings
 from fhir_server.store.database import Database
 from fhir_server.store.grants import SealedRegister
@@ -55,7 +55,9 @@ def tools_of(vault: Vault, database: Database, base: str, ledger: Path, **change
     vault.on_forget(tokenizer.forget)
     vault.on_forget(vault.blind.forget)
     own = {
-        "erasures": Erasures(vault, Ledger(ledger), tokenizer, r4().resource_types, maker),
+        "erasures": Erasures(
+            vault, Ledger(ledger), tokenizer, (*r4().resource_types, *OWN_TYPES), maker
+        ),
         "anchor_wait": 0.0,
         "searchable": searchable,
         "tokenizer": tokenizer,

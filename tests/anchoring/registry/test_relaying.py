@@ -19,7 +19,7 @@ _NUMBERS = count()
 @pytest.fixture
 def relay(registry: Registry) -> Relay:
     return Relay(
-        registry.node, registry.domain, Payer(registry.payer), lambda: LATER + next(_NUMBERS)
+        registry.node, registry.domain, Payer(registry.payer), lambda: 3600 + next(_NUMBERS)
     )
 
 
@@ -76,7 +76,7 @@ def test_a_wish_that_the_registry_refuses_costs_nothing_and_holds_up_nobody(
     registry: Registry, relay: Relay
 ) -> None:
     wanted = wishes(registry, Status.ACTIVE, Status.ACTIVE)
-    short = Relay(registry.node, registry.domain, Payer(registry.payer), lambda: 1)
+    short = Relay(registry.node, registry.domain, Payer(registry.payer), lambda: -1)
     assert short.round(wanted, 1, 0.0) == []  # its signatures have expired
     assert registry.node.means(tx.address(registry.payer)).nonce == 0
     until_true(relay, wanted)
@@ -108,7 +108,7 @@ def test_what_waits_for_a_block_is_not_sent_twice_and_pays_more_when_it_is_stuck
 
 def test_a_fee_has_a_cap(registry: Registry) -> None:
     cap = 3 * 10**9
-    capped = Relay(registry.node, registry.domain, Payer(registry.payer, cap), lambda: LATER)
+    capped = Relay(registry.node, registry.domain, Payer(registry.payer, cap), lambda: 3600)
     registry.anvil.automine(False)
     wanted = wishes(registry, Status.ACTIVE)
     for now in (0.0, 100.0, 200.0, 300.0, 400.0):
@@ -152,10 +152,10 @@ def test_a_relay_that_died_between_two_sends_leaves_nothing_to_mend(registry: Re
             return registry.node.send(raw)
 
     payer = Payer(registry.payer)
-    dying = Relay(Dying(), registry.domain, payer, lambda: LATER)  # type: ignore[arg-type]
+    dying = Relay(Dying(), registry.domain, payer, lambda: 3600)  # type: ignore[arg-type]
     with pytest.raises(DiesError):
         dying.round(wanted, 1, 0.0)
-    until_true(Relay(registry.node, registry.domain, payer, lambda: LATER), wanted)
+    until_true(Relay(registry.node, registry.domain, payer, lambda: 3600), wanted)
 
 
 def test_a_strangers_revocation_is_not_the_holders(registry: Registry, relay: Relay) -> None:
@@ -172,6 +172,6 @@ def test_a_node_that_is_gone_is_no_answer(registry: Registry) -> None:
     from anchoring.rpc import Endpoint
 
     gone = JsonRpcNode(Endpoint("http://127.0.0.1:9", 1.0))
-    relay = Relay(gone, registry.domain, Payer(registry.payer), lambda: LATER)
+    relay = Relay(gone, registry.domain, Payer(registry.payer), lambda: 3600)
     with pytest.raises(ChainUnavailableError):
         relay.round(wishes(registry, Status.ACTIVE), 1, 0.0)

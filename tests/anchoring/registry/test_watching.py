@@ -9,7 +9,7 @@ import pytest
 from anchoring.errors import ChainUnavailableError, MalformedAnswerError
 from anchoring.registry import watching
 from anchoring.registry.consents import Holder, Status, change_call, read_revoked
-from anchoring.registry.node import Block, Log
+from anchoring.registry.node import NEWEST, Block, Log
 from anchoring.registry.watching import Heard, Place, begin, look
 
 from .conftest import LATER, Registry
@@ -92,8 +92,8 @@ class Picky:
     def __init__(self, most: int, *, forks: bool = False) -> None:
         self.most, self.forks = most, forks
 
-    def block(self, number: int | None = None) -> Block | None:
-        at = 100 if number is None else number
+    def block(self, number: int | str = NEWEST) -> Block | None:
+        at = number if isinstance(number, int) else 100
         return Block(at, bytes([at % 256, self.forks]) + bytes(30), at)
 
     def logs(self, contracts: Sequence[bytes], first: int, last: int) -> list[Log]:
