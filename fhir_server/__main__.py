@@ -19,6 +19,7 @@ class _Command:
 def _commands() -> dict[str, _Command]:
     from fhir_server.commands import (
         backup,
+        chain,
         check,
         client,
         decide,
@@ -77,6 +78,12 @@ def _commands() -> dict[str, _Command]:
             "consentry keys list --data consentry-data",
             keys.add_arguments,
             keys.run,
+        ),
+        "chain": _Command(
+            "the contract that the log is anchored in: deploy it, look at it, and who pays for it",
+            "consentry chain status --data consentry-data",
+            chain.add_arguments,
+            chain.run,
         ),
         "erase": _Command(
             "erase a patient for good: keys destroyed, index purged, proved by a receipt",
