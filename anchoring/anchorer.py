@@ -113,6 +113,7 @@ class Anchorer:
             ChainUnavailableError: Nothing is lost; call again later.
             WrongChainError: The chain was changed under us.  Stop.
             HistoryError: The contract's root is not in this log.  Stop: somebody must look.
+            NotCosignedError: Too few witnesses cosigned, and the policy is to wait; call again later.
             AnchorRevertedError: The contract refused twice in a row, so not for a race: another
                 account publishes this log, or ours cannot pay.  Stop: somebody must look.
         """
@@ -175,7 +176,8 @@ class Anchorer:
         except InclusionError as error:
             raise HistoryError(f"the first {size} events are not those anchored") from error
         entry = receipt.Entry(index, event, k)
-        return receipt.build(entry, path, anchored, self._announcer.keys).encode()
+        signatories = await self._announcer.signed_by(anchored.made.checkpoint)
+        return receipt.build(entry, path, anchored, signatories).encode()
 
     def _is_due(self, now: datetime) -> bool:
         since = self._waiting.since

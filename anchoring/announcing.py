@@ -1,4 +1,4 @@
-"""Announcing: the log's state, signed, is kept where everybody can read it.
+"""Announcing: the log's state, signed and cosigned, is kept where everybody can read it.
 
 The newest signed checkpoint is what is served, and it only ever grows.  No tile beyond it is served
 either, so that how fast the log fills is not told between two checkpoints.
@@ -12,7 +12,9 @@ from datetime import datetime
 from anchoring import checkpoint as note
 from anchoring.checkpoint import Checkpoint, LogKey, LogSeeds
 from anchoring.log import Log
+from anchoring.receipt import Signatories
 from anchoring.records import Records
+from anchoring.witnesses import Quorum, Witnesses, ask_nobody
 
 _RECORD = "log-checkpoint"
 
@@ -31,13 +33,23 @@ class Announced:
 
 
 class Announcer:
-    """Signs the states of one log."""
+    """Signs the states of one log, and has them cosigned."""
 
-    def __init__(self, log: Log, seeds: LogSeeds, records: Records) -> None:
-        """Keep the parts."""
+    def __init__(
+        self, log: Log, seeds: LogSeeds, records: Records, witnesses: Witnesses | None = None
+    ) -> None:
+        """Keep the parts.
+
+        Args:
+            log: The log.
+            seeds: Its name and keys.
+            records: Where the newest state is durable.
+            witnesses: Who cosigns; None for nobody.
+        """
         self._log = log
         self._seeds = seeds
         self._records = records
+        self._witnesses = witnesses or Witnesses(Quorum(), ask_nobody, records)
         self.keys: tuple[LogKey, ...] = seeds.public_keys()
 
     @property
@@ -46,7 +58,7 @@ class Announcer:
         return self._seeds.origin
 
     async def announce(self, size: int, now: datetime) -> Announced:
-        """Sign the log's state at ``size`` events, and keep it for whoever asks.
+        """Sign the log's state at ``size`` events, have it cosigned, keep it for whoever asks.
 
         Args:
             size: Not below any that was anchored.
@@ -54,15 +66,27 @@ class Announcer:
 
         Raises:
             MerkleError: The log never had so many events.
+            NotCosignedError: Too few witnesses cosigned, and the policy is to wait.
         """
         state = Checkpoint(self.origin, size, await self._log.root(size))
-        announced = Announced(state, note.sign(state, self._seeds, now))
+        signed = note.sign(state, self._seeds, now)
+        announced = Announced(state, await self._witnesses.cosign(self._log, state, signed, now))
         await self._records.change(_RECORD, lambda kept: self._newer(kept, announced))
         return announced
 
     async def newest(self) -> Announced | None:
         """Give what was signed last, by whatever process; None if nothing was."""
         return self._read(await self._records.find(_RECORD))
+
+    async def signed_by(self, signed: str) -> Signatories:
+        """Say who signed a note of this log, for a receipt.
+
+        Raises:
+            CheckpointError: A signature in it is wrong: it was changed where it was kept.
+        """
+        state, _ = note.parse(signed)
+        witnesses = await self._witnesses.keys_of(state, signed)
+        return Signatories(self.keys, witnesses, self._witnesses.needed)
 
     def _newer(self, record: bytes | None, announced: Announced) -> bytes:
         kept = self._read(record)

@@ -12,6 +12,8 @@ AnchoringError
 │   └── UnknownTransactionError the chain or the bytes hold no such anchor transaction
 ├── HistoryError                the store and the chain contradict each other: stop and look
 ├── NotYetAnchoredError         the event is in the log, but no checkpoint covers it yet
+├── WitnessSilentError          one of our witnesses did not cosign; the message says why
+├── NotCosignedError            too few of our witnesses cosigned: wait, and ask again
 ├── WitnessRefusal              a checkpoint is not cosigned; ``status`` as C2SP tlog-witness says
 │   ├── MalformedSubmissionError     400
 │   ├── UnsignedCheckpointError      403
@@ -25,6 +27,7 @@ AnchoringError
     ├── InclusionError          step ``inclusion``
     ├── ConsistencyError        step ``consistency``
     ├── CheckpointError         step ``checkpoint``
+    ├── CosignatureError        step ``witnesses``
     └── AnchorError             step ``anchor``
 
 Messages carry sizes, indexes and hashes, never an event.
@@ -77,6 +80,14 @@ class HistoryError(AnchoringError):
 
 class NotYetAnchoredError(AnchoringError):
     """No anchored checkpoint covers the event yet; ask again later."""
+
+
+class WitnessSilentError(AnchoringError):
+    """A witness of our log did not cosign."""
+
+
+class NotCosignedError(AnchoringError):
+    """Fewer witnesses cosigned than the policy asks for: nothing is announced; ask again later."""
 
 
 class WitnessRefusal(AnchoringError):  # noqa: N818  (an answer, not a fault of ours)
@@ -182,6 +193,12 @@ class CheckpointError(VerificationError):
     """The signed note is malformed, or a signature that must be there does not verify."""
 
     step = "checkpoint"
+
+
+class CosignatureError(VerificationError):
+    """A cosignature that must be there is missing or wrong, or too few witnesses cosigned."""
+
+    step = "witnesses"
 
 
 class AnchorError(VerificationError):

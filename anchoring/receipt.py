@@ -3,7 +3,9 @@
 Members: ``version``; ``event`` (the AuditEvent's stored bytes), ``k`` and ``commitment``;
 ``leafIndex``, ``treeSize`` and ``inclusionProof``; ``checkpoint`` (the signed note) and ``logKeys``
 (C2SP verifier keys, Ed25519 then ML-DSA-44); ``chain`` with the raw anchor transaction, its hash,
-its block, and which chain and contract.  Bytes are base64url, those of the chain hexadecimal.
+its block, and which chain and contract; since version 2, ``witnessKeys`` (verifier keys of those who
+cosigned the checkpoint) and ``quorum`` (how many witnesses the log's operator asks for).  Bytes are
+base64url, those of the chain hexadecimal.
 
 A receipt holds the event in clear: it is a health record.  Verification is in ``verify.py``.
 """
@@ -25,13 +27,16 @@ from anchoring.strict_json import (
     write_hex,
 )
 
-VERSION = "consentry-receipt/v1"
+VERSION = "consentry-receipt/v2"
+FIRST_VERSION = "consentry-receipt/v1"  # had no witnesses
 MAX_RECEIPT_BYTES = 1024 * 1024
 
 _LOG_KEYS = 2
 _EVENT_NAMES = frozenset({"event", "k", "commitment"})
 _PROOF_NAMES = frozenset({"leafIndex", "treeSize", "inclusionProof", "checkpoint", "logKeys"})
-_NAMES = _EVENT_NAMES | _PROOF_NAMES | {"version", "chain"}
+_FIRST_NAMES = _EVENT_NAMES | _PROOF_NAMES | {"version", "chain"}
+_NAMES = _FIRST_NAMES | {"witnessKeys", "quorum"}
+_MOST_WITNESS_KEYS = 30  # as many as a note may have signatures beside the log's
 _TRANSACTION_NAMES = frozenset({"transaction", "transactionHash", "block", "blockHash"})
 _CHAIN_NAMES = _TRANSACTION_NAMES | {
     "chainId",
@@ -65,6 +70,21 @@ class AnchorClaim:
 
 
 @dataclass(frozen=True, slots=True)
+class Signatories:
+    """Who signed a checkpoint.
+
+    Attributes:
+        log: The log's keys.
+        witnesses: Keys of those who cosigned.
+        quorum: How many witnesses the log's operator asks for.
+    """
+
+    log: tuple[LogKey, ...]
+    witnesses: tuple[LogKey, ...] = ()
+    quorum: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """A receipt in the right form, of which nothing has been verified.
 
@@ -76,7 +96,7 @@ class Receipt:
         size: Leaves in the tree that the proof leads to.
         path: Inclusion proof.
         checkpoint: Signed note.
-        log_keys: Who must have signed it.
+        signatories: Who must have signed it.
         anchor: Where it was anchored.
     """
 
@@ -87,7 +107,7 @@ class Receipt:
     size: int
     path: tuple[bytes, ...]
     checkpoint: str
-    log_keys: tuple[LogKey, ...]
+    signatories: Signatories
     anchor: AnchorClaim
 
     def encode(self) -> bytes:
@@ -101,7 +121,9 @@ class Receipt:
             "treeSize": self.size,
             "inclusionProof": [write_base64(node) for node in self.path],
             "checkpoint": self.checkpoint,
-            "logKeys": [key.vkey for key in self.log_keys],
+            "logKeys": [key.vkey for key in self.signatories.log],
+            "witnessKeys": [key.vkey for key in self.signatories.witnesses],
+            "quorum": self.signatories.quorum,
             "chain": _chain_members(self.anchor),
         }
         return json.dumps(written, indent=1, ensure_ascii=False).encode() + b"\n"
@@ -122,9 +144,7 @@ class Entry:
     k: bytes
 
 
-def build(
-    entry: Entry, path: list[bytes], anchored: Anchored, log_keys: tuple[LogKey, ...]
-) -> Receipt:
+def build(entry: Entry, path: list[bytes], anchored: Anchored, signatories: Signatories) -> Receipt:
     """Put together what proves ``entry`` in the tree of an anchor, proving nothing."""
     made = anchored.made
     return Receipt(
@@ -135,10 +155,10 @@ def build(
         size=made.size,
         path=tuple(path),
         checkpoint=made.checkpoint,
-        log_keys=log_keys,
+        signatories=signatories,
         anchor=AnchorClaim(
             identity=anchored.chain,
-            log=log_id(log_keys[0].name),
+            log=log_id(signatories.log[0].name),
             transaction=made.transaction,
             hash_=made.hash_,
             block=anchored.block,
@@ -157,13 +177,12 @@ def parse(encoded: bytes) -> Receipt:
     """
     if len(encoded) > MAX_RECEIPT_BYTES:
         raise MalformedReceiptError(f"a receipt has at most {MAX_RECEIPT_BYTES} bytes")
-    members = parse_object(encoded, _NAMES)
-    if members.text("version") != VERSION:
-        raise MalformedReceiptError(f"the version is not {VERSION}")
+    first = f'"{FIRST_VERSION}"'.encode() in encoded
+    members = parse_object(encoded, _FIRST_NAMES if first else _NAMES)
+    if members.text("version") != (FIRST_VERSION if first else VERSION):
+        raise MalformedReceiptError(f"the version is not {VERSION} or {FIRST_VERSION}")
     path = members.texts("inclusionProof", MAX_PROOF_NODES)
-    log_keys = members.texts("logKeys", _LOG_KEYS)
-    if len(log_keys) != _LOG_KEYS:
-        raise MalformedReceiptError(f"a receipt has {_LOG_KEYS} log keys")
+    signatories = _read_signatories(members, first=first)
     return Receipt(
         event=members.base64("event"),
         k=members.base64("k", KEY_BYTES),
@@ -172,9 +191,21 @@ def parse(encoded: bytes) -> Receipt:
         size=members.number("treeSize"),
         path=tuple(read_base64(node, "a proof node", HASH_BYTES) for node in path),
         checkpoint=members.text("checkpoint"),
-        log_keys=tuple(parse_vkey(vkey) for vkey in log_keys),
+        signatories=signatories,
         anchor=_read_chain(members.members("chain", _CHAIN_NAMES)),
     )
+
+
+def _read_signatories(members: Members, *, first: bool) -> Signatories:
+    log_keys = members.texts("logKeys", _LOG_KEYS)
+    if len(log_keys) != _LOG_KEYS:
+        raise MalformedReceiptError(f"a receipt has {_LOG_KEYS} log keys")
+    keys = tuple(parse_vkey(vkey) for vkey in log_keys)
+    if first:
+        return Signatories(keys)
+    witness_keys = members.texts("witnessKeys", _MOST_WITNESS_KEYS)
+    witnesses = tuple(parse_vkey(vkey) for vkey in witness_keys)
+    return Signatories(keys, witnesses, members.number("quorum"))
 
 
 def _chain_members(anchor: AnchorClaim) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """Verify a receipt with no part of the server: ``python -m anchoring.verify RECEIPT.json``.
 
-Steps: ``receipt`` (its form), ``commitment``, ``inclusion``, ``checkpoint`` and ``anchor``.
+Steps: ``receipt`` (its form), ``commitment``, ``inclusion``, ``checkpoint``, ``witnesses`` (if there
+are cosignatures) and ``anchor``.
 Offline, ``anchor`` proves that the signed transaction in the receipt carries this log, size and
 root to the address of a contract; what code lies there, and whether a block holds the transaction,
 is asked of a chain (``--rpc`` or ``--chain-db``).
@@ -28,11 +29,12 @@ from anchoring.errors import (
     AnchorError,
     ChainError,
     CheckpointError,
+    CosignatureError,
     InclusionError,
     MalformedReceiptError,
     VerificationError,
 )
-from anchoring.receipt import MAX_RECEIPT_BYTES, AnchorClaim, Receipt, parse
+from anchoring.receipt import MAX_RECEIPT_BYTES, AnchorClaim, Receipt, Signatories, parse
 from anchoring.strict_json import read_hex
 
 
@@ -56,13 +58,18 @@ class Pinned:
     Attributes:
         keys: Log keys, each of which must have signed.
         contract: Address of the contract at which the institution anchors; None if not known.
+        witness_keys: Keys of witnesses that are trusted.
+        quorum: How many of these witnesses must have cosigned; None for all of them.
     """
 
     keys: tuple[LogKey, ...] = ()
     contract: bytes | None = None
+    witness_keys: tuple[LogKey, ...] = ()
+    quorum: int | None = None
 
 
 _NOTHING_PINNED = Pinned()
+_WITNESS_TYPES = (checkpoint.ED25519_COSIGNATURE, checkpoint.MLDSA44_COSIGNATURE)
 
 
 def verify_receipt(
@@ -83,6 +90,7 @@ def verify_receipt(
     signed, _ = checkpoint.parse(receipt.checkpoint)
     _check_inclusion(receipt, signed)
     _check_signatures(receipt, signed, pinned.keys)
+    cosigned = _check_cosignatures(receipt, signed, pinned)
     if pinned.contract not in (None, receipt.anchor.identity.contract):
         raise AnchorError("the contract is not the pinned one")
     sender = _check_transaction(receipt.anchor, signed)
@@ -90,6 +98,7 @@ def verify_receipt(
         ProvedStep("commitment", "the event and its key give the commitment in the log"),
         ProvedStep("inclusion", f"leaf {receipt.index} is in the tree of {receipt.size} leaves"),
         ProvedStep("checkpoint", f"{signed.origin} signed that tree (Ed25519 and ML-DSA-44)"),
+        *cosigned,
         ProvedStep(
             "anchor",
             f"transaction 0x{receipt.anchor.hash_.hex()}, signed by 0x{sender.hex()}, carries it",
@@ -108,6 +117,7 @@ def reservations(receipt: Receipt, pinned: Pinned, *, asked_chain: bool) -> tupl
         found.append("the log's keys are those in the receipt: compare them, or give --key")
     if pinned.contract is None:
         found.append("the contract is that in the receipt: compare it, or give --contract")
+    found += _about_witnesses(receipt.signatories, pinned)
     if not asked_chain:
         found.append("no chain was asked whether it holds the transaction: --rpc or --chain-db")
     if receipt.anchor.identity.assurance == SELF_OPERATED:
@@ -153,15 +163,21 @@ def _parser() -> argparse.ArgumentParser:
         "--key", action="append", default=[], metavar="VKEY", help="a log key that must have signed"
     )
     parser.add_argument("--contract", metavar="ADDRESS", help="the contract that must be used")
+    parser.add_argument(
+        "--witness-key", action="append", default=[], metavar="VKEY", help="a witness to trust"
+    )
+    parser.add_argument(
+        "--witness-quorum", type=int, metavar="N", help="of these, N must have cosigned (all)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     return parser
 
 
 def _pinned(asked: argparse.Namespace) -> Pinned:
     keys = tuple(checkpoint.parse_vkey(key) for key in asked.key)
-    if asked.contract is None:
-        return Pinned(keys)
-    return Pinned(keys, read_hex(asked.contract.lower(), "--contract", 20))
+    witnesses = tuple(checkpoint.parse_vkey(key) for key in asked.witness_key)
+    contract = asked.contract and read_hex(asked.contract.lower(), "--contract", 20)
+    return Pinned(keys, contract, witnesses, asked.witness_quorum)
 
 
 def _read_file(path: Path) -> bytes:
@@ -202,13 +218,48 @@ def _check_inclusion(receipt: Receipt, signed: Checkpoint) -> None:
 
 
 def _check_signatures(receipt: Receipt, signed: Checkpoint, pinned: Sequence[LogKey]) -> None:
-    types = [key.type_ for key in receipt.log_keys]
+    types = [key.type_ for key in receipt.signatories.log]
     if types != [checkpoint.ED25519_NOTE, checkpoint.MLDSA44_COSIGNATURE]:
         raise CheckpointError("the log's keys are not one Ed25519 and one ML-DSA-44 key")
-    keys = [*receipt.log_keys, *pinned]
+    keys = [*receipt.signatories.log, *pinned]
     if any(key.name != signed.origin for key in keys):
         raise CheckpointError("the checkpoint's origin is not the name of the log's key")
     checkpoint.verify(receipt.checkpoint, keys)
+
+
+def _check_cosignatures(
+    receipt: Receipt, signed: Checkpoint, pinned: Pinned
+) -> tuple[ProvedStep, ...]:
+    """Prove the cosignatures that the receipt names, and enough of those that are pinned."""
+    keys = [*receipt.signatories.witnesses, *pinned.witness_keys]
+    if any(key.type_ not in _WITNESS_TYPES or key.name == signed.origin for key in keys):
+        raise CosignatureError("a witness's key is not one for cosignatures, or the log's own")
+    try:
+        cosigned = checkpoint.signers(receipt.checkpoint, keys)
+    except CheckpointError as error:
+        raise CosignatureError(str(error)) from error
+    if not set(receipt.signatories.witnesses) <= set(cosigned):
+        raise CosignatureError("a witness that the receipt names did not cosign")
+    trusted = {key.name for key in pinned.witness_keys}
+    found = trusted & {key.name for key in cosigned if key in pinned.witness_keys}
+    needed = len(trusted) if pinned.quorum is None else pinned.quorum
+    if len(found) < needed:
+        raise CosignatureError(f"{len(found)} trusted witnesses cosigned, {needed} must")
+    names = sorted(found or {key.name for key in cosigned})
+    return (ProvedStep("witnesses", f"cosigned by {', '.join(names)}"),) if names else ()
+
+
+def _about_witnesses(said: Signatories, pinned: Pinned) -> list[str]:
+    """Say what the cosignatures do not prove."""
+    names = {key.name for key in said.witnesses}
+    if not names and not pinned.witness_keys:
+        return ["no witness cosigned the tree: somebody else may have been shown another one"]
+    found = []
+    if len(names) < said.quorum:
+        found.append(f"{len(names)} witnesses cosigned, the log's operator asks for {said.quorum}")
+    if not pinned.witness_keys:
+        found.append("the witnesses' keys are those in the receipt: compare, or --witness-key")
+    return found
 
 
 def _check_transaction(claim: AnchorClaim, signed: Checkpoint) -> bytes:

@@ -47,6 +47,7 @@ from fhir_server.pipeline.run import Pipeline
 from fhir_server.portal.asking import Asking
 from fhir_server.portal.authorization import AuthorizationRoutes
 from fhir_server.portal.brands import BrandRoutes, read_brands
+from fhir_server.portal.cosigning import post
 from fhir_server.portal.documentation import DocumentationRoutes
 from fhir_server.portal.health import HealthRoutes, Probes
 from fhir_server.portal.hooks import HookRoutes
@@ -123,7 +124,7 @@ async def open_house(settings: Settings) -> House:
     asking = Asking(lambda: pipeline, clock)
     pages = PipelinePatients(asking), PipelineRecordAccess(asking)
     smart = await open_smart(settings, archive, clock, _since(), *pages)
-    transparency = await open_transparency(settings, database, own)
+    transparency = await open_transparency(settings, database, own, post)
     anchorer = await open_evidence(settings, database, own, transparency)
     ordinary, mandatory = read_admin_policies(settings)
     config = Config(

@@ -18,6 +18,7 @@ from anchoring.errors import (
     ChainError,
     ChainUnavailableError,
     HistoryError,
+    NotCosignedError,
 )
 from anchoring.journal import Anchored, decode_anchor
 from anchoring.log import Log, NoTiles
@@ -293,7 +294,9 @@ async def _look(
 
 def _fail(error: Exception, condition: Condition, lag: int) -> None:
     kind = type(error).__name__
-    waits = isinstance(error, ChainUnavailableError | StoreFullError | StoreLostError)
+    waits = isinstance(
+        error, ChainUnavailableError | NotCosignedError | StoreFullError | StoreLostError
+    )
     if waits or type(error) is ChainError:  # such as an account without coins
         _LOG.warning(
             "not anchored", extra={"kind": kind, "lag": lag, "rests": condition.fail(error)}

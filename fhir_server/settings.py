@@ -84,6 +84,7 @@ class Settings:
         chain_fee_cap: Most paid per gas, gwei.
         chain_priority_cap: Most paid per gas to the block's maker, gwei.
         chain_timeout: Most that one answer of a node takes.
+        witnesses: JSON file of the witnesses that cosign this server's log; empty for none.
         witness_logs: JSON file of the logs that this server cosigns as their witness; empty for none.
         chain_consents: Address of the ConsentRegistry there; empty: Consents are on no chain.
         metrics_token: Bearer token of ``/metrics``; empty answers this machine only.
@@ -146,6 +147,7 @@ class Settings:
     chain_fee_cap: int = 200
     chain_priority_cap: int = 10
     chain_timeout: timedelta = timedelta(seconds=10)
+    witnesses: str = ""
     witness_logs: str = ""
     chain_consents: str = ""
     metrics_token: str = field(default="", repr=False)

@@ -1,5 +1,6 @@
 """The audit log as a transparency log, and the witness that this server is for those of others."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -7,10 +8,18 @@ from urllib.parse import urlsplit
 import orjson
 
 from anchoring.announcing import Announcer
-from anchoring.checkpoint import LogKey, LogSeeds, WitnessSeeds, parse_vkey
+from anchoring.checkpoint import (
+    ED25519_COSIGNATURE,
+    MLDSA44_COSIGNATURE,
+    LogKey,
+    LogSeeds,
+    WitnessSeeds,
+    parse_vkey,
+)
 from anchoring.errors import CheckpointError
 from anchoring.log import Log
 from anchoring.witness import Logs, Witness
+from anchoring.witnesses import MOST_WITNESSES, Post, Quorum, WitnessAt, Witnesses, ask_nobody
 from fhir_server.crypto.keys import new_seed
 from fhir_server.errors import SettingsError
 from fhir_server.settings import Settings
@@ -19,6 +28,8 @@ from fhir_server.store.noted import NotedRecords
 from fhir_server.store.own_secrets import Secrets
 
 ORIGIN = "log-origin"
+_WITHOUT = {"anchor": False, "wait": True}  # what is done when the quorum is not reached
+_LOG = logging.getLogger("consentry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +48,19 @@ class Transparency:
 
 
 async def open_transparency(
-    settings: Settings, database: Database, secrets: Secrets
+    settings: Settings, database: Database, secrets: Secrets, post: Post = ask_nobody
 ) -> Transparency:
     """The log of a server; nothing of it is read yet.
+
+    Args:
+        post: The way to the witnesses.
 
     Raises:
         SettingsError: A file of witnesses or logs can not be used.
     """
     log, records = Log(database.leaves, database.tiles), NotedRecords(database.store)
-    announcer = Announcer(log, await log_seeds(settings, secrets), records)
+    witnesses = Witnesses(read_witnesses(settings), post, records, _tell)
+    announcer = Announcer(log, await log_seeds(settings, secrets), records, witnesses)
     return Transparency(log, announcer, await open_witness(settings, database, secrets))
 
 
@@ -78,6 +93,50 @@ def read_witness_logs(settings: Settings) -> Logs:
         return {str(origin): _keys(origin, vkeys) for origin, vkeys in found.items()}
     except (OSError, ValueError, TypeError, AttributeError, CheckpointError) as error:
         raise SettingsError(f"witness_logs cannot be used: {error}") from error
+
+
+def read_witnesses(settings: Settings) -> Quorum:
+    """Who cosigns this server's log.
+
+    Raises:
+        SettingsError: ``witnesses`` names no file of the form that docs/anchoring.md shows.
+    """
+    if not settings.witnesses:
+        return Quorum()
+    try:
+        found = orjson.loads(Path(settings.witnesses).read_bytes())
+        named = tuple(_witness(each["url"], each["vkeys"]) for each in found["witnesses"])
+        quorum = Quorum(named, found["quorum"], _WITHOUT[found.get("without", "anchor")])
+    except KeyError as error:
+        raise SettingsError(f"witnesses cannot be used: {error} is missing or unknown") from error
+    except (OSError, ValueError, TypeError, AttributeError, CheckpointError) as error:
+        raise SettingsError(f"witnesses cannot be used: {error}") from error
+    if type(quorum.needed) is not int or not 0 <= quorum.needed <= len(named) <= MOST_WITNESSES:
+        raise SettingsError(
+            f"witnesses cannot be used: at most {MOST_WITNESSES}, and quorum a number of them"
+        )
+    if len({each.name for each in named}) < len(named):
+        raise SettingsError("witnesses cannot be used: two have one name")
+    return quorum
+
+
+def _witness(url: str, vkeys: list[str]) -> WitnessAt:
+    parts = urlsplit(url)
+    local = parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if not (local or parts.scheme == "https") or not parts.hostname or parts.query:
+        raise ValueError("a url is not on https")
+    keys = tuple(parse_vkey(vkey) for vkey in vkeys)
+    types = [key.type_ for key in keys]
+    if not keys or len({key.name for key in keys}) > 1 or len(set(types)) < len(types):
+        raise ValueError("a witness has one name, and at most one key of a kind")
+    if not set(types) <= {ED25519_COSIGNATURE, MLDSA44_COSIGNATURE}:
+        raise ValueError("a witness's key is not one for cosignatures")
+    return WitnessAt(url.rstrip("/"), keys)
+
+
+def _tell(name: str, words: str) -> None:
+    loud = _LOG.error if words.startswith("ahead") else _LOG.warning
+    loud("a witness did not cosign", extra={"witness": name, "because": words})
 
 
 def _keys(name: str, vkeys: list[str]) -> tuple[LogKey, ...]:

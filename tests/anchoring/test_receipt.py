@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from anchoring.errors import MalformedReceiptError, VerificationError
-from anchoring.receipt import MAX_RECEIPT_BYTES, parse
+from anchoring.receipt import FIRST_VERSION, MAX_RECEIPT_BYTES, VERSION, parse
 
 MEMBERS = [
     "version",
@@ -19,6 +19,8 @@ MEMBERS = [
     "inclusionProof",
     "checkpoint",
     "logKeys",
+    "witnessKeys",
+    "quorum",
     "chain",
 ]
 CHAIN_MEMBERS = [
@@ -76,8 +78,8 @@ def test_a_member_of_another_type_is_refused(members: dict[str, Any], name: str)
     for wrong in WRONG:
         if name == "event" and wrong in ("", "0x0"):
             continue  # base64url, and opens no commitment
-        if name == "inclusionProof" and wrong == []:
-            continue  # as it is in a tree of one leaf
+        if name in ("inclusionProof", "witnessKeys") and wrong == []:
+            continue  # as it is in a tree of one leaf, or without witnesses
         if name == "checkpoint" and isinstance(wrong, str):
             continue  # read when it is verified
         refused(members | {name: wrong})
@@ -135,3 +137,23 @@ def test_a_member_given_twice_is_refused(anchored: SimpleNamespace) -> None:
 def test_the_checkpoint_covers_the_event_by_the_smallest_anchor(anchored: SimpleNamespace) -> None:
     sizes = {i: parse(encoded).size for i, encoded in anchored.receipts.items()}
     assert sizes == {0: 5, 4: 5, 5: 16, 22: 23}
+
+
+def test_a_receipt_of_the_first_version_is_read_as_one_without_witnesses(
+    members: dict[str, Any],
+) -> None:
+    first = {
+        name: value for name, value in members.items() if name not in ("witnessKeys", "quorum")
+    }
+    first["version"] = FIRST_VERSION
+    receipt = parse(json.dumps(first).encode())
+    assert (receipt.signatories.witnesses, receipt.signatories.quorum) == ((), 0)
+    refused({**first, "quorum": 0})
+    refused({**first, "version": VERSION})
+    refused({**members, "version": FIRST_VERSION})
+    refused({**members, "version": "consentry-receipt/v3"})
+
+
+def test_more_witnesses_than_a_note_can_have_are_refused(members: dict[str, Any]) -> None:
+    refused({**members, "witnessKeys": members["logKeys"][:1] * 31})
+    refused({**members, "witnessKeys": ["rubbish"]})

@@ -19,7 +19,7 @@ from anchoring.checkpoint import LogSeeds
 from anchoring.contract import anchor_calldata, read_anchor_calldata
 from anchoring.embedded import EmbeddedChain
 from anchoring.errors import AnchorError, ChainError, CheckpointError, VerificationError
-from anchoring.receipt import Receipt
+from anchoring.receipt import Receipt, Signatories
 from anchoring.verify import Pinned
 
 ROOM = Path(__file__).resolve().parents[2]
@@ -43,7 +43,7 @@ def test_each_receipt_proves_every_step(anchored: SimpleNamespace, chain: Embedd
         receipt = form.parse(encoded)
         assert [p.step for p in verify.verify_receipt(receipt)] == STEPS
         with_chain = verify.verify_receipt(
-            receipt, Pinned(receipt.log_keys, receipt.anchor.identity.contract), chain
+            receipt, Pinned(receipt.signatories.log, receipt.anchor.identity.contract), chain
         )
         assert [p.step for p in with_chain] == [*STEPS, "chain"]
 
@@ -150,7 +150,7 @@ def test_a_receipt_put_together_from_two_is_refused(anchored: SimpleNamespace) -
 
 
 def test_a_log_forged_whole_is_refused_by_the_pinned_key(receipt: Receipt) -> None:
-    stranger = LogSeeds(receipt.log_keys[0].name, b"\x08" * 32, b"\x09" * 32).public_keys()
+    stranger = LogSeeds(receipt.signatories.log[0].name, b"\x08" * 32, b"\x09" * 32).public_keys()
     for key in stranger:
         with pytest.raises(CheckpointError, match="no signature"):
             verify.verify_receipt(receipt, Pinned((key,)))
@@ -163,8 +163,8 @@ def test_a_pinned_key_of_another_log_is_refused(receipt: Receipt) -> None:
 
 
 def test_a_receipt_whose_keys_are_of_one_kind_is_refused(receipt: Receipt) -> None:
-    for key in receipt.log_keys:
-        weak = dataclasses.replace(receipt, log_keys=(key, key))
+    for key in receipt.signatories.log:
+        weak = dataclasses.replace(receipt, signatories=Signatories((key, key)))
         with pytest.raises(CheckpointError, match="one Ed25519 and one ML-DSA-44"):
             verify.verify_receipt(weak)
 
@@ -256,15 +256,15 @@ def test_the_command_names_each_step_and_what_it_does_not_prove(file: Path) -> N
 def test_the_command_asks_the_chain_file_with_the_server_stopped(
     file: Path, anchored: SimpleNamespace, receipt: Receipt
 ) -> None:
-    keys = [word for key in receipt.log_keys for word in ("--key", key.vkey)]
+    keys = [word for key in receipt.signatories.log for word in ("--key", key.vkey)]
     done = run(file, "--chain-db", anchored.path, *keys, "--json")
     assert done.returncode == 0
     answer = json.loads(done.stdout)
     assert [step["step"] for step in answer["proved"]] == [*STEPS, "chain"]
-    assert len(answer["notProved"]) == 2
+    assert len(answer["notProved"]) == 3
     contract = "0x" + receipt.anchor.identity.contract.hex()
     done = run(file, "--chain-db", anchored.path, *keys, "--json", "--contract", contract)
-    assert len(json.loads(done.stdout)["notProved"]) == 1
+    assert len(json.loads(done.stdout)["notProved"]) == 2
 
 
 def test_the_command_does_not_load_a_node_library_offline(file: Path) -> None:
@@ -292,7 +292,9 @@ def timed(action: Callable[[], object]) -> float:
         ({"event": "AAAA"}, "commitment"),
         ({"leafIndex": 6}, "inclusion"),
         ({"logKeys": ["a", "b"]}, "checkpoint"),
-        ({"version": "consentry-receipt/v2"}, "receipt"),
+        ({"version": "consentry-receipt/v3"}, "receipt"),
+        ({"witnessKeys": ["a"]}, "checkpoint"),
+        ({"quorum": -1}, "receipt"),
     ],
 )
 def test_the_command_names_the_step_that_failed(

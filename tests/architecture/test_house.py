@@ -63,6 +63,7 @@ DOORS = {
     "httpx2": (
         "anchoring/rpc.py",
         "fhir_server/commands/",
+        "fhir_server/portal/cosigning.py",
         "fhir_server/portal/fetching.py",
         "fhir_server/portal/outside_provider.py",
     ),
