@@ -79,6 +79,11 @@ class Anchorer:
         return self._waiting.since
 
     @property
+    def under_way(self) -> bool:
+        """Whether a transaction is waited for: it takes some blocks, so nobody need look each second."""
+        return self._publication.under_way
+
+    @property
     def figures(self) -> Figures:
         """What anchoring has come to, since this process started."""
         return self._publication.figures

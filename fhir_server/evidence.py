@@ -46,6 +46,7 @@ _TASK = "anchoring"
 _LOG = logging.getLogger("consentry")
 _PAUSE = 1.0  # seconds between two looks at the log
 _LONGEST_REST = 60  # looks
+_BETWEEN = 5  # looks while a transaction is waited for: nodes are paid by the question
 _FEW = 64  # tiles that may be missing at start: they are written with those that come
 _OFTEN = 4096  # tiles, a million events, between two lines that tell how far it is
 
@@ -217,9 +218,9 @@ class Condition:
         self._rests = max(0, self._rests - 1)
         return not self._rests
 
-    def succeed(self) -> None:
-        """A run came to its end."""
-        self._failed = 0
+    def succeed(self, rests: int = 0) -> None:
+        """A run came to its end; the chain need not be asked for so many looks."""
+        self._failed, self._rests = 0, rests
 
     def fail(self, error: Exception) -> int:
         """A run failed, and is tried again: after two looks, four, and so on to a minute, and by chance up to half less.
@@ -289,7 +290,7 @@ async def _look(
         return
     await _hurry(anchorer, store)
     _tell(await anchorer.run_once(now))
-    condition.succeed()
+    condition.succeed(_BETWEEN if anchorer.under_way else 0)
 
 
 def _fail(error: Exception, condition: Condition, lag: int) -> None:

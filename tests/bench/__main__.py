@@ -3,13 +3,14 @@
 ``python -m tests.bench`` compares with the peer; ``--alone`` leaves the peer out; ``--growth`` measures how a search grows
 with what is stored, and draws docs/performance-growth.svg; ``--mongo`` measures the server on a MongoDB, ``--store`` the
 sealed store in process, ``--tokens`` the authorization server, ``--consent`` what consent costs, ``--million`` how a million
-Observations load (docs/performance-million.svg).
+Observations load (docs/performance-million.svg), ``--anchoring [SECONDS]`` whether anchoring keeps up (300 seconds).
 """
 
 import os
 import platform
 import sys
 
+from tests.bench.anchoring import anchoring
 from tests.bench.client import Rate
 from tests.bench.consent import consent
 from tests.bench.growth import growth
@@ -26,6 +27,9 @@ def main(arguments: list[str]) -> int:
         _say("bench: the Synthea set is not here (../shared/data/synthea-2021)")
         return 1
     _say(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
+    if "--anchoring" in arguments:
+        _say(anchoring(*(int(each) for each in arguments if each.isdigit())))
+        return 0
     if "--store" in arguments:
         _say(store())
         return 0
@@ -48,6 +52,7 @@ def main(arguments: list[str]) -> int:
     _say(_goals(ours))
     _say(tokens())
     _say(consent())
+    _say(anchoring())
     if "--alone" not in arguments:
         _say(_comparison(ours, _measured(Peer())))
     return 0

@@ -29,6 +29,7 @@ class Faltering:
     """An anchorer that fails twice."""
 
     lag = 3
+    under_way = False
 
     def __init__(self) -> None:
         self.runs = 0
@@ -58,6 +59,7 @@ class Noting:
     """An anchorer that notes what it is asked to do."""
 
     lag = 0
+    under_way = False
 
     def __init__(self) -> None:
         self.done: list[str] = []
@@ -204,3 +206,20 @@ def test_rests_double_up_to_a_minute_and_chance_makes_them_shorter_by_half_at_mo
     assert looks == 59
     longest.succeed()
     assert longest.fail(error) == 2
+
+
+async def test_while_a_transaction_is_waited_for_the_chain_is_not_asked_each_second(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "_PAUSE", 0.001)
+    anchorer, store = Noting(), SqliteStore(folder / "s")
+    anchorer.under_way = True
+    task = asyncio.create_task(
+        evidence.keep_anchoring(anchorer, Lease(), store, lambda: START, Condition())  # type: ignore[arg-type]
+    )
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await store.close()
+    assert anchorer.done[:6] == ["run", *["follow"] * 4, "run"]
