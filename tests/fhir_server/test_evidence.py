@@ -217,7 +217,10 @@ async def test_while_a_transaction_is_waited_for_the_chain_is_not_asked_each_sec
     task = asyncio.create_task(
         evidence.keep_anchoring(anchorer, Lease(), store, lambda: START, Condition())  # type: ignore[arg-type]
     )
-    await asyncio.sleep(0.1)
+    for _ in range(1000):
+        if len(anchorer.done) >= 6:
+            break
+        await asyncio.sleep(0.005)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
