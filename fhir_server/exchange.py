@@ -16,7 +16,7 @@ from time import monotonic
 import orjson
 
 from anchoring.errors import ChainError, ChainUnavailableError, WrongChainError
-from anchoring.registry.consents import NAME
+from anchoring.registry.consents import NAME, is_genuine
 from anchoring.registry.node import JsonRpcNode, OneOf
 from anchoring.registry.relaying import Payer, Relay, Wish
 from anchoring.registry.typed_data import Domain
@@ -85,6 +85,9 @@ class Exchange:
         found = await asyncio.to_thread(self.node.chain_id)
         if found != self.domain.chain_id:
             raise WrongChainError("the chain has another id than the settings say")
+        code = await asyncio.to_thread(self.node.code, self.domain.contract)
+        if not is_genuine(code):
+            raise WrongChainError("there is no ConsentRegistry of ours at chain_consents")
 
     async def _hear(self, at: int) -> bool:
         """Read on in the chain; whether that was all for now."""
@@ -178,7 +181,7 @@ async def keep_exchanging(exchange: Exchange, leases: Leases, clock: Clock) -> N
                 _LOG.warning("exchange waits", extra={"kind": type(error).__name__})
             silent = True
         except ChainError as error:
-            _LOG.error("exchange stands still", extra={"kind": type(error).__name__})
+            _LOG.error("exchange stands still", extra={"reason": str(error)})
         await asyncio.sleep(_PAUSE)
 
 

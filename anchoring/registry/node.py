@@ -204,6 +204,10 @@ class OneOf:
         """Say which chain it is (EIP-155)."""
         return self._nodes.ask(lambda node: node.chain_id())
 
+    def code(self, contract: bytes) -> bytes:
+        """Give the code at an address."""
+        return self._nodes.ask(lambda node: node.code(contract))
+
     def block(self, number: int | str = NEWEST) -> Block | None:
         """See ``Node``."""
         return self._nodes.ask(lambda node: node.block(number))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 
@@ -14,112 +12,23 @@ import pytest
 from anchoring import transaction as tx
 from anchoring.errors import ChainUnavailableError, WrongChainError
 from anchoring.nodes import Facts
-from anchoring.registry.consents import Holder, Status, change_call, read_status, status_call
+from anchoring.registry.consents import Status
 from anchoring.registry.node import JsonRpcNode, OneOf
-from anchoring.registry.relaying import Payer, Relay
-from anchoring.registry.typed_data import Domain
+from anchoring.registry.watching import Place
 from anchoring.rpc import Endpoint
-from fhir_server.exchange import Exchange, lasting
 from fhir_server.inspection.inspector import Inspector
-from fhir_server.interactions.registries.filing import (
-    DUE,
-    Filing,
-    filings_of,
-    find_filing,
-    record_id,
-)
+from fhir_server.interactions.registries.filing import DUE, find_filing
 from fhir_server.interactions.registries.mirroring import MIRRORED, Mirror
 from fhir_server.store.inspection import Inspection
 from fhir_server.store.opening import looking
 from fhir_server.store.shelf import CONSENT_CHANGED
 from fhir_server.vault.vault import Reader
-from tests.anchoring.anvil import CHAIN_ID, Anvil
-from tests.anchoring.registry.conftest import deployed
+from tests.anchoring.anvil import CHAIN_ID
 
-from .clinic import HOUSE, OTHER, Clinic, consent, observation, open_clinic, patient, sharing
+from .clinic import HOUSE, consent, open_clinic, sharing
+from .exchange_world import World, exchange_of, shared, world
 
-FAR = 4_000_000_000  # seconds since 1970
-
-
-@dataclass
-class World:
-    """A clinic whose Consents are on a registry of a node."""
-
-    anvil: Anvil
-    clinic: Clinic
-    exchange: Exchange
-
-    @property
-    def domain(self) -> Domain:
-        return self.exchange.domain
-
-    async def step(self, times: int = 1) -> None:
-        """What the job beside the server does."""
-        for _ in range(times):
-            self.clinic.now += timedelta(seconds=1)
-            await self.exchange.step(self.clinic.now)
-
-    async def filings(self, who: str = "a") -> list[Filing]:
-        async with self.clinic.vault.reading() as reader:
-            kept = await filings_of(reader, f"Patient/{who}")
-        return sorted((each.filing for each in kept), key=lambda f: (f.consent, f.version))
-
-    def status(self, filing: Filing) -> Status:
-        asked = status_call(filing.holder.address, filing.id)
-        return read_status(self.exchange.node.call(self.domain.contract, asked))
-
-    async def statuses(self, who: str = "a") -> list[Status]:
-        return [self.status(filing) for filing in await self.filings(who)]
-
-    async def notes(self, prefix: str) -> int:
-        async with self.clinic.vault.reading() as reader:
-            return len(await reader.notes.load(prefix))
-
-    def say(self, holder: Holder, to: Status = Status.REVOKED) -> bool:
-        """Somebody brings what a holder has signed; whether the registry accepts it."""
-        sender = self.anvil.account()
-        call = change_call(self.domain, holder, to, FAR)
-        content = tx.Transaction(CHAIN_ID, 0, 0, 10**11, 200_000, self.domain.contract, call)
-        return bool(self.anvil.send(tx.sign(content, sender).raw)["status"] == "0x1")
-
-    async def sees(self, who: str = OTHER) -> int:
-        return (await self.clinic.get(who, "Observation/o")).status
-
-
-def exchange_of(clinic: Clinic, anvil: Anvil, contract: bytes, payer: bytes) -> Exchange:
-    clinic.vault.note_consents()
-    domain = Domain("ConsentRegistry", CHAIN_ID, contract)
-    node = OneOf([JsonRpcNode(Endpoint(anvil.url, 5.0))], Facts(CHAIN_ID))
-    relay = Relay(node, domain, Payer(payer), lasting)
-    pipeline = clinic.pipeline
-    registry = f"{CHAIN_ID}:0x{contract.hex()}"
-    mirror = Mirror(clinic.vault, pipeline.tools, registry)
-    unit = pipeline.heeding.unit
-    return Exchange(clinic.vault, pipeline.tools, unit, node, domain, relay, mirror, 1)
-
-
-@pytest.fixture
-async def world(anvil: Anvil, tmp_path: Path) -> AsyncIterator[World]:
-    clinic = await open_clinic(tmp_path)
-    exchange = exchange_of(clinic, anvil, deployed(anvil, "ConsentRegistry"), anvil.account())
-    made = World(anvil, clinic, exchange)
-    await exchange.mirror.begin()
-    clinic.caller("alice", "patient/*.cruds", "", user="Patient/a", patient="Patient/a")
-    await clinic.put(patient("a"))
-    await clinic.put(observation("o", "a"))
-    await made.step()
-    yield made
-    await clinic.close()
-
-
-async def shared(world: World) -> Filing:
-    """The patient lets OTHER see her observation, and that is on the chain."""
-    await world.clinic.put(sharing("a"))
-    await world.step(2)
-    (filing,) = await world.filings()
-    assert world.status(filing) is Status.ACTIVE
-    assert await world.sees() == 200
-    return filing
+__all__ = ["world"]
 
 
 async def test_a_consent_that_is_filed_here_is_filed_on_the_chain(world: World) -> None:
@@ -168,8 +77,6 @@ async def test_being_told_twice_changes_nothing(world: World) -> None:
         await writer.notes.drop("chain-place")
     place = world.exchange.node.block(0)
     assert place is not None
-    from anchoring.registry.watching import Place
-
     await world.exchange._save(Place(0, place.hash))  # a backup of yesterday was put back
     await world.step(2)
     assert world.clinic.log_size() == size
@@ -241,16 +148,6 @@ async def test_a_patients_word_about_an_older_version_ends_the_consent_of_now(
     assert world.say(older.holder)
     await world.step()
     assert await world.sees() == 404
-
-
-async def test_strangers_end_nothing(world: World) -> None:
-    filing = await shared(world)
-    thief = tx.keccak256(b"a thief")
-    assert world.say(Holder(filing.id, thief, FAR))  # the same id, another key
-    assert world.say(Holder(tx.keccak256(b"an id"), thief, FAR))
-    await world.step()
-    assert await world.sees() == 200
-    assert world.status(filing) is Status.ACTIVE
 
 
 async def test_what_expires_expires_on_the_chain_by_itself_a_little_later(world: World) -> None:
@@ -341,6 +238,29 @@ async def test_another_chain_is_neither_believed_nor_told(
     assert await world.sees() == 200
 
 
+async def test_other_code_at_the_address_is_neither_believed_nor_told(world: World) -> None:
+    await shared(world)
+    world.anvil.rpc("anvil_setCode", "0x" + world.domain.contract.hex(), "0x00")
+    with pytest.raises(WrongChainError):
+        await world.step()
+
+
+async def test_a_patient_keeps_her_word_and_uses_it_without_the_server(world: World) -> None:
+    filing = await shared(world)
+    answer = await world.clinic.get("alice", "Consent/sharing-a/$chain-revocation")
+    assert answer.status == 200, answer.body
+    told = {each["name"]: each["valueString"] for each in answer.json["parameter"]}
+    assert told["chain"] == f"eip155:{CHAIN_ID}"
+    sender = world.anvil.account()
+    to, data = bytes.fromhex(told["to"][2:]), bytes.fromhex(told["data"][2:])
+    content = tx.Transaction(CHAIN_ID, 0, 0, 10**11, 200_000, to, data)
+    assert world.anvil.send(tx.sign(content, sender).raw)["status"] == "0x1"
+    assert world.status(filing) is Status.REVOKED
+    await world.step()
+    assert await world.sees() == 404
+    assert (await world.clinic.get("alice", "Consent/sharing-a/$chain-revocation")).status == 404
+
+
 async def test_erasing_a_patient_unlinks_what_is_on_the_chain(world: World) -> None:
     filing = await shared(world)
     world.clinic.caller("eraser", "system/*.cruds", purposes=("HOPERAT",))
@@ -352,27 +272,6 @@ async def test_erasing_a_patient_unlinks_what_is_on_the_chain(world: World) -> N
     async with world.clinic.vault.reading() as reader:
         assert await find_filing(reader, filing.id) is None
     assert await world.notes(DUE) == 0
-
-
-async def test_no_interaction_reaches_a_filing(world: World) -> None:
-    filing = await shared(world)
-    clinic = world.clinic
-    async with clinic.vault.reading() as reader:
-        record = record_id(reader, filing.id)
-    for who in (HOUSE, "alice"):
-        for id_ in (filing.id.hex(), record):
-            for url in (f"ChainFiling/{id_}", f"ChainFiling/{id_}/_history/1"):
-                assert (await clinic.get(who, url)).status in (400, 403, 404)
-            put = await clinic.ask(
-                who, "PUT", f"ChainFiling/{id_}", {"resourceType": "ChainFiling", "id": id_}
-            )
-            assert put.status in (400, 403, 404, 422)
-        for url in ("ChainFiling", "Patient/a/ChainFiling", "?_type=ChainFiling"):
-            assert (await clinic.get(who, url)).status in (400, 403, 404)
-    secrets = (filing.k.hex(), filing.key.hex(), filing.id.hex())
-    for url in ("Patient/a/$everything", "_history", "?_type=Consent,Provenance", "Patient/a/*"):
-        body = (await clinic.get("alice", url)).body
-        assert [secret for secret in secrets if secret.encode() in body] == [], url
 
 
 async def test_the_check_of_the_store_finds_filings_in_order(world: World) -> None:

@@ -136,6 +136,13 @@ OPERATIONS = (
         ("POST",),
     ),
     Operation(
+        "chain-revocation",
+        f"{_OWN}/Consent-chain-revocation",
+        ((_INSTANCE, "u"),),
+        frozenset({"Consent"}),
+        ("GET",),
+    ),
+    Operation(
         "judge-break-glass",
         f"{_OWN}/Task-judge-break-glass",
         ((_INSTANCE, "u"),),

@@ -1,0 +1,108 @@
+"""A clinic whose Consents are on a registry of a real node, and what tests do with it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from anchoring import transaction as tx
+from anchoring.nodes import Facts
+from anchoring.registry.consents import Holder, Status, change_call, read_status, status_call
+from anchoring.registry.node import JsonRpcNode, OneOf
+from anchoring.registry.relaying import Payer, Relay
+from anchoring.registry.typed_data import Domain
+from anchoring.rpc import Endpoint
+from fhir_server.exchange import Exchange, lasting
+from fhir_server.interactions.registries.filing import Filing, filings_of
+from fhir_server.interactions.registries.mirroring import Mirror
+from tests.anchoring.anvil import CHAIN_ID, Anvil
+from tests.anchoring.registry.conftest import deployed
+
+from .clinic import OTHER, Clinic, observation, open_clinic, patient, sharing
+
+FAR = 4_000_000_000  # seconds since 1970
+
+
+@dataclass
+class World:
+    """A clinic whose Consents are on a registry of a node."""
+
+    anvil: Anvil
+    clinic: Clinic
+    exchange: Exchange
+
+    @property
+    def domain(self) -> Domain:
+        return self.exchange.domain
+
+    async def step(self, times: int = 1) -> None:
+        """What the job beside the server does."""
+        for _ in range(times):
+            self.clinic.now += timedelta(seconds=1)
+            await self.exchange.step(self.clinic.now)
+
+    async def filings(self, who: str = "a") -> list[Filing]:
+        async with self.clinic.vault.reading() as reader:
+            kept = await filings_of(reader, f"Patient/{who}")
+        return sorted((each.filing for each in kept), key=lambda f: (f.consent, f.version))
+
+    def status(self, filing: Filing) -> Status:
+        asked = status_call(filing.holder.address, filing.id)
+        return read_status(self.exchange.node.call(self.domain.contract, asked))
+
+    async def statuses(self, who: str = "a") -> list[Status]:
+        return [self.status(filing) for filing in await self.filings(who)]
+
+    async def notes(self, prefix: str) -> int:
+        async with self.clinic.vault.reading() as reader:
+            return len(await reader.notes.load(prefix))
+
+    def say(self, holder: Holder, to: Status = Status.REVOKED) -> bool:
+        """Somebody brings what a holder has signed; whether the registry accepts it."""
+        sender = self.anvil.account()
+        call = change_call(self.domain, holder, to, FAR)
+        content = tx.Transaction(CHAIN_ID, 0, 0, 10**11, 200_000, self.domain.contract, call)
+        return bool(self.anvil.send(tx.sign(content, sender).raw)["status"] == "0x1")
+
+    async def sees(self, who: str = OTHER) -> int:
+        return (await self.clinic.get(who, "Observation/o")).status
+
+
+def exchange_of(clinic: Clinic, anvil: Anvil, contract: bytes, payer: bytes) -> Exchange:
+    clinic.vault.note_consents()
+    domain = Domain("ConsentRegistry", CHAIN_ID, contract)
+    node = OneOf([JsonRpcNode(Endpoint(anvil.url, 5.0))], Facts(CHAIN_ID))
+    relay = Relay(node, domain, Payer(payer), lasting)
+    pipeline = clinic.pipeline
+    registry = f"{CHAIN_ID}:0x{contract.hex()}"
+    mirror = Mirror(clinic.vault, pipeline.tools, registry)
+    unit = pipeline.heeding.unit
+    return Exchange(clinic.vault, pipeline.tools, unit, node, domain, relay, mirror, 1)
+
+
+@pytest.fixture
+async def world(anvil: Anvil, tmp_path: Path) -> AsyncIterator[World]:
+    clinic = await open_clinic(tmp_path)
+    exchange = exchange_of(clinic, anvil, deployed(anvil, "ConsentRegistry"), anvil.account())
+    made = World(anvil, clinic, exchange)
+    await exchange.mirror.begin()
+    clinic.caller("alice", "patient/*.cruds", "", user="Patient/a", patient="Patient/a")
+    await clinic.put(patient("a"))
+    await clinic.put(observation("o", "a"))
+    await made.step()
+    yield made
+    await clinic.close()
+
+
+async def shared(world: World) -> Filing:
+    """The patient lets OTHER see her observation, and that is on the chain."""
+    await world.clinic.put(sharing("a"))
+    await world.step(2)
+    (filing,) = await world.filings()
+    assert world.status(filing) is Status.ACTIVE
+    assert await world.sees() == 200
+    return filing
