@@ -21,7 +21,7 @@ ANCHORED_EVENT = "Anchored(bytes32,uint64,bytes32,address)"
 GAS = 600_000  # limit of an anchor call; a proof of 64 nodes needs about 250,000
 DEPLOYMENT_GAS = 3_000_000
 
-_ANCHOR = "anchor(bytes32,uint64,bytes32,bytes32[])"
+ANCHOR = "anchor(bytes32,uint64,bytes32,bytes32[])"
 _HEAD = "head(bytes32)"
 _GRANT = "grantPublisher(bytes32,address)"
 _REVOKE = "revokePublisher(bytes32,address)"
@@ -82,9 +82,14 @@ def artifact() -> Artifact:
     )
 
 
+def genuine_code_hashes() -> tuple[bytes, ...]:
+    """Give the Keccak-256 of the code of every AuditAnchor of ours, the present one first."""
+    return (artifact().code_hash, *_FORMER_CODE_HASHES)
+
+
 def is_genuine(code_hash: bytes) -> bool:
     """Tell whether code with this Keccak-256 is an AuditAnchor of ours, the present one or a former one."""
-    return code_hash in (artifact().code_hash, *_FORMER_CODE_HASHES)
+    return code_hash in genuine_code_hashes()
 
 
 def anchor_calldata(call: AnchorCall) -> bytes:
@@ -97,7 +102,7 @@ def anchor_calldata(call: AnchorCall) -> bytes:
         _word(len(call.proof)),
         *call.proof,
     )
-    return artifact().methods[_ANCHOR] + b"".join(words)
+    return artifact().methods[ANCHOR] + b"".join(words)
 
 
 def read_anchor_calldata(calldata: bytes) -> AnchorCall:

@@ -13,6 +13,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from anchoring import checkpoint, merkle, transaction
@@ -35,6 +36,7 @@ from anchoring.errors import (
     VerificationError,
 )
 from anchoring.receipt import MAX_RECEIPT_BYTES, AnchorClaim, Receipt, Signatories, parse
+from anchoring.report import report_page
 from anchoring.strict_json import read_hex
 
 
@@ -130,7 +132,13 @@ def reservations(receipt: Receipt, pinned: Pinned, *, asked_chain: bool) -> tupl
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code."""
-    asked = _parser().parse_args(arguments)
+    parser = argparse.ArgumentParser(prog="python -m anchoring.verify", description=__doc__)
+    add_arguments(parser)
+    return run(parser.parse_args(arguments))
+
+
+def run(asked: argparse.Namespace) -> int:
+    """Verify as the parsed arguments say; the exit code."""
     try:
         receipt = parse(_read_file(asked.receipt))
         pinned = _pinned(asked)
@@ -141,6 +149,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ChainError as error:
         return _report_failure("chain", str(error), as_json=asked.json)
     left = reservations(receipt, pinned, asked_chain=chain is not None)
+    if asked.report is not None:
+        told = [(step.step, step.statement) for step in proved]
+        asked.report.write_bytes(report_page(receipt, told, left, datetime.now(UTC)))
     if asked.json:
         steps = [{"step": step.step, "statement": step.statement} for step in proved]
         print(json.dumps({"proved": steps, "notProved": left}))
@@ -152,8 +163,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m anchoring.verify", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command."""
     parser.add_argument("receipt", type=Path, metavar="RECEIPT.json")
     parser.add_argument("--rpc", metavar="URL", help="ask an Ethereum node")
     parser.add_argument(
@@ -169,8 +180,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--witness-quorum", type=int, metavar="N", help="of these, N must have cosigned (all)"
     )
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE.html", help="write a page to print and keep"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
-    return parser
 
 
 def _pinned(asked: argparse.Namespace) -> Pinned:

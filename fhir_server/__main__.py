@@ -18,6 +18,7 @@ class _Command:
 
 def _commands() -> dict[str, _Command]:
     from fhir_server.commands import (
+        audit,
         backup,
         chain,
         check,
@@ -121,8 +122,14 @@ def _commands() -> dict[str, _Command]:
             check.add_arguments,
             check.run,
         ),
+        "audit": _Command(
+            "recompute the whole audit log of a database, and compare it with what was anchored",
+            "consentry audit --data consentry-data",
+            audit.add_arguments,
+            audit.run,
+        ),
         "verify": _Command(
-            "verify a receipt, or the whole audit log of a data folder",
+            "verify a receipt, without any server",
             "consentry verify receipt.json",
             verify.add_arguments,
             verify.run,

@@ -56,6 +56,7 @@ from fhir_server.portal.metrics import MetricsRoutes
 from fhir_server.portal.patients import PipelinePatients
 from fhir_server.portal.record_access import PipelineRecordAccess
 from fhir_server.portal.together import Gauges, Shared
+from fhir_server.portal.verifier import verifier_router
 from fhir_server.portal.witness import WitnessRoutes
 from fhir_server.rest.routes import FhirRoutes
 from fhir_server.search.tokens import Tokenizer
@@ -369,6 +370,7 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
     hooks = HookRoutes(lambda: opened[0].pipeline, clock, settings.public_url)
     app.include_router(hooks.router)
     app.include_router(HealthRoutes(_probes(lambda: opened[0], settings)).router)
+    app.include_router(verifier_router())
     app.include_router(LogRoutes(lambda: opened[0].transparency).router)
     app.include_router(WitnessRoutes(lambda: opened[0].transparency.witness, clock).router)
     app.include_router(MetricsRoutes(shared, settings.metrics_token).router)

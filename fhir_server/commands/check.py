@@ -13,8 +13,8 @@ from time import monotonic
 from rich.console import Console
 
 from fhir_server.archive import Archive, open_archive
+from fhir_server.commands.audit import audit
 from fhir_server.commands.backup import bar
-from fhir_server.commands.verify import verify_log
 from fhir_server.inspection.finding import Finding
 from fhir_server.inspection.inspector import Inspector
 from fhir_server.interactions.reindex.parameters import Parameters
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         f"{seen.documents} large documents: {len(findings)} findings",
         markup=False,
     )
-    log = verify_log(settings, console)
+    log = audit(settings, console)
     return 1 if findings or log else 0
 
 

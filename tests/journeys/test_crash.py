@@ -35,7 +35,7 @@ def test_what_was_answered_before_a_crash_is_kept_and_proved(tmp_path: Path) -> 
         steps.every_request_is_on_record(play)
         play.server.stop()
         proved = subprocess.run(
-            [sys.executable, "-m", "fhir_server", "verify", "--data", str(play.server.data)],
+            [sys.executable, "-m", "fhir_server", "audit", "--data", str(play.server.data)],
             env=environment({}),
             capture_output=True,
             text=True,

@@ -219,9 +219,9 @@ def _wait_for_anchor(server: ServerProcess) -> None:
 
 
 def require_proof(two: Two) -> None:
-    """``consentry verify`` over the whole log: gapless, each event is what was committed to, anchored."""
+    """``consentry audit``: gapless, each event is what was committed to, anchored."""
     done = subprocess.run(
-        [sys.executable, "-m", "fhir_server", "verify", "--data", str(two.first.data)],
+        [sys.executable, "-m", "fhir_server", "audit", "--data", str(two.first.data)],
         env=environment(two.settings),
         capture_output=True,
         text=True,

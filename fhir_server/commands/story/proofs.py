@@ -34,20 +34,20 @@ def prove_log(play: Play) -> None:
     asked = f"GET {glass_event(play)[:19]}.../$receipt"
     play.teller.tell("Rosalind", asked, f"saved, {receipt.stat().st_size:,} bytes")
     play.server.stop()
-    proved = _steps(_must_prove([str(receipt)]))
+    proved = _steps(_must_prove("verify", [str(receipt)]))
     play.teller.tell("Anybody", "consentry verify receipt.json, server stopped", f"proved {proved}")
-    said = _must_prove(["--data", str(play.server.data)])
-    play.teller.tell("Irisa", "consentry verify --data, the whole log", _first_line(said))
+    said = _must_prove("audit", ["--data", str(play.server.data)])
+    play.teller.tell("Irisa", "consentry audit, the whole log", _first_line(said))
     _forge(play, receipt)
 
 
 def _forge(play: Play, receipt: Path) -> None:
     """One byte is changed in copies of the receipt and of the database; verification names what is wrong."""
-    said = _must_fail([str(_changed_receipt(receipt))])
+    said = _must_fail("verify", [str(_changed_receipt(receipt))])
     play.teller.tell("Forger", "one byte changed in the receipt", _first_line(said))
     place = json.loads(receipt.read_bytes())["leafIndex"]
     copy = _changed_log(play.server.data, play.folder / "changed", receipt)
-    said = _must_fail(["--data", str(copy)])
+    said = _must_fail("audit", ["--data", str(copy)])
     require(f"event {place}" in said, "verification does not name the event that was changed")
     play.teller.tell("Forger", "one byte changed in the audit table", _first_line(said))
 
@@ -89,21 +89,21 @@ def _changed_log(data: Path, copy: Path, receipt: Path) -> Path:
     return copy
 
 
-def _must_prove(arguments: Sequence[str]) -> str:
-    status, said = _verify(arguments)
-    require(status == 0, f"consentry verify {arguments[0]} fails: {said[-300:]}")
+def _must_prove(command: str, arguments: Sequence[str]) -> str:
+    status, said = _run(command, arguments)
+    require(status == 0, f"consentry {command} {arguments[0]} fails: {said[-300:]}")
     return said
 
 
-def _must_fail(arguments: Sequence[str]) -> str:
-    status, said = _verify(arguments)
+def _must_fail(command: str, arguments: Sequence[str]) -> str:
+    status, said = _run(command, arguments)
     require(status == 1 and "FAILED" in said, f"a changed byte passes: {said[-300:]}")
     return said
 
 
-def _verify(arguments: Sequence[str]) -> tuple[int, str]:
+def _run(command: str, arguments: Sequence[str]) -> tuple[int, str]:
     done = subprocess.run(  # noqa: S603  our own program
-        [sys.executable, "-m", "fhir_server", "verify", *arguments],
+        [sys.executable, "-m", "fhir_server", command, *arguments],
         env=environment({"log_level": "error"}),
         stdin=subprocess.DEVNULL,
         capture_output=True,

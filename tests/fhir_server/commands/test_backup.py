@@ -46,7 +46,7 @@ def test_what_was_backed_up_comes_back(
         await clinic.close()
 
     asyncio.run(look())
-    assert main(["verify", "--data", str(empty.data)]) != 0  # without the key
+    assert main(["audit", "--data", str(empty.data)]) != 0  # without the key
     asyncio.run(anchor(empty))
 
 
@@ -101,7 +101,7 @@ def test_a_backup_taken_while_others_write_is_whole(
     restored = replace(original, data=tmp_path / "restored")
     restore(restored, tmp_path / "busy.backup", QUIET)
     environment = {"CONSENTRY_KEY": b64encode(material).decode(), "PATH": "/usr/bin:/bin"}
-    command = [sys.executable, "-m", "fhir_server", "verify", "--data", str(restored.data)]
+    command = [sys.executable, "-m", "fhir_server", "audit", "--data", str(restored.data)]
     proved = subprocess.run(
         command,
         env={**environment, "PYTHONPATH": ":".join(sys.path)},
