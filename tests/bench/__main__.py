@@ -3,7 +3,8 @@
 ``python -m tests.bench`` compares with the peer; ``--alone`` leaves the peer out; ``--growth`` measures how a search grows
 with what is stored, and draws docs/performance-growth.svg; ``--mongo`` measures the server on a MongoDB, ``--store`` the
 sealed store in process, ``--tokens`` the authorization server, ``--consent`` what consent costs, ``--million`` how a million
-Observations load (docs/performance-million.svg), ``--anchoring [SECONDS]`` whether anchoring keeps up (300 seconds).
+Observations load (docs/performance-million.svg), ``--log`` the audit log in tiles, ``--anchoring [SECONDS]`` whether
+anchoring keeps up (300 seconds).
 """
 
 import os
@@ -14,6 +15,7 @@ from tests.bench.anchoring import anchoring
 from tests.bench.client import Rate
 from tests.bench.consent import consent
 from tests.bench.growth import growth
+from tests.bench.log import log
 from tests.bench.on_mongo import on_mongo
 from tests.bench.servers import Consentry, Peer
 from tests.bench.store import million, store
@@ -45,6 +47,9 @@ def main(arguments: list[str]) -> int:
     if "--consent" in arguments:
         _say(consent())
         return 0
+    if "--log" in arguments:
+        _say(log(_say))
+        return 0
     if "--growth" in arguments:
         _say(growth())
         return 0
@@ -53,6 +58,7 @@ def main(arguments: list[str]) -> int:
     _say(tokens())
     _say(consent())
     _say(anchoring())
+    _say(log(_say))
     if "--alone" not in arguments:
         _say(_comparison(ours, _measured(Peer())))
     return 0

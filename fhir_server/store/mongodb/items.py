@@ -20,6 +20,7 @@ from fhir_server.store.mongodb.mongo import (
     ReplaceOne,
     Session,
 )
+from fhir_server.store.mongodb.reads import numbers
 from smart_auth.errors import AlreadyThereError, ChangedError
 from smart_auth.store import Entry
 
@@ -138,9 +139,7 @@ class MongoLeaves:
 
     async def size(self) -> int:
         """See ``LeafSource.size``."""
-        query = Query(AUDIT, {}, sort=(("n", -1),), fields=(("n", 1),), limit=1)
-        found = await self._mongo.find(query)
-        return found[0]["n"] + 1 if found else 0
+        return (await numbers(self._mongo)).n
 
     async def commitments(self, start: int, stop: int) -> list[bytes]:
         """See ``LeafSource.commitments``."""
