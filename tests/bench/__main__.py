@@ -10,6 +10,7 @@ anchoring keeps up (300 seconds).
 import os
 import platform
 import sys
+from collections.abc import Callable
 
 from tests.bench.anchoring import anchoring
 from tests.bench.client import Rate
@@ -29,30 +30,10 @@ def main(arguments: list[str]) -> int:
         _say("bench: the Synthea set is not here (../shared/data/synthea-2021)")
         return 1
     _say(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
-    if "--anchoring" in arguments:
-        _say(anchoring(*(int(each) for each in arguments if each.isdigit())))
-        return 0
-    if "--store" in arguments:
-        _say(store())
-        return 0
-    if "--million" in arguments:
-        _say(million(_say))
-        return 0
-    if "--mongo" in arguments:
-        _say(on_mongo())
-        return 0
-    if "--tokens" in arguments:
-        _say(tokens())
-        return 0
-    if "--consent" in arguments:
-        _say(consent())
-        return 0
-    if "--log" in arguments:
-        _say(log(_say))
-        return 0
-    if "--growth" in arguments:
-        _say(growth())
-        return 0
+    for name, part in _PARTS.items():
+        if f"--{name}" in arguments:
+            _say(part([int(each) for each in arguments if each.isdigit()]))
+            return 0
     ours = _measured(Consentry())
     _say(_goals(ours))
     _say(tokens())
@@ -113,6 +94,18 @@ def _told(rate: Rate) -> str:
 def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
+
+
+_PARTS: dict[str, Callable[[list[int]], str]] = {
+    "anchoring": lambda numbers: anchoring(*numbers),
+    "store": lambda _: store(),
+    "million": lambda _: million(_say),
+    "mongo": lambda _: on_mongo(),
+    "tokens": lambda _: tokens(),
+    "consent": lambda _: consent(),
+    "log": lambda _: log(_say),
+    "growth": lambda _: growth(),
+}
 
 
 if __name__ == "__main__":
