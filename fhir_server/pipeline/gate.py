@@ -76,10 +76,11 @@ class ConsentGate:
 
     async def admit(self, located: Located) -> tuple[Record, ...]:
         """See ``Gate.admit``."""
-        former = replace(located, versions=located.former, former=())
-        later = await self.admit(former) if located.former else ()
-        if located.former and not later:
-            return ()
+        later: tuple[Record, ...] = ()
+        if located.former:
+            later = await self.admit(replace(located, versions=located.former, former=()))
+            if not later:
+                return ()
         hidden = frozenset(names for record in later for names in record.withheld)
         request = await self._request(located.action)
         consented = await consent(

@@ -26,7 +26,8 @@ def redact(opened: Opened, base: str) -> Released:
     released = _composed(opened, base)
     if _is_write(opened) or not (released.body or released.stream):
         return released
-    return replace(released, headers=(*released.headers, *accompanying(released.disclosed, base)))
+    headers = accompanying(released.disclosed, base)
+    return replace(released, headers=(*released.headers, *headers)) if headers else released
 
 
 def _composed(opened: Opened, base: str) -> Released:

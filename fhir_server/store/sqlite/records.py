@@ -178,7 +178,7 @@ class SqliteUnit(SqliteSnapshot):
     async def put(self, version: SealedVersion, add: Sequence[bytes], drop: Sequence[bytes]) -> int:
         """See ``Unit.put``."""
         rid = version.rid or self._events.number()
-        placed = replace(version, rid=rid)
+        placed = version if version.rid else replace(version, rid=rid)
         if version.rid:
             self._follow(placed)
         elif version.type_ == DEFERRED:
