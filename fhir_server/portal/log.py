@@ -5,14 +5,16 @@ So these reads disclose no record and make no AuditEvent; a log that grew by bei
 tell is how many events there were at each checkpoint.  Nothing beyond the newest checkpoint is served.
 """
 
+import logging
 import math
 from collections.abc import Callable
 
 from fastapi import APIRouter, Response
 
 from anchoring.announcing import Announced
-from anchoring.errors import NoSuchTileError
+from anchoring.errors import HistoryError, NoSuchTileError
 from anchoring.tiles import TileName, parse_tile_path
+from fhir_server.errors import StoreLostError
 from fhir_server.portal.pace import Pace
 from fhir_server.transparency import Transparency
 
@@ -23,6 +25,7 @@ NEVER = {"Cache-Control": "no-store"}
 TEXT = "text/plain; charset=utf-8"
 _BYTES = "application/octet-stream"
 _READ = ["GET", "HEAD"]
+_LOG = logging.getLogger("consentry")
 
 
 class LogRoutes:
@@ -43,8 +46,11 @@ class LogRoutes:
     async def checkpoint(self) -> Response:
         """The newest signed state; 404 before there is one."""
         if wait := self._pace.wait():
-            return slower(wait)
-        newest = await self._newest()
+            return _slower(wait)
+        try:
+            newest = await self._newest()
+        except StoreLostError:
+            return unavailable()
         if newest is None:
             return _missing("nothing was signed yet")
         return Response(newest.note.encode(), headers=_BRIEFLY, media_type=TEXT)
@@ -52,7 +58,7 @@ class LogRoutes:
     async def keys(self) -> Response:
         """The verifier keys of log and witness, one a line: to be compared with what the operator says elsewhere."""
         if wait := self._pace.wait():
-            return slower(wait)
+            return _slower(wait)
         transparency = self._transparency()
         keys = (*transparency.announcer.keys, *transparency.witness.keys)
         lines = "".join(f"{key.vkey}\n" for key in keys)
@@ -61,12 +67,15 @@ class LogRoutes:
     async def tile(self, path: str) -> Response:
         """A tile or a bundle of entries; 404 for what the newest checkpoint does not reach."""
         if wait := self._pace.wait():
-            return slower(wait)
+            return _slower(wait)
         try:
             name = parse_tile_path(path)
             content = await self._content(name)
         except NoSuchTileError as error:
             return _missing(str(error))
+        except (HistoryError, StoreLostError) as error:  # nothing is better than something wrong
+            _LOG.error("a tile cannot be served", extra={"kind": type(error).__name__})
+            return unavailable()
         return Response(content, headers=_FOR_GOOD, media_type=_BYTES)
 
     async def _content(self, name: TileName) -> bytes:
@@ -86,11 +95,15 @@ class LogRoutes:
         return newest
 
 
+def unavailable() -> Response:
+    """503: the store does not answer, or not as it should."""
+    return Response("try again in a moment\n", 503, NEVER, media_type=TEXT)
+
+
 def _missing(reason: str) -> Response:
     return Response(f"{reason}\n", 404, NEVER, media_type=TEXT)
 
 
-def slower(seconds: float) -> Response:
-    """429: come again in so many seconds."""
+def _slower(seconds: float) -> Response:
     headers = {**NEVER, "Retry-After": str(math.ceil(seconds))}
     return Response("too many ask at once: try again in a moment\n", 429, headers, media_type=TEXT)

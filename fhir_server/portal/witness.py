@@ -1,6 +1,8 @@
 """``POST /log/add-checkpoint``: this server as a witness of other institutions' logs, by C2SP tlog-witness.
 
 Whoever sends a checkpoint shows who they are by its signature; nobody needs a token, and no record of anybody is touched.
+There is no pace here: strangers could use it up, and keep the cosignatures from those that need them.  What strangers can
+send costs a signature's verification and writes nothing.
 """
 
 import logging
@@ -11,12 +13,10 @@ from fastapi import APIRouter, Request, Response
 
 from anchoring.errors import ConflictingCheckpointError, StaleCheckpointError, WitnessRefusal
 from anchoring.witness import MOST_BYTES, Witness
-from fhir_server.errors import FhirError
-from fhir_server.portal.log import NEVER, TEXT, slower
-from fhir_server.portal.pace import Pace
+from fhir_server.errors import FhirError, StoreFullError, StoreLostError
+from fhir_server.portal.log import NEVER, TEXT, unavailable
 from fhir_server.rest.bodies import read_body
 
-_PER_SECOND, _AT_ONCE = 20, 100  # of each process
 _SIZE = "text/x.tlog.size"
 _LOG = logging.getLogger("consentry")
 
@@ -24,15 +24,9 @@ _LOG = logging.getLogger("consentry")
 class WitnessRoutes:
     """``/log/add-checkpoint``."""
 
-    def __init__(
-        self,
-        witness: Callable[[], Witness],
-        clock: Callable[[], datetime],
-        pace: Pace | None = None,
-    ) -> None:
+    def __init__(self, witness: Callable[[], Witness], clock: Callable[[], datetime]) -> None:
         self._witness = witness
         self._clock = clock
-        self._pace = pace or Pace(_PER_SECOND, _AT_ONCE)
         self.router = APIRouter(prefix="/log", include_in_schema=False)
         self.router.add_api_route(
             "/add-checkpoint", self.add_checkpoint, methods=["POST"], response_model=None
@@ -40,13 +34,13 @@ class WitnessRoutes:
 
     async def add_checkpoint(self, request: Request) -> Response:
         """Cosignatures, or the status that says why not."""
-        if wait := self._pace.wait():
-            return slower(wait)
         try:
             body = await read_body(request, MOST_BYTES)
             lines = await self._witness().add_checkpoint(body, self._clock())
         except WitnessRefusal as refusal:
             return _refused(refusal)
+        except (StoreFullError, StoreLostError):
+            return unavailable()
         except FhirError as error:  # of the body: too large, not what it says it is
             return Response(f"{error}\n", error.status, NEVER, media_type=TEXT)
         return Response(lines.encode(), headers=NEVER, media_type=TEXT)

@@ -3,7 +3,8 @@
 import asyncio
 import base64
 import json
-from datetime import datetime
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -63,6 +64,30 @@ async def test_what_was_cosigned_is_known_to_every_process_and_after_a_restart(
         await witness(records).add_checkpoint(sent(0, 60), now)
     assert (refused.value.status, refused.value.size) == (409, 50)
     assert await witness(records).add_checkpoint(sent(50, 60), now)
+
+
+async def test_repeating_what_is_cosigned_writes_nothing_and_is_answered_the_same(
+    now: datetime,
+) -> None:
+    """Anybody can repeat a public checkpoint: it must cost next to nothing."""
+
+    class Counting(MemoryRecords):
+        changes = 0
+
+        async def change(self, name: str, changed: Callable[[bytes | None], bytes]) -> bytes:
+            self.changes += 1
+            return await super().change(name, changed)
+
+    records = Counting()
+    asked = witness(records)
+    first = await asked.add_checkpoint(sent(0, 50), now)
+    assert await asked.add_checkpoint(sent(50, 50), now + timedelta(seconds=4)) == first
+    later = await asked.add_checkpoint(sent(50, 50), now + timedelta(seconds=6))
+    assert later != first
+    for refused in (sent(0, 50), sent(20, 60)):
+        with pytest.raises(StaleCheckpointError):
+            await asked.add_checkpoint(refused, now)
+    assert records.changes == 1
 
 
 async def test_it_is_durable_before_it_is_answered(now: datetime) -> None:

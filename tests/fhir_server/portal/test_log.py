@@ -15,6 +15,7 @@ from anchoring.checkpoint import LogSeeds, WitnessSeeds
 from anchoring.log import Log
 from anchoring.merkle import leaf_hash
 from anchoring.witness import Witness
+from fhir_server.errors import StoreLostError
 from fhir_server.portal.log import LogRoutes
 from fhir_server.portal.pace import Pace
 from fhir_server.transparency import Transparency
@@ -30,8 +31,9 @@ class Site:
     """A log of 1,000 events behind its routes."""
 
     def __init__(self, pace: Pace | None = None) -> None:
-        log = Log(MemoryLeaves(ALL), MemoryTiles())
-        self.announcer = Announcer(log, SEEDS, MemoryRecords())
+        self.leaves, self.records = MemoryLeaves(ALL), MemoryRecords()
+        log = Log(self.leaves, MemoryTiles())
+        self.announcer = Announcer(log, SEEDS, self.records)
         app = FastAPI()
         witness = Witness(COSIGNS, {}, MemoryRecords())
         transparency = Transparency(log, self.announcer, witness)
@@ -125,6 +127,26 @@ async def test_who_asks_too_much_is_told_to_wait() -> None:
         answer = await site.get(path)
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
         assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_a_store_that_lost_events_or_itself_serves_nothing_wrong(site: Site) -> None:
+    site.leaves.held = ALL[:600]
+    answer = await site.get("tile/entries/002.p/188")
+    assert (answer.status_code, answer.headers["cache-control"]) == (503, "no-store")
+
+    async def lost(name: str) -> bytes | None:
+        raise StoreLostError("away")
+
+    site.records.find = lost
+    for path in ("checkpoint", "tile/0/003"):
+        assert (await site.get(path)).status_code == 503
+
+
+async def test_a_head_is_answered_like_a_get(site: Site) -> None:
+    for path in ("checkpoint", "tile/0/000", "keys"):
+        answer = await site.client.head(f"/log/{path}")
+        assert answer.status_code == 200
+        assert answer.headers == (await site.get(path)).headers
 
 
 def test_a_commitment_is_not_the_leaf_hash_that_stands_for_it() -> None:

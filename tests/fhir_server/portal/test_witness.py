@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from anchoring import checkpoint as note
 from anchoring.witness import Witness, write_submission
-from fhir_server.portal.pace import Pace
+from fhir_server.errors import StoreLostError
 from fhir_server.portal.witness import WitnessRoutes
 from tests.anchoring.logs import MemoryRecords
 from tests.anchoring.test_witness import FORK, LOG, SEEDS, TREE, sent, signed
@@ -19,10 +19,10 @@ from tests.anchoring.test_witness import FORK, LOG, SEEDS, TREE, sent, signed
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
-def client(pace: Pace | None = None) -> httpx2.AsyncClient:
-    witness = Witness(SEEDS, {LOG.origin: LOG.public_keys()}, MemoryRecords())
+def client(records: MemoryRecords | None = None) -> httpx2.AsyncClient:
+    witness = Witness(SEEDS, {LOG.origin: LOG.public_keys()}, records or MemoryRecords())
     app = FastAPI()
-    app.include_router(WitnessRoutes(lambda: witness, lambda: NOW, pace).router)
+    app.include_router(WitnessRoutes(lambda: witness, lambda: NOW).router)
     return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://x")
 
 
@@ -78,10 +78,14 @@ async def test_a_body_of_100_mb_is_refused_before_it_is_read() -> None:
     assert len(given) < 100
 
 
-async def test_who_sends_too_much_is_told_to_wait() -> None:
-    asked = client(Pace(1, 2, lambda: 0.0))
-    statuses = [(await post(asked, b"")).status_code for _ in range(3)]
-    assert statuses == [400, 400, 429]
+async def test_a_store_that_is_lost_cosigns_nothing() -> None:
+    class Lost(MemoryRecords):
+        async def change(self, name: str, changed: object) -> bytes:
+            raise StoreLostError("away")
+
+    answer = await post(client(Lost()), sent(0, 50))
+    assert (answer.status_code, answer.headers["cache-control"]) == (503, "no-store")
+    assert "— " not in answer.text
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
