@@ -5,6 +5,7 @@ import base64
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -323,3 +324,19 @@ async def test_the_checkpoints_of_another_implementation_are_cosigned(
     assert (await asked.witnessed())[0].size == size
     with pytest.raises(StaleCheckpointError):
         await asked.add_checkpoint(TO_3.encode(), now)
+
+
+# From the tests of litewitness (FiloSottile/torchwood, cmd/litewitness/testdata/mldsa.txt): key and first checkpoint of an
+# ML-DSA-44 log of an independent implementation, which signs as its own cosigner at time 0, as ours does at its own time.
+MLDSA44 = Path(__file__).resolve().parents[1] / "vectors" / "litewitness-mldsa44.txt"
+
+
+async def test_the_mldsa44_checkpoint_of_another_implementation_is_cosigned(now: datetime) -> None:
+    vkey, _, body = MLDSA44.read_text("utf-8").partition("\n")
+    key = parse_vkey(vkey)
+    assert key.type_ == note.MLDSA44_COSIGNATURE
+    asked = Witness(SEEDS, {key.name: (key,)}, MemoryRecords())
+    assert await asked.add_checkpoint(body.encode(), now)
+    forged = body.replace("\n1\n", "\n2\n")
+    with pytest.raises(UnsignedCheckpointError):
+        await asked.add_checkpoint(forged.encode(), now)
