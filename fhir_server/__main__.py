@@ -23,6 +23,7 @@ def _commands() -> dict[str, _Command]:
         chain,
         check,
         client,
+        credential,
         decide,
         demo,
         erase,
@@ -73,6 +74,12 @@ def _commands() -> dict[str, _Command]:
             "consentry user disable anna --data consentry-data",
             user.add_arguments,
             user.run,
+        ),
+        "credential": _Command(
+            "bind people, clients and organizations to credentials that a registry attests",
+            "consentry credential bind user:helena 0x5c... --data consentry-data",
+            credential.add_arguments,
+            credential.run,
         ),
         "keys": _Command(
             "list keys, wrap them by a new key-encryption key, or seal records under new ones",

@@ -6,7 +6,7 @@ import logging
 import os
 import secrets
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ from fhir_server.crypto.choosing import erasures_file
 from fhir_server.crypto.keychain import Keychain
 from fhir_server.crypto.keys import new_seed
 from fhir_server.evidence import Condition, keep_anchoring, open_evidence
-from fhir_server.exchange import Exchange, keep_exchanging, open_exchange
+from fhir_server.exchange.keeping import Part, Parts, keep_exchanging, open_exchange
 from fhir_server.interactions.capabilities import Statements
 from fhir_server.interactions.capability_statement import capability_statement
 from fhir_server.interactions.cursors import Cursors
@@ -91,7 +91,7 @@ class House:
     anchorer: Anchorer
     anchoring: Condition
     pipeline: Pipeline
-    exchange: Exchange | None
+    exchange: Sequence[Part]
 
 
 def clock() -> datetime:
@@ -157,7 +157,9 @@ async def open_house(settings: Settings) -> House:
     heeding = Heeding(database.news, vault, (smart.recheck, parameters.reload))
     tracing = open_tracing(os.environ)
     pipeline = Pipeline(vault, smart, policies, tools, heeding, tracing=tracing)
-    exchange = await open_exchange(settings, own, vault, tools, heeding.unit)
+    exchange = await open_exchange(
+        Parts(settings, own, vault, tools, heeding.unit, smart.credentials)
+    )
     return House(
         *(settings, database, archive.keys, vault, smart),
         *(transparency, anchorer, Condition(), pipeline, exchange),
@@ -279,12 +281,6 @@ def _gauges(house: Callable[[], House]) -> Gauges:
     )
 
 
-def _exchanging(house: House) -> list[asyncio.Task[None]]:
-    if house.exchange is None:
-        return []
-    return [asyncio.create_task(keep_exchanging(house.exchange, house.database.leases, clock))]
-
-
 def create_app(settings: Settings, failures: list[Exception] | None = None) -> ASGIApp:
     """The ASGI application; the house opens when it starts and closes when it stops.
 
@@ -327,7 +323,10 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
             ),
             asyncio.create_task(keep_swept(house.pipeline.tools.documents, clock)),
             asyncio.create_task(shared.keep()),
-            *_exchanging(house),
+            *(
+                asyncio.create_task(keep_exchanging(part, house.database.leases, clock))
+                for part in house.exchange
+            ),
         )
         yield
         for task in beside:

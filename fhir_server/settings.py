@@ -87,6 +87,7 @@ class Settings:
         witnesses: JSON file of the witnesses that cosign this server's log; empty for none.
         witness_logs: JSON file of the logs that this server cosigns as their witness; empty for none.
         chain_consents: Address of the ConsentRegistry there; empty: Consents are on no chain.
+        chain_credentials: Address of the CredentialRegistry there; empty: nobody is bound to credentials.
         metrics_token: Bearer token of ``/metrics``; empty answers this machine only.
         log_level: debug, info, warning or error.
     """
@@ -150,6 +151,7 @@ class Settings:
     witnesses: str = ""
     witness_logs: str = ""
     chain_consents: str = ""
+    chain_credentials: str = ""
     metrics_token: str = field(default="", repr=False)
     log_level: str = "info"
 
@@ -236,10 +238,15 @@ class Settings:
         if not 0.1 <= self.chain_timeout.total_seconds() <= 300:
             raise SettingsError("chain_timeout must be between 0.1 and 300 seconds")
 
-        if self.chain_consents and not (self.chain_url and self.chain_id):
-            raise SettingsError("chain_consents needs chain_url and chain_id")
-        if self.chain_consents and not re.fullmatch(r"(0x)?[0-9a-fA-F]{40}", self.chain_consents):
-            raise SettingsError("chain_consents must be the address of a ConsentRegistry")
+        self._check_registries()
+
+    def _check_registries(self) -> None:
+        for name in ("chain_consents", "chain_credentials"):
+            at = getattr(self, name)
+            if at and not (self.chain_url and self.chain_id):
+                raise SettingsError(f"{name} needs chain_url and chain_id")
+            if at and not re.fullmatch(r"(0x)?[0-9a-fA-F]{40}", at):
+                raise SettingsError(f"{name} must be the address of a contract (40 hex digits)")
 
     def _check_url(self) -> None:
         if bool(self.tls_certificate) != bool(self.tls_key):

@@ -21,6 +21,7 @@ from smart_auth.clients.keys import KeyFetcher, KeyShelf, NoFetcher
 from smart_auth.clients.registered import RegisteredClients
 from smart_auth.clients.registration import Registration
 from smart_auth.clients.registry import ASYMMETRIC, Client, ClientRegistry
+from smart_auth.credentials import Credentials
 from smart_auth.errors import ConfigurationError, UnprovedTokenError
 from smart_auth.exchange import HttpRequest, HttpResponse
 from smart_auth.pages.apps_page import AppsPage
@@ -67,6 +68,7 @@ class SmartServer:
     Attributes:
         registered: The clients, to be listed, disabled and enabled.
         initial_tokens: Makes what clients register with.
+        credentials: What people, clients and organizations must have attested.
     """
 
     def __init__(
@@ -103,6 +105,8 @@ class SmartServer:
         self._pages = _pages_client()
         users = UserRegistry(users)  # our own: it learns who is disabled
         clients = clients.including(self._system).including(self._pages)
+        self.credentials = Credentials(register, clock, tell)
+        _require_credentials(self.credentials, users, clients)
         revocations = Revocations(store, settings.refresh_lifetime, clock, tell)
         vault = Vault(store, settings, revocations, random_bytes)
         self._issuer = Issuer(settings, keys, random_bytes)
@@ -134,7 +138,7 @@ class SmartServer:
         self.registered = RegisteredClients(clients, register, revocations)
         self.initial_tokens = InitialTokens(register, random_bytes)
         self._registration = Registration(
-            settings, self.registered, self.initial_tokens, random_bytes, clock
+            settings, self.registered, self.initial_tokens, random_bytes, clock, self.credentials
         )
 
     async def recheck(self) -> None:
@@ -146,6 +150,7 @@ class SmartServer:
         self._bearer.recheck()
         await self.registered.reload()
         await self.accounts.reload()
+        await self.credentials.reload()
 
     @property
     def fhir_base(self) -> str:
@@ -305,6 +310,22 @@ class SmartServer:
         if not scopes:
             raise ConfigurationError("a system token needs scopes of level system")
         return str(self._issuer.backend_answer(self._system, scopes, now, jkt)["access_token"])
+
+
+def _require_credentials(
+    credentials: Credentials, users: UserRegistry, clients: ClientRegistry
+) -> None:
+    """Let only those be found whose credentials, and whose organizations', hold."""
+
+    def person_stands(user: User) -> bool:
+        return credentials.all_hold((f"user:{user.username}", *user.organizations))
+
+    def client_stands(client: Client) -> bool:
+        own = (client.organization,) if client.organization else ()
+        return client.system or credentials.all_hold((f"client:{client.client_id}", *own))
+
+    users.require_standing(person_stands)
+    clients.require_standing(client_stands)
 
 
 def _system_client(settings: SmartSettings) -> Client:

@@ -5,11 +5,8 @@ Encoded by hand, as ``anchoring/contract.py`` does: every argument is one word.
 
 import hashlib
 import hmac
-import json
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cache
-from pathlib import Path
 
 from anchoring.errors import ChainError
 from anchoring.registry.typed_data import Domain, sign, word
@@ -108,25 +105,6 @@ def read_revoked(topics: tuple[bytes, ...], words: bytes) -> tuple[bytes, bytes]
     if len(topics) != 3 or topics[0] != _REVOKED_EVENT or words:
         return None
     return topics[1], topics[2][12:]
-
-
-@cache
-def _artifact() -> dict[str, object]:
-    text = (Path(__file__).parents[1] / "contracts" / f"{NAME}.json").read_text("utf-8")
-    made: dict[str, object] = json.loads(text)
-    return made
-
-
-def is_genuine(code: bytes) -> bool:
-    """Tell whether code at an address is the registry's, apart from what its constructor wrote into it."""
-    made = _artifact()
-    expected = bytearray.fromhex(str(made["runtimeBytecode"])[2:])
-    found = bytearray(code)
-    immutables = made["immutables"]
-    assert isinstance(immutables, list), "the artifact is ours"
-    for start, length in immutables:
-        found[start : start + length] = bytes(length)
-    return found == expected
 
 
 def _selector(signature: str) -> bytes:

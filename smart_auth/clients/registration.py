@@ -19,6 +19,7 @@ from smart_auth.authorization.scopes import narrow, parse_scopes
 from smart_auth.clients.initial_tokens import InitialTokens
 from smart_auth.clients.registered import Registered, RegisteredClients, Terms
 from smart_auth.clients.registry import ASYMMETRIC, PUBLIC, SYMMETRIC, read_client
+from smart_auth.credentials import Credentials
 from smart_auth.errors import (
     ChangedError,
     FieldError,
@@ -61,6 +62,7 @@ class Registration:
     tokens: InitialTokens
     random_bytes: RandomBytes = field(repr=False)
     clock: Callable[[], datetime] = field(repr=False)
+    credentials: Credentials
 
     async def register(self, request: HttpRequest) -> HttpResponse:
         """Answer RFC 7591, 3."""
@@ -85,6 +87,7 @@ class Registration:
     async def _register(self, initial: str, body: bytes) -> HttpResponse:
         now = self.clock()
         terms = await self.tokens.terms_of(initial, now)
+        self._require_credentials(terms)
         metadata, token = _document(body), random_text(self.random_bytes)
         method = _method(metadata)
         secret = random_text(self.random_bytes) if METHODS[method] == SYMMETRIC else None
@@ -123,7 +126,13 @@ class Registration:
             raise RegistrationTokenError("the registration access token is not good for this")
         if client_id in self.clients.registry.disabled:
             raise RegistrationTokenError("the client is disabled")
+        self._require_credentials(known.terms)
         return known
+
+    def _require_credentials(self, terms: Terms) -> None:
+        """Refuse clients of an organization whose credentials do not hold now."""
+        if terms.organization and not self.credentials.all_hold((terms.organization,)):
+            raise RegistrationTokenError("the organization has no credential that holds")
 
     def _told(
         self, registered: Registered, token: str, secret: str | None = None

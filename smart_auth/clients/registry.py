@@ -7,7 +7,7 @@ themselves (registered.py), and fetching what a ``jwks_uri`` holds (keys.py).
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from urllib.parse import SplitResult, urlsplit
 
@@ -86,6 +86,7 @@ class ClientRegistry:
         self._clients: dict[str, Client] = {}
         self._registered: Mapping[str, Client] = {}
         self._disabled: Collection[str] = ()
+        self._stands: Callable[[Client], bool] = lambda _: True
         for client in clients:
             if client.client_id in self._clients:
                 raise ConfigurationError(f"client {client.client_id!r} is registered twice")
@@ -101,10 +102,15 @@ class ClientRegistry:
         return cls(read_client(mapping) for mapping in mappings)
 
     def find(self, client_id: str) -> Client | None:
-        """Return the client, or None when nobody registered it, or it is disabled."""
+        """Return the client, or None when nobody registered it, or it is disabled or not in good standing."""
         if client_id in self._disabled:
             return None
-        return self._clients.get(client_id) or self._registered.get(client_id)
+        found = self._clients.get(client_id) or self._registered.get(client_id)
+        return found if found is not None and self._stands(found) else None
+
+    def require_standing(self, stands: Callable[[Client], bool]) -> None:
+        """Ask this about every client that is looked for, from now on."""
+        self._stands = stands
 
     def all(self) -> list[Client]:
         """Return every client, disabled ones too: the file's first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 
 from smart_auth.errors import ConfigurationError
@@ -48,6 +48,7 @@ class UserRegistry:
         self._disabled: Collection[str] = ()
         self._ended: Mapping[str, float] = {}
         self._outside: dict[str, User] = {}
+        self._stands: Callable[[User], bool] = lambda _: True
         for user in users:
             if user.username in self._users:
                 raise ConfigurationError("a username is registered twice")
@@ -76,8 +77,13 @@ class UserRegistry:
         return None if user is None else self.find(user.username)
 
     def find(self, username: str) -> User | None:
-        """Return the user, or None when there is none of that name, or she is disabled."""
-        return None if username in self._disabled else self._users.get(username)
+        """Return the user, or None when there is none of that name, or she is disabled or not in good standing."""
+        found = None if username in self._disabled else self._users.get(username)
+        return found if found is not None and self._stands(found) else None
+
+    def require_standing(self, stands: Callable[[User], bool]) -> None:
+        """Ask this about everybody who is looked for, from now on."""
+        self._stands = stands
 
     @property
     def disabled(self) -> Collection[str]:

@@ -151,6 +151,8 @@ class BearerAuthenticator:
             await self._revocations.require_not_revoked(known.standing)
             known.rechecked = now
         self._revocations.require_not_revoked_here(known.standing)
+        if caller.user is not None and self.person(caller.subject) is None:
+            raise UnknownCallerError("the token's user is not registered")
         return caller
 
     def _remember(self, key: bytes, known: _Remembered) -> None:

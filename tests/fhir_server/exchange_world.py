@@ -16,7 +16,9 @@ from anchoring.registry.node import JsonRpcNode, OneOf
 from anchoring.registry.relaying import Payer, Relay
 from anchoring.registry.typed_data import Domain
 from anchoring.rpc import Endpoint
-from fhir_server.exchange import Exchange, lasting
+from fhir_server.exchange.consents import Consents
+from fhir_server.exchange.keeping import lasting
+from fhir_server.exchange.watch import Contract, Watch
 from fhir_server.interactions.registries.filing import Filing, filings_of
 from fhir_server.interactions.registries.mirroring import Mirror
 from tests.anchoring.anvil import CHAIN_ID, Anvil
@@ -33,17 +35,17 @@ class World:
 
     anvil: Anvil
     clinic: Clinic
-    exchange: Exchange
+    exchange: Consents
 
     @property
     def domain(self) -> Domain:
-        return self.exchange.domain
+        return self.exchange.relay._domain
 
     async def step(self, times: int = 1) -> None:
         """What the job beside the server does."""
         for _ in range(times):
             self.clinic.now += timedelta(seconds=1)
-            await self.exchange.step(self.clinic.now)
+            await self.exchange.step(int(self.clinic.now.timestamp() * 1000))
 
     async def filings(self, who: str = "a") -> list[Filing]:
         async with self.clinic.vault.reading() as reader:
@@ -52,7 +54,7 @@ class World:
 
     def status(self, filing: Filing) -> Status:
         asked = status_call(filing.holder.address, filing.id)
-        return read_status(self.exchange.node.call(self.domain.contract, asked))
+        return read_status(self.exchange.watch.node.call(self.domain.contract, asked))
 
     async def statuses(self, who: str = "a") -> list[Status]:
         return [self.status(filing) for filing in await self.filings(who)]
@@ -72,16 +74,15 @@ class World:
         return (await self.clinic.get(who, "Observation/o")).status
 
 
-def exchange_of(clinic: Clinic, anvil: Anvil, contract: bytes, payer: bytes) -> Exchange:
+def exchange_of(clinic: Clinic, anvil: Anvil, contract: bytes, payer: bytes) -> Consents:
     clinic.vault.note_consents()
     domain = Domain("ConsentRegistry", CHAIN_ID, contract)
     node = OneOf([JsonRpcNode(Endpoint(anvil.url, 5.0))], Facts(CHAIN_ID))
     relay = Relay(node, domain, Payer(payer), lasting)
-    pipeline = clinic.pipeline
-    registry = f"{CHAIN_ID}:0x{contract.hex()}"
-    mirror = Mirror(clinic.vault, pipeline.tools, registry)
-    unit = pipeline.heeding.unit
-    return Exchange(clinic.vault, pipeline.tools, unit, node, domain, relay, mirror, 1)
+    tools, unit = clinic.pipeline.tools, clinic.pipeline.heeding.unit
+    watch = Watch(clinic.vault, node, Contract("ConsentRegistry", CHAIN_ID, contract), 1)
+    mirror = Mirror(clinic.vault, tools, watch.contract.registry)
+    return Consents(clinic.vault, tools, unit, watch, relay, mirror)
 
 
 @pytest.fixture

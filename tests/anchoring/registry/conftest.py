@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import count
 
+import eth_abi
 import pytest
 
 from anchoring import transaction as tx
@@ -50,6 +51,15 @@ def deployed(anvil: Anvil, name: str) -> bytes:
     code = bytes.fromhex(artifact(name)["creationBytecode"][2:])
     content = tx.Transaction(CHAIN_ID, 0, 0, 10**11, 3_000_000, b"", code)
     return bytes.fromhex(anvil.send(tx.sign(content, payer).raw)["contractAddress"][2:])
+
+
+def registry_on(anvil: Anvil, governance: bytes, issuer: bytes) -> bytes:
+    """Deploy a registry with one accreditor; its address."""
+    code = bytes.fromhex(artifact("CredentialRegistry")["creationBytecode"][2:])
+    words = eth_abi.encode(["address", "address[]"], [governance, [tx.address(issuer)]])
+    content = tx.Transaction(CHAIN_ID, 0, 0, 10**11, 3_000_000, b"", code + words)
+    sent = anvil.send(tx.sign(content, anvil.account()).raw)
+    return bytes.fromhex(sent["contractAddress"][2:])
 
 
 @pytest.fixture

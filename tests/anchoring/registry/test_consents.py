@@ -17,13 +17,12 @@ from anchoring.registry.consents import (
     Status,
     change_call,
     commitment,
-    is_genuine,
     read_revoked,
     read_status,
     status_call,
 )
 from anchoring.registry.typed_data import Domain
-from tests.anchoring.contracts.evm import artifact, calldata, compact
+from tests.anchoring.contracts.evm import calldata, compact
 
 DOMAIN = Domain("ConsentRegistry", 31337, bytes(range(20)))
 HOLDER = Holder(hashlib.sha256(b"id").digest(), hashlib.sha256(b"key").digest(), 4_000_000_000)
@@ -89,13 +88,3 @@ def test_only_a_revocation_is_read_as_one() -> None:
         ((tx.keccak256(b"Replaced(bytes32,address)"), HOLDER.id, holder), b""),
     ):
         assert read_revoked(topics, words) is None
-
-
-def test_code_of_ours_is_told_from_any_other() -> None:
-    runtime = bytes.fromhex(artifact("ConsentRegistry")["runtimeBytecode"][2:])
-    start, length = artifact("ConsentRegistry")["immutables"][0]
-    written = runtime[:start] + b"\x07" * length + runtime[start + length :]
-    assert is_genuine(runtime)
-    assert is_genuine(written)  # the constructor's own words
-    for other in (b"", runtime[:-1], runtime + b"\x00", b"\x00" + runtime[1:]):
-        assert not is_genuine(other)

@@ -49,7 +49,7 @@ async def test_looking_for_changes_costs_one_look_when_there_are_none(
 
     house.register.find, house.register.of = counted, all_counted  # type: ignore[method-assign]
     await house.server.recheck()
-    assert looked == ["clients-changed", "accounts"]
+    assert looked == ["clients-changed", "accounts", "credentials"]
 
 
 async def test_a_disabled_client_of_the_file_is_refused_until_it_is_enabled(house: House) -> None:

@@ -25,8 +25,8 @@ from fhir_server.store.shelf import CONSENT_CHANGED
 from fhir_server.vault.vault import Reader
 from tests.anchoring.anvil import CHAIN_ID
 
-from .clinic import HOUSE, consent, open_clinic, sharing
-from .exchange_world import World, exchange_of, shared, world
+from ..clinic import HOUSE, consent, open_clinic, sharing
+from ..exchange_world import World, exchange_of, shared, world
 
 __all__ = ["world"]
 
@@ -73,11 +73,9 @@ async def test_being_told_twice_changes_nothing(world: World) -> None:
     assert world.say(filing.holder)
     await world.step()
     size = world.clinic.log_size()
-    async with world.clinic.vault.writing() as writer:
-        await writer.notes.drop("chain-place")
-    place = world.exchange.node.block(0)
+    place = world.exchange.watch.node.block(0)
     assert place is not None
-    await world.exchange._save(Place(0, place.hash))  # a backup of yesterday was put back
+    await world.exchange.watch.keep(Place(0, place.hash))  # a backup of yesterday was put back
     await world.step(2)
     assert world.clinic.log_size() == size
 
@@ -188,7 +186,7 @@ async def test_while_the_node_is_down_decisions_go_on_and_what_has_to_be_told_wa
 ) -> None:
     filing = await shared(world)
     down = OneOf([JsonRpcNode(Endpoint("http://127.0.0.1:9", 0.5))], Facts(CHAIN_ID))
-    monkeypatch.setattr(world.exchange.node, "_nodes", down._nodes)
+    monkeypatch.setattr(world.exchange.watch.node, "_nodes", down._nodes)
     assert await world.sees() == 200  # it does not close access
     await world.clinic.put(sharing("a") | {"status": "inactive"})
     assert await world.sees() == 404  # nor keep it open
@@ -232,7 +230,7 @@ async def test_another_chain_is_neither_believed_nor_told(
 ) -> None:
     filing = await shared(world)
     assert world.say(filing.holder)
-    monkeypatch.setattr(world.exchange.node, "chain_id", lambda: 1)
+    monkeypatch.setattr(world.exchange.watch.node, "chain_id", lambda: 1)
     with pytest.raises(WrongChainError):
         await world.step()
     assert await world.sees() == 200

@@ -1,0 +1,127 @@
+"""What the settings name, opened, and kept alike until the server stops."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from anchoring.errors import ChainError, ChainUnavailableError
+from anchoring.registry import consents, credentials
+from anchoring.registry.node import JsonRpcNode, OneOf
+from anchoring.registry.relaying import Payer, Relay
+from anchoring.registry.typed_data import Domain
+from anchoring.rpc import Endpoint
+from anchoring.transaction import address
+from fhir_server.chains import chain_confirmations, chain_facts
+from fhir_server.crypto.keys import new_account_key
+from fhir_server.errors import StoreFullError, StoreLostError
+from fhir_server.exchange.consents import Consents, Unit
+from fhir_server.exchange.credentials import Credentials
+from fhir_server.exchange.watch import Contract, Watch
+from fhir_server.interactions.desk import Tools
+from fhir_server.interactions.registries.mirroring import Mirror
+from fhir_server.settings import Settings
+from fhir_server.store.database import Leases
+from fhir_server.store.own_secrets import Secrets
+from fhir_server.vault.vault import Vault
+from smart_auth.credentials import Credentials as Bound
+
+RELAYER = "chain-relayer"  # the account that pays for what patients sign
+_TASK = "exchange"
+_PAUSE = 1.0  # seconds between two looks
+_HOUR, _DAY = 3_600, 86_400
+_GWEI = 10**9
+_LOG = logging.getLogger("consentry")
+
+
+class Part(Protocol):
+    """One registry, and what it is about here; killed anywhere, it begins anew."""
+
+    async def begin(self) -> None:
+        """Do what is done once, when this process takes over."""
+        ...
+
+    async def step(self, at: int) -> None:
+        """Do what there is to do now (milliseconds since 1970 UTC).
+
+        Raises:
+            ChainUnavailableError: The chain does not answer; the next step does what is left.
+            WrongChainError: It is another chain, or another contract.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What parts need of the house."""
+
+    settings: Settings
+    own: Secrets
+    vault: Vault
+    tools: Tools
+    unit: Unit
+    bound: Bound
+
+
+async def open_exchange(house: Parts) -> Sequence[Part]:
+    """The parts that the settings name."""
+    settings, parts = house.settings, list[Part]()
+    if settings.chain_consents:
+        watch = _watch(house, consents.NAME, settings.chain_consents)
+        parts.append(await _consents(house, watch))
+    else:
+        await Mirror.pause(house.vault)
+    if settings.chain_credentials:
+        watch = _watch(house, credentials.NAME, settings.chain_credentials)
+        parts.append(Credentials(house.bound, watch))
+    return parts
+
+
+async def keep_exchanging(part: Part, leases: Leases, clock: Callable[[], datetime]) -> None:
+    """Keep one part alike with its registry, until cancelled."""
+    task = f"{_TASK}-{type(part).__name__.lower()}"
+    leads, silent = False, False
+    while True:
+        try:
+            led, leads = leads, await leases.holds(task)
+            if leads and not led:
+                await part.begin()
+            if leads:
+                await part.step(int(clock().timestamp() * 1000))
+                silent = False
+        except (ChainUnavailableError, StoreFullError, StoreLostError) as error:
+            if not silent:
+                _LOG.warning("exchange waits", extra={"kind": type(error).__name__})
+            silent = True
+        except ChainError as error:
+            _LOG.error("exchange stands still", extra={"reason": str(error)})
+        await asyncio.sleep(_PAUSE)
+
+
+def lasting() -> int:
+    """For how long a signature that is made now is good, seconds: at random, so that no two signatures share a word."""
+    return _HOUR + secrets.randbelow(_DAY)
+
+
+async def _consents(house: Parts, watch: Watch) -> Consents:
+    payer = Payer(
+        await house.own.get(RELAYER, new_account_key), house.settings.chain_fee_cap * _GWEI
+    )
+    _LOG.info("exchange", extra={"payer": f"0x{address(payer.key).hex()}"})
+    contract = watch.contract
+    domain = Domain(contract.name, contract.chain_id, contract.address)
+    relay = Relay(watch.node, domain, payer, lasting)
+    mirror = Mirror(house.vault, house.tools, contract.registry)
+    return Consents(house.vault, house.tools, house.unit, watch, relay, mirror)
+
+
+def _watch(house: Parts, name: str, at: str) -> Watch:
+    settings = house.settings
+    timeout = settings.chain_timeout.total_seconds()
+    nodes = [JsonRpcNode(Endpoint(url, timeout)) for url in settings.chain_urls]
+    node = OneOf(nodes, chain_facts(settings))
+    contract = Contract(name, settings.chain_id, bytes.fromhex(at.removeprefix("0x")))
+    return Watch(house.vault, node, contract, chain_confirmations(settings))
