@@ -126,6 +126,8 @@ class Anchorer:
             await self._log.grow()
             self._waiting.seen(self._log.size, now)
             settled = self._note(await self._publication.settle(now))
+            if self._publication.renounced:
+                await self._uncover()
             if self._publication.under_way:
                 return settled
             if not self._is_due(now):
@@ -170,6 +172,11 @@ class Anchorer:
         if record is None:
             raise NotYetAnchoredError(f"no anchor covers event {index} yet")
         anchored = decode_anchor(record)
+        while anchored.is_void and record is not None:
+            record = await self._journal.anchor_covering(anchored.made.size)
+            anchored = decode_anchor(record) if record is not None else anchored
+        if anchored.is_void:
+            raise NotYetAnchoredError(f"no anchor covers event {index} any more")
         if self._publication.has_lost(anchored.made.size):
             raise NotYetAnchoredError(f"the anchor of event {index} is being made again")
         leaf, size = leaf_hash(commit(event, k)), anchored.made.size
@@ -224,6 +231,13 @@ class Anchorer:
             self._overdue = False
             self._cover(anchored.made.size)
         return anchored
+
+    async def _uncover(self) -> None:
+        """An anchor became void for good: what it covered waits again."""
+        self._anchored_size = await self._publication.covered()
+        self._waiting.covered(self._anchored_size)
+        self._publication.renounced = False
+        self._overdue = True
 
     def _cover(self, size: int) -> None:
         self._anchored_size = max(self._anchored_size, size)

@@ -62,7 +62,7 @@ class Anchored:
     Attributes:
         made: What was sent; the transaction that was mined is the newest.
         block: Number of the block that holds the transaction.
-        block_hash: Its hash, 32 bytes.
+        block_hash: Its hash, 32 bytes; zeros if none ever will, because a later anchor was there first.
         chain: The chain and contract.
     """
 
@@ -70,6 +70,11 @@ class Anchored:
     block: int
     block_hash: bytes
     chain: ChainIdentity
+
+    @property
+    def is_void(self) -> bool:
+        """Whether it anchors nothing any more: the next one proves what it did."""
+        return not any(self.block_hash)
 
 
 class AnchorJournal(Protocol):

@@ -116,6 +116,7 @@ class Publication:
         self._sent_at: datetime | None = None
         self._looked_back: datetime | None = None
         self._refused_before = False
+        self.renounced = False  # whether an anchor became void: ask again what is covered
         self.figures = Figures()
 
     @property
@@ -128,12 +129,12 @@ class Publication:
         return any(lost.made.size == size for lost in self._lost)
 
     async def resume(self) -> Anchored | None:
-        """Find in the journal what is under way, and give the newest anchor.
+        """Find in the journal what is under way, and give the newest anchor that holds.
 
         Raises:
             WrongChainError: That anchor is on another chain or contract.  Do not start.
         """
-        last = await self._newest()
+        last = await self._holding()
         if last is not None:
             if self._identity is not None:
                 check_identity(self._identity, last.chain)
@@ -181,7 +182,6 @@ class Publication:
         while self._lost:
             if not await self._restore(self._lost[0], now):
                 return None
-            self._lost.pop(0)
             self._sent_at = None
         return None if self._pending is None else await self._finish(self._pending, now)
 
@@ -192,16 +192,25 @@ class Publication:
             WrongChainError: It is another chain by now, and nothing may be sent to it.
         """
         await self._same_chain()
-        lost: list[Anchored] = []
-        at = None if self._lost else await self._newest()
-        while at is not None and not await asyncio.to_thread(self._stands, at):
-            lost.insert(0, at)
-            since = at.made.since
-            record = await self._journal.anchor_covering(since - 1) if since else None
-            at = decode_anchor(record) if record else None
-        self._lost = self._lost or lost
-        self.figures.moved += len(lost)
+        if not self._lost:
+            await self._find_lost(await self._newest())
         self._looked_back = now
+
+    async def _find_lost(self, at: Anchored | None) -> bool:
+        """Walk back from an anchor to the first one that stands; whether anything between is to be restored first."""
+        lost: list[Anchored] = []
+        while at is not None and not await asyncio.to_thread(self._stands, at):
+            if not at.is_void:
+                lost.insert(0, at)
+            at = await self._before(at.made)
+        self._lost = lost + self._lost
+        self.figures.moved += len(lost)
+        return bool(lost)
+
+    async def _before(self, made: Pending) -> Anchored | None:
+        """Give the anchor from which a checkpoint began."""
+        record = await self._journal.anchor_covering(made.since - 1) if made.since else None
+        return decode_anchor(record) if record else None
 
     async def _finish(self, pending: Pending, now: datetime) -> Anchored | None:
         """Bring the transaction under way to its end."""
@@ -218,6 +227,8 @@ class Publication:
             return None
         if mined is None or not mined[1].final:
             return None
+        if await self._find_lost(await self._before(pending)):
+            return None  # they come first
         anchored = await self._save(self._pending or pending, *mined)
         self._pending, self._sent_at = None, None
         self._refused_before = False
@@ -225,26 +236,55 @@ class Publication:
         return anchored
 
     async def _restore(self, lost: Anchored, now: datetime) -> bool:
-        """Anchor again what a reorganisation took; whether it stands, for good."""
+        """Anchor again what a reorganisation took; whether that has come to an end.
+
+        An anchor is journalled only while the one before it stands where the journal says: so the
+        later one can not stand without the earlier one, and looking at the newest is enough.
+        """
         try:
             mined = await self._send(lost.made, now)
         except NonceTakenError:
             signed = await asyncio.to_thread(self._chain.replace, lost.made.transaction)
             await self._keep(lost.made.with_newest(signed))
             return False
-        except AnchorRevertedError:  # a later anchor was there first
-            return await self._supersede(lost.made.size)
+        except AnchorRevertedError:
+            return await self._renounce(lost)
         if mined is None or not mined[1].final:
             return False
-        await self._save(self._lost[0].made, *mined)
+        if not await self._find_lost(await self._before(lost.made)):
+            await self._save(self._lost[0].made, *mined)
+            self._lost.pop(0)
+            self._refused_before = False
         return True
 
-    async def _supersede(self, size: int) -> bool:
-        """Let the next anchor that the journal has prove what the lost one did."""
-        record = await self._journal.anchor_covering(size)
-        if record is not None:
-            await self._save_record(size, record)
+    async def _renounce(self, lost: Anchored) -> bool:
+        """The contract refused what was lost: sign it again if it only came too early, else leave it to the next anchor.
+
+        Raises:
+            AnchorRevertedError: It was refused twice in a row, although it goes on from what the contract holds.
+        """
+        if (await self.head()).size == lost.made.since:
+            if self._refused_before:
+                raise AnchorRevertedError("the contract refuses what it had accepted before")
+            self._refused_before = True
+            signed = await asyncio.to_thread(self._chain.replace, lost.made.transaction)
+            await self._keep(lost.made.with_newest(signed))
+            return False
+        void = replace(self._lost.pop(0), block_hash=bytes(32))
+        await self._save_record(void.made.size, encode_anchor(void))
+        self.renounced = True
         return True
+
+    async def covered(self) -> int:
+        """Give the size of the newest anchor that holds; 0 if there is none."""
+        holds = await self._holding()
+        return holds.made.size if holds else 0
+
+    async def _holding(self) -> Anchored | None:
+        at = await self._newest()
+        while at is not None and at.is_void:
+            at = await self._before(at.made)
+        return at
 
     async def _send(
         self, pending: Pending, now: datetime
@@ -280,14 +320,14 @@ class Publication:
         """Find which of the transactions a block holds; runs in a thread.
 
         Raises:
-            AnchorRevertedError: Only such as the contract refused.
+            AnchorRevertedError: The contract refused the newest one, and accepted none.
         """
         refused: AnchorRevertedError | None = None
         for attempt in pending.attempts:
             try:
                 mined = self._chain.find(attempt.hash_)
             except AnchorRevertedError as error:
-                refused = error
+                refused = error if attempt.hash_ == pending.hash_ else refused
                 continue
             if mined is not None:
                 return attempt, mined

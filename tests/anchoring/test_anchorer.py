@@ -27,7 +27,7 @@ from anchoring.errors import (
 )
 from anchoring.journal import decode_anchor, decode_pending
 
-STEPS = 43  # one more than a run of two anchors has points to die at
+STEPS = 47  # one more than a run of two anchors has points to die at
 
 
 class CrashError(Exception):

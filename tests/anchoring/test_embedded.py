@@ -227,3 +227,28 @@ def test_a_chain_killed_while_it_writes_reopens_with_all_that_it_confirmed(tmp_p
             assert mined.size == int(size)
         chain.close()
     assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_blocks_stay_as_large_however_many_there_are(tmp_path: Path) -> None:
+    """py-evm's own rule makes nearly empty blocks smaller, until no anchor fits into one."""
+    chain = EmbeddedChain(tmp_path / "chain.db", KEY)
+    for size in range(1, 6):
+        chain.send(chain.prepare(bytes([size]) * 32, size, bytes(32), []).raw)
+    with chain._session() as opened:
+        assert opened.get_canonical_head().gas_limit == 30_000_000
+    chain.close()
+
+
+def test_a_chain_whose_blocks_have_become_too_small_grows_them_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "anchoring.embedded._GENESIS_GAS", 2_990_000
+    )  # less than a deployment needs
+    chain = EmbeddedChain(tmp_path / "chain.db", KEY)
+    signed = chain.prepare(bytes(32), 1, bytes(32), [])
+    chain.send(signed.raw)
+    found = chain.find(signed.hash_)
+    assert found is not None
+    assert found.block > 2
+    chain.close()
