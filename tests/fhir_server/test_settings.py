@@ -131,6 +131,36 @@ def test_a_chain_needs_the_address_of_its_contract(contract: str) -> None:
     Settings(chain_url="http://localhost:8545", chain_contract="0x" + "ab" * 20)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("chain_url", "ftp://node"),
+        ("chain_url", "https://one.example,node"),
+        ("chain_genesis", "0x12"),
+        ("chain_code", "g" * 64),
+        ("chain_confirmations", "0"),
+        ("chain_confirmations", "safe"),
+        ("chain_confirmations", ""),
+        ("chain_fee_cap", "0"),
+        ("chain_priority_cap", "0"),
+        ("chain_timeout", "0"),
+        ("chain_timeout", "301"),
+        ("anchor_late", "-1"),
+    ],
+)
+def test_how_the_chain_is_used_is_refused_where_it_makes_no_sense(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        read_settings({}, **{"chain_contract": "ab" * 20, name: value})
+
+
+def test_a_chain_has_several_nodes_in_their_order_and_their_keys_are_not_shown() -> None:
+    urls = "https://one.example/s3cret, https://two.example"
+    settings = Settings(chain_url=urls, chain_contract="ab" * 20, chain_confirmations="finalized")
+    assert settings.chain_urls == ("https://one.example/s3cret", "https://two.example")
+    assert "s3cret" not in repr(settings)
+    assert Settings().chain_urls == ()
+
+
 async def test_a_chain_with_another_id_refuses_to_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="chain_id"):
         await open_house(Settings(data=tmp_path / "data", chain_id=1))
