@@ -29,6 +29,7 @@ def _commands() -> dict[str, _Command]:
         erase,
         keys,
         load,
+        registries,
         relabel,
         restore,
         serve,
@@ -92,6 +93,12 @@ def _commands() -> dict[str, _Command]:
             "consentry chain status --data consentry-data",
             chain.add_arguments,
             chain.run,
+        ),
+        "registries": _Command(
+            "found an exchange of institutions on the chain: registries, and their governance",
+            "consentry registries deploy --institution 0x52... --data consentry-data",
+            registries.add_arguments,
+            registries.run,
         ),
         "erase": _Command(
             "erase a patient for good: keys destroyed, index purged, proved by a receipt",

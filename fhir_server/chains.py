@@ -2,6 +2,8 @@
 
 from anchoring.evm import FINALIZED, JsonRpcChain, RpcSettings, connect
 from anchoring.nodes import Facts
+from anchoring.registry.node import JsonRpcNode, OneOf
+from anchoring.rpc import Endpoint
 from fhir_server.crypto.keys import new_account_key
 from fhir_server.settings import Settings
 from fhir_server.store.own_secrets import OwnSecret, Secrets
@@ -43,6 +45,13 @@ def chain_confirmations(settings: Settings) -> int:
 def chain_facts(settings: Settings) -> Facts:
     """Which chain the nodes must be of."""
     return Facts(settings.chain_id, _octets(settings.chain_genesis))
+
+
+def registry_node(settings: Settings) -> OneOf:
+    """The nodes at ``chain_url``, for registries; nothing is asked of them yet."""
+    timeout = settings.chain_timeout.total_seconds()
+    nodes = [JsonRpcNode(Endpoint(url, timeout)) for url in settings.chain_urls]
+    return OneOf(nodes, chain_facts(settings))
 
 
 def _octets(text: str) -> bytes:

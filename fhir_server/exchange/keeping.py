@@ -10,12 +10,10 @@ from typing import Protocol
 
 from anchoring.errors import ChainError, ChainUnavailableError
 from anchoring.registry import consents, credentials
-from anchoring.registry.node import JsonRpcNode, OneOf
 from anchoring.registry.relaying import Payer, Relay
 from anchoring.registry.typed_data import Domain
-from anchoring.rpc import Endpoint
 from anchoring.transaction import address
-from fhir_server.chains import chain_confirmations, chain_facts
+from fhir_server.chains import chain_confirmations, registry_node
 from fhir_server.crypto.keys import new_account_key
 from fhir_server.errors import StoreFullError, StoreLostError
 from fhir_server.exchange.consents import Consents, Unit
@@ -119,9 +117,6 @@ async def _consents(house: Parts, watch: Watch) -> Consents:
 
 
 def _watch(house: Parts, name: str, at: str) -> Watch:
-    settings = house.settings
-    timeout = settings.chain_timeout.total_seconds()
-    nodes = [JsonRpcNode(Endpoint(url, timeout)) for url in settings.chain_urls]
-    node = OneOf(nodes, chain_facts(settings))
+    settings, node = house.settings, registry_node(house.settings)
     contract = Contract(name, settings.chain_id, bytes.fromhex(at.removeprefix("0x")))
     return Watch(house.vault, node, contract, chain_confirmations(settings))
