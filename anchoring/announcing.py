@@ -57,6 +57,11 @@ class Announcer:
         """The log's name."""
         return self._seeds.origin
 
+    @property
+    def uncosigned(self) -> int:
+        """How many witnesses did not cosign what this process announced last."""
+        return self._witnesses.missing
+
     async def announce(self, size: int, now: datetime) -> Announced:
         """Sign the log's state at ``size`` events, have it cosigned, keep it for whoever asks.
 

@@ -99,6 +99,7 @@ class Witness:
         self._seeds = seeds
         self._logs = logs
         self._records = records
+        self.refused = 0  # as another history, by this process
         self._last: dict[str, tuple[datetime, Checkpoint, str]] = {}
         self.keys: tuple[LogKey, ...] = seeds.public_keys()
 
@@ -127,6 +128,7 @@ class Witness:
             if _advanced(kept, sent, proved) is not kept:  # else it is durable already
                 await self._records.change(place, lambda last: _advanced(last, sent, proved))
         except ConflictingCheckpointError as error:
+            self.refused += 1
             if error.kept:
                 await self._keep(Conflict(now.isoformat(), error.kept, proved), sent)
             raise

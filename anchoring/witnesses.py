@@ -98,6 +98,7 @@ class Witnesses:
         self._post = post
         self._records = records
         self._tell = tell or _tell_nobody
+        self.missing = 0  # that did not cosign in the last round
         self._failures = 0
         self._not_before: datetime | None = None
 
@@ -124,6 +125,7 @@ class Witnesses:
         asked = self._quorum.witnesses
         lines = await asyncio.gather(*(self._asked(each, log, state, signed) for each in asked))
         cosigned = sum(1 for each in lines if each)
+        self.missing = len(lines) - cosigned
         if cosigned < self._quorum.needed and self._quorum.waits:
             self._failures += 1
             self._not_before = now + min(_LONGEST, timedelta(seconds=2**self._failures))

@@ -268,7 +268,9 @@ def _probes(house: Callable[[], House], settings: Settings) -> Probes:
 
 
 def _anchoring(house: Callable[[], House]) -> AnchorMeasures:
-    return house().anchoring.measures(house().anchorer, clock())
+    measures, log = house().anchoring.measures(house().anchorer, clock()), house().transparency
+    measures.uncosigned, measures.conflicts = log.announcer.uncosigned, log.witness.refused
+    return measures
 
 
 def _gauges(house: Callable[[], House]) -> Gauges:

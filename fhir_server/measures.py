@@ -48,6 +48,8 @@ class AnchorMeasures:
         paid: Wei paid for them.
         replaced: Transactions replaced by one with higher fees.
         moved: Anchors that a reorganisation took from where they stood.
+        uncosigned: Witnesses that did not cosign the newest checkpoint.
+        conflicts: Checkpoints of others' logs that were refused as another history.
         failures: Runs that failed, by kind.
     """
 
@@ -60,6 +62,8 @@ class AnchorMeasures:
     paid: int = 0
     replaced: int = 0
     moved: int = 0
+    uncosigned: int = 0
+    conflicts: int = 0
     failures: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: "AnchorMeasures") -> None:
@@ -73,6 +77,8 @@ class AnchorMeasures:
         self.paid += other.paid
         self.replaced += other.replaced
         self.moved += other.moved
+        self.uncosigned = max(self.uncosigned, other.uncosigned)
+        self.conflicts += other.conflicts
         self.failures.update(other.failures)
 
 

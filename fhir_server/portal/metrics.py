@@ -92,6 +92,7 @@ def _anchoring(told: AnchorMeasures) -> Iterator[Metric]:
         ("stopped", "1 if anchoring has ended and somebody must look", told.stopped),
         ("block", "Block of the newest anchor", told.block),
         ("gas_per_event", "Gas per event of the newest anchor", told.gas_per_event),
+        ("uncosigned", "Witnesses that did not cosign the newest checkpoint", told.uncosigned),
     ):
         yield GaugeMetricFamily(f"consentry_anchor_{name}", words, value=value)
     for name, words, value in (
@@ -99,6 +100,7 @@ def _anchoring(told: AnchorMeasures) -> Iterator[Metric]:
         ("fees_wei", "Paid for them", told.paid),
         ("replaced", "Transactions replaced by one with higher fees", told.replaced),
         ("moved", "Final anchors that a reorganisation took from where they stood", told.moved),
+        ("conflicts", "Checkpoints of others refused as another history", told.conflicts),
     ):
         yield CounterMetricFamily(f"consentry_anchor_{name}", words, value=value)
     failures = CounterMetricFamily(

@@ -123,6 +123,7 @@ async def test_a_fork_is_refused_and_both_notes_are_kept_as_evidence(now: dateti
     assert note.verify(conflict.kept, LOG.public_keys()).root == TREE.root(50)
     assert note.verify(conflict.refused, LOG.public_keys()).root == FORK.root(90)
     assert conflict.at == now.isoformat()
+    assert asked.refused == 1
     assert await asked.add_checkpoint(sent(50, 60), now)  # the log goes on, if it repents
 
 

@@ -200,6 +200,7 @@ async def test_a_witness_that_does_not_cosign_keeps_nobody_else_from_it(
     announced = await announcer.announce(300, net.now)
     assert net.told == [("a", words)]
     assert await names(announcer, announced.note) == {"b"}
+    assert announcer.uncosigned == 1
     assert net.asked.count("a") <= 2
 
 

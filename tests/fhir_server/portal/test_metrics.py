@@ -27,6 +27,8 @@ ANCHORING = AnchorMeasures(
     0,
     block=9,
     gas_per_event=49.1,
+    uncosigned=2,
+    conflicts=1,
     anchors=3,
     paid=10**19,
     failures=Counter({"HistoryError": 1}),
@@ -120,6 +122,8 @@ async def test_how_anchoring_is_is_told() -> None:
     assert told["consentry_anchor_lag_seconds"] == 7.5
     assert told["consentry_anchor_gas_per_event"] == 49.1
     assert told["consentry_anchor_block"] == 9
+    assert told["consentry_anchor_uncosigned"] == 2
+    assert told["consentry_anchor_conflicts_total"] == 1
     assert told["consentry_anchor_fees_wei_total"] == 1e19
     assert 'consentry_anchor_failures_total{kind="HistoryError"} 1.0' in text
     assert told["consentry_anchor_stopped"] == 0
