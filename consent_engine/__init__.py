@@ -18,6 +18,7 @@ from .templates import (
     is_mandatory,
     load_template,
     patient_template,
+    template_text,
 )
 from .terms import purposes_covered
 from .verdict import Verdict
@@ -55,4 +56,5 @@ __all__ = [
     "purposes_covered",
     "read_case",
     "review",
+    "template_text",
 ]

@@ -39,9 +39,14 @@ def load_template(name: str, custodian: str) -> tuple[Mapping[str, object], ...]
     """
     if name not in TEMPLATES:
         raise UnknownTemplateError(f"no policy template {name!r}; there are {', '.join(TEMPLATES)}")
-    text = files(__package__).joinpath("policies", f"{name}.json").read_text("utf-8")
+    text = template_text(name)
     policies = json.loads(text.replace(json.dumps(_CUSTODIAN), json.dumps(custodian)))
     return tuple(policies)
+
+
+def template_text(name: str) -> str:
+    """The text of one of TEMPLATES as it is shipped, the same for every organization."""
+    return files(__package__).joinpath("policies", f"{name}.json").read_text("utf-8")
 
 
 def patient_template(name: str, **references: str) -> Mapping[str, object]:

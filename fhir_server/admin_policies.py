@@ -6,9 +6,10 @@ nobody could interpret would deny everything, so it refuses to start.
 
 import json
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 
-from consent_engine import TEMPLATES, is_mandatory, load_template, review
+from consent_engine import TEMPLATES, is_mandatory, load_template, review, template_text
 from fhir_server.errors import SettingsError
 from fhir_server.settings import Settings
 
@@ -27,6 +28,24 @@ def read_admin_policies(settings: Settings) -> tuple[Policies, Policies]:
         found += load_template(name, settings.custodian) if known else _read(name)
     ordinary = tuple(each for each in found if not is_mandatory(each))
     return ordinary, tuple(each for each in found if is_mandatory(each))
+
+
+def policy_bundle(settings: Settings) -> bytes:
+    """The SHA-256 by which institutions agree on policies: of the SHA-256 of each template and file, in their order.
+
+    Templates count as they are shipped, so the same policies have the same hash at every institution.
+
+    Raises:
+        SettingsError: A file can not be read.
+    """
+    hashed = sha256()
+    for name in settings.policy_name.split(","):
+        try:
+            text = template_text(name).encode() if name in TEMPLATES else Path(name).read_bytes()
+        except OSError as error:
+            raise SettingsError(f"policy: {name} cannot be read: {error}") from error
+        hashed.update(sha256(text).digest())
+    return hashed.digest()
 
 
 def _read(name: str) -> list[Mapping[str, object]]:

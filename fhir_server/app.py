@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 
 from anchoring.anchorer import Anchorer
 from consent_engine import Config
-from fhir_server.admin_policies import read_admin_policies
+from fhir_server.admin_policies import policy_bundle, read_admin_policies
 from fhir_server.archive import open_archive, open_vault
 from fhir_server.crypto.choosing import erasures_file
 from fhir_server.crypto.keychain import Keychain
@@ -158,7 +158,10 @@ async def open_house(settings: Settings) -> House:
     tracing = open_tracing(os.environ)
     pipeline = Pipeline(vault, smart, policies, tools, heeding, tracing=tracing)
     exchange = await open_exchange(
-        Parts(settings, own, vault, tools, heeding.unit, smart.credentials)
+        Parts(
+            *(settings, own, vault, tools, heeding.unit),
+            *(smart.credentials, policy_bundle(settings)),
+        )
     )
     return House(
         *(settings, database, archive.keys, vault, smart),

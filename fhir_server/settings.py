@@ -87,6 +87,7 @@ class Settings:
         witnesses: JSON file of the witnesses that cosign this server's log; empty for none.
         witness_logs: JSON file of the logs that this server cosigns as their witness; empty for none.
         chain_consents: Address of the ConsentRegistry there; empty: Consents are on no chain.
+        chain_charter: Address of the ExchangeCharter there, which must have the policies in force.
         chain_credentials: Address of the CredentialRegistry there; empty: nobody is bound to credentials.
         metrics_token: Bearer token of ``/metrics``; empty answers this machine only.
         log_level: debug, info, warning or error.
@@ -152,6 +153,7 @@ class Settings:
     witness_logs: str = ""
     chain_consents: str = ""
     chain_credentials: str = ""
+    chain_charter: str = ""
     metrics_token: str = field(default="", repr=False)
     log_level: str = "info"
 
@@ -241,7 +243,7 @@ class Settings:
         self._check_registries()
 
     def _check_registries(self) -> None:
-        for name in ("chain_consents", "chain_credentials"):
+        for name in ("chain_consents", "chain_credentials", "chain_charter"):
             at = getattr(self, name)
             if at and not (self.chain_url and self.chain_id):
                 raise SettingsError(f"{name} needs chain_url and chain_id")

@@ -10,6 +10,7 @@ from anchoring import transaction as tx
 from anchoring.errors import AnchoringError
 from anchoring.registry.founding import Constitution, found
 from anchoring.registry.relaying import Payer
+from fhir_server.admin_policies import policy_bundle
 from fhir_server.archive import open_vault
 from fhir_server.chains import registry_node
 from fhir_server.crypto.keys import new_account_key
@@ -19,7 +20,11 @@ from fhir_server.settings import Settings, read_settings
 
 _DAY = 86_400
 _GWEI = 10**9
-_SETTINGS = {"ConsentRegistry": "CONSENTS", "CredentialRegistry": "CREDENTIALS"}
+_SETTINGS = {
+    "ConsentRegistry": "CONSENTS",
+    "CredentialRegistry": "CREDENTIALS",
+    "ExchangeCharter": "CHARTER",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="found an exchange of institutions: registries, and the governance over them",
         description="Deploys the registries and what governs them. The account that pays has no rights afterwards.",
         epilog="example: consentry registries deploy --institution 0x52... --institution 0x9a...",
+    )
+    chosen.add_parser(
+        "policy", help="the SHA-256 of the policies of the settings, for institutions to agree on"
     )
     for action in (account, deploy):
         action.add_argument(
@@ -57,6 +65,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit 0 when it is done."""
+    if arguments.action == "policy":
+        bundle = policy_bundle(Settings(policy=read_settings().policy))
+        Console().print(f"0x{bundle.hex()}", highlight=False, soft_wrap=True)
+        return 0
     nowhere = "0x" + "0" * 40  # the log's contract is not asked
     settings = read_settings(data=arguments.data, chain_contract=nowhere)
     if not settings.chain_url or not settings.chain_id:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Protocol
 
 from anchoring.errors import ChainError, ChainUnavailableError
-from anchoring.registry import consents, credentials
+from anchoring.registry import charter, consents, credentials
 from anchoring.registry.relaying import Payer, Relay
 from anchoring.registry.typed_data import Domain
 from anchoring.transaction import address
@@ -18,6 +18,7 @@ from fhir_server.crypto.keys import new_account_key
 from fhir_server.errors import StoreFullError, StoreLostError
 from fhir_server.exchange.consents import Consents, Unit
 from fhir_server.exchange.credentials import Credentials
+from fhir_server.exchange.policies import Policies
 from fhir_server.exchange.watch import Contract, Watch
 from fhir_server.interactions.desk import Tools
 from fhir_server.interactions.registries.mirroring import Mirror
@@ -54,7 +55,7 @@ class Part(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What parts need of the house."""
+    """What parts need of the house; ``bundle`` is the SHA-256 of its policies."""
 
     settings: Settings
     own: Secrets
@@ -62,10 +63,15 @@ class Parts:
     tools: Tools
     unit: Unit
     bound: Bound
+    bundle: bytes
 
 
 async def open_exchange(house: Parts) -> Sequence[Part]:
-    """The parts that the settings name."""
+    """The parts that the settings name.
+
+    Raises:
+        SettingsError: The policies of this server are not in force.
+    """
     settings, parts = house.settings, list[Part]()
     if settings.chain_consents:
         watch = _watch(house, consents.NAME, settings.chain_consents)
@@ -75,6 +81,11 @@ async def open_exchange(house: Parts) -> Sequence[Part]:
     if settings.chain_credentials:
         watch = _watch(house, credentials.NAME, settings.chain_credentials)
         parts.append(Credentials(house.bound, watch))
+    if settings.chain_charter:
+        watch = _watch(house, charter.NAME, settings.chain_charter)
+        policies = Policies(house.bundle, watch)
+        await policies.require_in_force()
+        parts.append(policies)
     return parts
 
 

@@ -13,12 +13,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import eth_abi
-from eth_account import Account
-from eth_account.messages import encode_typed_data
 
 from anchoring import embedded
 from anchoring import transaction as tx
+from anchoring.recursion import kept_recursion_limit
 from tests.anchoring.anvil import Anvil
+
+with kept_recursion_limit():  # which it raises for the whole process
+    from eth_account import Account
+    from eth_account.messages import encode_typed_data
+
+__all__ = ["Account", "encode_typed_data"]  # for others, imported with care here
 
 CONTRACTS = Path(embedded.__file__).parent / "contracts"
 NEVER = 2**64 - 1

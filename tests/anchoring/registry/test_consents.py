@@ -7,8 +7,6 @@ import hmac
 
 import eth_abi
 import pytest
-from eth_account import Account
-from eth_account.messages import encode_typed_data
 
 from anchoring import transaction as tx
 from anchoring.errors import ChainError
@@ -22,7 +20,7 @@ from anchoring.registry.consents import (
     status_call,
 )
 from anchoring.registry.typed_data import Domain
-from tests.anchoring.contracts.evm import calldata, compact
+from tests.anchoring.contracts.evm import Account, calldata, compact, encode_typed_data
 
 DOMAIN = Domain("ConsentRegistry", 31337, bytes(range(20)))
 HOLDER = Holder(hashlib.sha256(b"id").digest(), hashlib.sha256(b"key").digest(), 4_000_000_000)
