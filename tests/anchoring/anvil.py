@@ -6,6 +6,7 @@ after each test to what it was before; a test that kills, resets or replaces its
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import json
 import os
@@ -65,7 +66,9 @@ class Anvil:
             *options,
         ]
         with self.log.open("w") as out:
-            self._process = subprocess.Popen(command, stdout=out, stderr=out)
+            self._process = subprocess.Popen(
+                command, stdout=out, stderr=out, preexec_fn=_die_with_the_parent
+            )
         self.port = self._listening()
         self.url = f"http://127.0.0.1:{self.port}"
 
@@ -163,6 +166,11 @@ class Anvil:
         said = self.log.read_text()[-2000:]
         self.kill()
         raise AssertionError(f"anvil did not start: {said}")
+
+
+def _die_with_the_parent() -> None:
+    """Whoever kills a test run leaves no node behind (Linux: prctl PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 @contextmanager
