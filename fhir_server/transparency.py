@@ -28,6 +28,7 @@ from fhir_server.store.noted import NotedRecords
 from fhir_server.store.own_secrets import Secrets
 
 ORIGIN = "log-origin"
+_WITNESS_KEYS = ("witness-ed25519", "witness-mldsa44")
 _WITHOUT = {"anchor": False, "wait": True}  # what is done when the quorum is not reached
 _LOG = logging.getLogger("consentry")
 
@@ -74,10 +75,15 @@ async def open_witness(settings: Settings, database: Database, secrets: Secrets)
     name = await secrets.get("witness-name", lambda: f"{host}/witness/{settings.tenant}".encode())
     seeds = WitnessSeeds(
         name.decode(),
-        await secrets.get("witness-ed25519", new_seed),
-        await secrets.get("witness-mldsa44", new_seed),
+        *[await secrets.get(each, new_seed) for each in _WITNESS_KEYS],
     )
     return Witness(seeds, read_witness_logs(settings), NotedRecords(database.store))
+
+
+async def renew_witness(secrets: Secrets) -> None:
+    """Give the witness other keys: after a restore it has forgotten what it cosigned with the former ones."""
+    for name in _WITNESS_KEYS:
+        await secrets.change(name, new_seed())
 
 
 def read_witness_logs(settings: Settings) -> Logs:

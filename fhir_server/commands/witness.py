@@ -11,19 +11,24 @@ from anchoring.checkpoint import LogKey
 from anchoring.witness import Witnessed
 from fhir_server.archive import open_archive
 from fhir_server.settings import Settings, read_settings
-from fhir_server.transparency import open_witness
+from fhir_server.transparency import open_witness, renew_witness
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command."""
     parser.add_argument("--data", type=Path, help="folder of the server's database")
+    parser.add_argument(
+        "--new-keys",
+        action="store_true",
+        help="make new keys first, as after a restore; stop the server before",
+    )
     parser.add_argument("--json", action="store_true", help="all of it as JSON, with the evidence")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit 0 if every log went on as it should, 1 if one showed two histories."""
     settings, console = read_settings(data=arguments.data), Console(soft_wrap=True)
-    keys, logs = asyncio.run(_known(settings))
+    keys, logs = asyncio.run(_known(settings, renew=arguments.new_keys))
     if arguments.json:
         told = {"keys": [key.vkey for key in keys], "logs": [_members(log) for log in logs]}
         console.print_json(json.dumps(told))
@@ -32,9 +37,14 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if any(log.conflicts for log in logs) else 0
 
 
-async def _known(settings: Settings) -> tuple[tuple[LogKey, ...], tuple[Witnessed, ...]]:
+async def _known(
+    settings: Settings, *, renew: bool = False
+) -> tuple[tuple[LogKey, ...], tuple[Witnessed, ...]]:
     async with open_archive(settings) as archive:
         witness = await open_witness(settings, archive.database, archive.own)
+        if renew:
+            await renew_witness(archive.own)
+            witness = await open_witness(settings, archive.database, archive.own)
         return witness.keys, await witness.witnessed()
 
 

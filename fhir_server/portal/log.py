@@ -12,7 +12,7 @@ from collections.abc import Callable
 from fastapi import APIRouter, Response
 
 from anchoring.announcing import Announced
-from anchoring.errors import HistoryError, NoSuchTileError
+from anchoring.errors import HistoryError, MerkleError, NoSuchTileError
 from anchoring.tiles import TileName, parse_tile_path
 from fhir_server.errors import StoreLostError
 from fhir_server.portal.pace import Pace
@@ -73,7 +73,11 @@ class LogRoutes:
             content = await self._content(name)
         except NoSuchTileError as error:
             return _missing(str(error))
-        except (HistoryError, StoreLostError) as error:  # nothing is better than something wrong
+        except (
+            HistoryError,
+            MerkleError,
+            StoreLostError,
+        ) as error:  # nothing is better than something wrong
             _LOG.error("a tile cannot be served", extra={"kind": type(error).__name__})
             return unavailable()
         return Response(content, headers=_FOR_GOOD, media_type=_BYTES)

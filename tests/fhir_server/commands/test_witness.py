@@ -54,6 +54,21 @@ def test_what_was_cosigned_and_what_was_refused_is_told_after_a_restart(
     assert log["evidence"][0]["kept"] != log["evidence"][0]["refused"]
 
 
+def test_after_a_restore_the_witness_gets_new_keys_and_keeps_name_and_memory(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(_ask(settings, sent(0, 50)))
+    told = []
+    for arguments in (["witness", "--json"], ["witness", "--new-keys", "--json"], ["witness", "--json"]):  # fmt: skip
+        assert main(arguments) == 0
+        told.append(json.loads(capsys.readouterr().out))
+    before, renewed, after = told
+    assert renewed == after
+    assert not set(before["keys"]) & set(after["keys"])
+    assert [key.partition("+")[0] for key in after["keys"]] == ["localhost/witness/default"] * 2
+    assert after["logs"][0]["size"] == 50
+
+
 @pytest.mark.parametrize(
     "content",
     [
