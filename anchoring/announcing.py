@@ -71,8 +71,12 @@ class Announcer:
 
         Raises:
             MerkleError: The log never had so many events.
+            HistoryError: It does not continue what was signed last: nothing is signed.
             NotCosignedError: Too few witnesses cosigned, and the policy is to wait.
         """
+        last = await self.newest()
+        if last is not None and last.checkpoint.size <= size:
+            await self._log.require_past(last.checkpoint.size, last.checkpoint.root)
         state = Checkpoint(self.origin, size, await self._log.root(size))
         signed = note.sign(state, self._seeds, now)
         announced = Announced(state, await self._witnesses.cosign(self._log, state, signed, now))

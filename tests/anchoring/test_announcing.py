@@ -7,7 +7,7 @@ import pytest
 from anchoring import checkpoint
 from anchoring.announcing import Announcer
 from anchoring.checkpoint import LogSeeds
-from anchoring.errors import MerkleError
+from anchoring.errors import HistoryError, MerkleError
 from anchoring.log import Log
 
 from .logs import MemoryLeaves, MemoryRecords, MemoryTiles, commitments
@@ -53,3 +53,13 @@ async def test_a_state_that_the_log_never_had_is_not_signed(now: datetime) -> No
     with pytest.raises(MerkleError):
         await announcer(records).announce(601, now)
     assert records.held == {}
+
+
+async def test_a_log_that_was_changed_since_is_not_signed_again(now: datetime) -> None:
+    records, changed = MemoryRecords(), commitments(600)
+    signed = await announcer(records).announce(500, now)
+    changed[499] = changed[0]
+    rewritten = Announcer(Log(MemoryLeaves(changed), MemoryTiles()), SEEDS, records)
+    with pytest.raises(HistoryError):
+        await rewritten.announce(600, now)
+    assert await announcer(records).newest() == signed
