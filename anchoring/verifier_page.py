@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from string import Template
 
-from anchoring.contract import ANCHOR, artifact, genuine_code_hashes
-from anchoring.receipt import FIRST_VERSION, VERSION
+from anchoring.chain.contract import ANCHOR, artifact, genuine_code_hashes
+from anchoring.receipts.receipt import FIRST_VERSION, VERSION
 from anchoring.strict_json import write_hex
 
 _FOLDER = Path(__file__).parent / "page"

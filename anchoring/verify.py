@@ -16,16 +16,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from anchoring import checkpoint, merkle, transaction
-from anchoring.chain import (
+from anchoring.chain import transaction
+from anchoring.chain.chain import (
     SELF_OPERATED,
     ChainReader,
     Mined,
     check_identity,
 )
-from anchoring.checkpoint import Checkpoint, LogKey
-from anchoring.commitment import check_commitment
-from anchoring.contract import is_genuine, read_anchor_calldata
+from anchoring.chain.contract import is_genuine, read_anchor_calldata
 from anchoring.errors import (
     AnchorError,
     ChainError,
@@ -35,8 +33,11 @@ from anchoring.errors import (
     MalformedReceiptError,
     VerificationError,
 )
-from anchoring.receipt import MAX_RECEIPT_BYTES, AnchorClaim, Receipt, Signatories, parse
-from anchoring.report import report_page
+from anchoring.log import checkpoint, merkle
+from anchoring.log.checkpoint import Checkpoint, LogKey
+from anchoring.log.commitment import check_commitment
+from anchoring.receipts.receipt import MAX_RECEIPT_BYTES, AnchorClaim, Receipt, Signatories, parse
+from anchoring.receipts.report import report_page
 from anchoring.strict_json import read_hex
 
 
@@ -204,11 +205,13 @@ def _read_file(path: Path) -> bytes:
 def _chain(asked: argparse.Namespace, receipt: Receipt) -> ChainReader | None:
     identity = receipt.anchor.identity
     if asked.chain_db is not None:
-        from anchoring.embedded import EmbeddedChain  # py-evm takes most of a second to import
+        from anchoring.chain.embedded import (
+            EmbeddedChain,  # py-evm takes most of a second to import
+        )
 
         return EmbeddedChain(asked.chain_db, key=None)
     if asked.rpc is not None:
-        from anchoring.evm import JsonRpcChain, RpcSettings, connect
+        from anchoring.chain.evm import JsonRpcChain, RpcSettings, connect
 
         settings = RpcSettings(identity.contract, confirmations=1, assurance=identity.assurance)
         return JsonRpcChain(connect(asked.rpc), settings)

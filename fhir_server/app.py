@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from anchoring.anchorer import Anchorer
+from anchoring.publishing.anchorer import Anchorer
 from consent_engine import Config
 from fhir_server.admin_policies import policy_bundle, read_admin_policies
 from fhir_server.archive import open_archive, open_vault

@@ -1,9 +1,9 @@
 """The chain of the settings: which nodes are asked, what must be found there, and who pays."""
 
-from anchoring.evm import FINALIZED, JsonRpcChain, RpcSettings, connect
-from anchoring.nodes import Facts
+from anchoring.chain.evm import FINALIZED, JsonRpcChain, RpcSettings, connect
+from anchoring.chain.nodes import Facts
+from anchoring.chain.rpc import Endpoint
 from anchoring.registry.node import JsonRpcNode, OneOf
-from anchoring.rpc import Endpoint
 from fhir_server.crypto.keys import new_account_key
 from fhir_server.settings import Settings
 from fhir_server.store.own_secrets import OwnSecret, Secrets

@@ -8,10 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from anchoring.anchorer import Anchorer, Cadence, open_anchorer
-from anchoring.audit import StoredEvent
-from anchoring.chain import Chain, Head
-from anchoring.checkpoint import log_id
+from anchoring.chain.chain import Chain, Head
 from anchoring.errors import (
     AnchoringError,
     AuditFailure,
@@ -20,8 +17,11 @@ from anchoring.errors import (
     HistoryError,
     NotCosignedError,
 )
-from anchoring.journal import Anchored, decode_anchor
-from anchoring.log import Log, NoTiles
+from anchoring.log.checkpoint import log_id
+from anchoring.log.log import Log, NoTiles
+from anchoring.publishing.anchorer import Anchorer, Cadence, open_anchorer
+from anchoring.publishing.journal import Anchored, decode_anchor
+from anchoring.receipts.audit import StoredEvent
 from fhir_server.chains import account_secret, json_rpc_chain
 from fhir_server.crypto.keys import new_seed
 from fhir_server.errors import (
@@ -140,7 +140,7 @@ async def require_past(database: Database, head: Head) -> None:
 
 
 def _embedded_head(file: Path, log: bytes) -> Head:
-    from anchoring.embedded import EmbeddedChain
+    from anchoring.chain.embedded import EmbeddedChain
 
     if not file.exists():
         return Head(bytes(20), 0, bytes(32))
@@ -180,7 +180,7 @@ async def _stored_event(row: AuditRow, reader: Reader) -> StoredEvent:
 def _open_chain(settings: Settings, key: bytes) -> Chain:
     if settings.chain_url:
         return json_rpc_chain(settings, key)
-    from anchoring.embedded import EmbeddedChain
+    from anchoring.chain.embedded import EmbeddedChain
 
     return EmbeddedChain(Path(settings.data) / CHAIN_FILE, key)
 

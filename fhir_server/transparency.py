@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from anchoring.announcing import Announcer
-from anchoring.checkpoint import (
+from anchoring.errors import CheckpointError
+from anchoring.log.checkpoint import (
     ED25519_COSIGNATURE,
     MLDSA44_COSIGNATURE,
     LogKey,
@@ -16,10 +16,17 @@ from anchoring.checkpoint import (
     WitnessSeeds,
     parse_vkey,
 )
-from anchoring.errors import CheckpointError
-from anchoring.log import Log
-from anchoring.witness import Logs, Witness
-from anchoring.witnesses import MOST_WITNESSES, Post, Quorum, WitnessAt, Witnesses, ask_nobody
+from anchoring.log.log import Log
+from anchoring.witnessing.announcing import Announcer
+from anchoring.witnessing.witness import Logs, Witness
+from anchoring.witnessing.witnesses import (
+    MOST_WITNESSES,
+    Post,
+    Quorum,
+    WitnessAt,
+    Witnesses,
+    ask_nobody,
+)
 from fhir_server.crypto.keys import new_seed
 from fhir_server.errors import SettingsError
 from fhir_server.settings import Settings

@@ -1,8 +1,8 @@
 """ExchangeCharter: whether the institutions have a bundle of policies in force."""
 
+from anchoring.chain.transaction import keccak256
 from anchoring.errors import ChainError
 from anchoring.registry.node import Log, Node
-from anchoring.transaction import keccak256
 
 NAME = "ExchangeCharter"
 _IN_FORCE = keccak256(b"isInForce(bytes32)")[:4]

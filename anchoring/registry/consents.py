@@ -1,6 +1,6 @@
 """ConsentRegistry: how a version of a Consent is filed, replaced, revoked and asked about.
 
-Encoded by hand, as ``anchoring/contract.py`` does: every argument is one word.
+Encoded by hand, as ``anchoring/chain/contract.py`` does: every argument is one word.
 """
 
 import hashlib
@@ -8,9 +8,9 @@ import hmac
 from dataclasses import dataclass
 from enum import IntEnum
 
+from anchoring.chain.transaction import address, keccak256
 from anchoring.errors import ChainError
 from anchoring.registry.typed_data import Domain, sign, word
-from anchoring.transaction import address, keccak256
 
 NAME = "ConsentRegistry"
 K_BYTES = 32

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from anchoring.chain.transaction import keccak256
 from anchoring.errors import ChainError
 from anchoring.registry.node import Log, Node
 from anchoring.registry.typed_data import word
-from anchoring.transaction import keccak256
 
 NAME = "CredentialRegistry"
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from anchoring import transaction as tx
+from anchoring.chain import transaction as tx
 from anchoring.errors import ChainError
 from anchoring.registry.node import Node
 from anchoring.registry.relaying import Payer

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from anchoring.chain.evm import FINALIZED
+from anchoring.chain.nodes import Facts, Nodes
+from anchoring.chain.rpc import Endpoint
+from anchoring.chain.transaction import keccak256
 from anchoring.errors import AnchorRevertedError, ChainUnavailableError, MalformedAnswerError
-from anchoring.evm import FINALIZED
-from anchoring.nodes import Facts, Nodes
-from anchoring.rpc import Endpoint
-from anchoring.transaction import keccak256
 
 NEWEST, FINAL = "latest", "finalized"
 

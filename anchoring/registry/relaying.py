@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from anchoring import transaction as tx
+from anchoring.chain import transaction as tx
 from anchoring.errors import AnchorRevertedError
 from anchoring.registry.consents import Holder, Status, change_call, read_status, status_call
 from anchoring.registry.node import Means, Node, final_block

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from eth_keys.datatypes import PrivateKey
 
-from anchoring.transaction import keccak256
+from anchoring.chain.transaction import keccak256
 
 _DOMAIN = b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 _VERSION = b"1"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from anchoring.audit import AuditFinding, StoredEvent, audit_log, read_anchor
-from anchoring.chain import Head
+from anchoring.chain.chain import Head
 from anchoring.errors import AuditFailure, ChainError
-from anchoring.tiles import MOST_LEVELS, Tile, TileStore
+from anchoring.log.tiles import MOST_LEVELS, Tile, TileStore
+from anchoring.receipts.audit import AuditFinding, StoredEvent, audit_log, read_anchor
 from fhir_server.archive import Archive, open_archive
 from fhir_server.commands.backup import bar
 from fhir_server.evidence import CHAIN_FILE, chain_head, stored_events

@@ -15,17 +15,17 @@ from typing import TypeVar
 
 from rich.console import Console
 
-from anchoring import transaction as tx
-from anchoring.chain import ChainIdentity, SignedTransaction
-from anchoring.checkpoint import log_id
-from anchoring.contract import (
+from anchoring.chain import transaction as tx
+from anchoring.chain.chain import ChainIdentity, SignedTransaction
+from anchoring.chain.contract import (
     artifact,
     grant_calldata,
     is_publisher_calldata,
     revoke_calldata,
 )
+from anchoring.chain.evm import JsonRpcChain
 from anchoring.errors import AnchoringError, ChainUnavailableError, WrongChainError
-from anchoring.evm import JsonRpcChain
+from anchoring.log.checkpoint import log_id
 from fhir_server.archive import Archive, open_vault
 from fhir_server.chains import account_secret, json_rpc_chain
 from fhir_server.errors import SettingsError

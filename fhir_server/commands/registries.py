@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from anchoring import transaction as tx
+from anchoring.chain import transaction as tx
 from anchoring.errors import AnchoringError
 from anchoring.registry.founding import Constitution, found
 from anchoring.registry.relaying import Payer

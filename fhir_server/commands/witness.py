@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from anchoring.checkpoint import LogKey
-from anchoring.witness import Witnessed
+from anchoring.log.checkpoint import LogKey
+from anchoring.witnessing.witness import Witnessed
 from fhir_server.archive import open_archive
 from fhir_server.settings import Settings, read_settings
 from fhir_server.transparency import open_witness, renew_witness

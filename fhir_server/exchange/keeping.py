@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from anchoring.chain.transaction import address
 from anchoring.errors import ChainError, ChainUnavailableError
 from anchoring.registry import charter, consents, credentials
 from anchoring.registry.relaying import Payer, Relay
 from anchoring.registry.typed_data import Domain
-from anchoring.transaction import address
 from fhir_server.chains import chain_confirmations, registry_node
 from fhir_server.crypto.keys import new_account_key
 from fhir_server.errors import StoreFullError, StoreLostError

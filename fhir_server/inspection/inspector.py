@@ -1,7 +1,7 @@
 """Everything that is stored, looked at: does it open, does it fit together, does the index say the same?
 
 For the operator's ``consentry check``.  Findings name types, records and versions by number; nothing of what is in them.
-Not here: the audit log against its anchors (``anchoring/audit.py``).
+Not here: the audit log against its anchors (``anchoring/receipts/audit.py``).
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import orjson
 
-from anchoring.commitment import commit
+from anchoring.log.commitment import commit
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.store.database import EventIndex
 from fhir_server.store.protocol import SealedVersion

@@ -6,13 +6,13 @@ The addresses are the operator's, so private ones are reached, too; redirects ar
 import httpx2
 
 from anchoring.errors import WitnessSilentError
-from anchoring.witnesses import MOST_BYTES, Reply
+from anchoring.witnessing.witnesses import MOST_BYTES, Reply
 
-_SECONDS = 5.0  # for each step; ``anchoring.witnesses`` bounds the whole
+_SECONDS = 5.0  # for each step; ``anchoring.witnessing.witnesses`` bounds the whole
 
 
 async def post(url: str, body: bytes) -> Reply:
-    """See ``anchoring.witnesses.Post``."""
+    """See ``anchoring.witnessing.witnesses.Post``."""
     try:
         async with (
             httpx2.AsyncClient(trust_env=False, timeout=_SECONDS) as client,

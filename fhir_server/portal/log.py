@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 from fastapi import APIRouter, Response
 
-from anchoring.announcing import Announced
 from anchoring.errors import HistoryError, MerkleError, NoSuchTileError
-from anchoring.tiles import TileName, parse_tile_path
+from anchoring.log.tiles import TileName, parse_tile_path
+from anchoring.witnessing.announcing import Announced
 from fhir_server.errors import StoreLostError
 from fhir_server.portal.pace import Pace
 from fhir_server.transparency import Transparency

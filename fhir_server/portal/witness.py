@@ -12,7 +12,7 @@ from datetime import datetime
 from fastapi import APIRouter, Request, Response
 
 from anchoring.errors import ConflictingCheckpointError, StaleCheckpointError, WitnessRefusal
-from anchoring.witness import MOST_BYTES, Witness
+from anchoring.witnessing.witness import MOST_BYTES, Witness
 from fhir_server.errors import FhirError, StoreFullError, StoreLostError
 from fhir_server.portal.log import NEVER, TEXT, unavailable
 from fhir_server.rest.bodies import read_body

@@ -27,7 +27,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from anchoring import transaction as tx
+from anchoring.chain import transaction as tx
 
 PACKAGE = Path(__file__).resolve().parent / "foundry"
 CHAIN_ID = 31337

@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from anchoring import merkle
-from anchoring.anchorer import Anchorer, Cadence, open_anchorer
-from anchoring.announcing import Announcer
-from anchoring.chain import SELF_OPERATED, ChainIdentity, Head, Mined, SignedTransaction
-from anchoring.checkpoint import LogSeeds
-from anchoring.commitment import commit
-from anchoring.contract import AnchorCall, anchor_calldata, read_anchor_calldata
-from anchoring.embedded import EmbeddedChain
+from anchoring.chain.chain import SELF_OPERATED, ChainIdentity, Head, Mined, SignedTransaction
+from anchoring.chain.contract import AnchorCall, anchor_calldata, read_anchor_calldata
+from anchoring.chain.embedded import EmbeddedChain
+from anchoring.chain.recursion import kept_recursion_limit
 from anchoring.errors import AnchorRevertedError, ConsistencyError
-from anchoring.log import Log
-from anchoring.recursion import kept_recursion_limit
+from anchoring.log import merkle
+from anchoring.log.checkpoint import LogSeeds
+from anchoring.log.commitment import commit
+from anchoring.log.log import Log
+from anchoring.publishing.anchorer import Anchorer, Cadence, open_anchorer
+from anchoring.witnessing.announcing import Announcer
 from tests.anchoring.anvil import Anvil
 from tests.anchoring.place import Place
 

@@ -10,7 +10,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from anchoring.evm import JsonRpcChain, RpcSettings, connect
+from anchoring.chain.evm import JsonRpcChain, RpcSettings, connect
 from tests.anchoring.conftest import World
 
 

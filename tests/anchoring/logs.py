@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 
-from anchoring.tiles import Tile
+from anchoring.log.tiles import Tile
 
 
 def commitments(count: int) -> list[bytes]:

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from anchoring import transaction as tx
-from anchoring.anchorer import Anchorer
-from anchoring.checkpoint import log_id
-from anchoring.contract import ANCHORED_EVENT
-from anchoring.evm import JsonRpcChain, RpcSettings, connect
-from anchoring.journal import decode_anchor
+from anchoring.chain import transaction as tx
+from anchoring.chain.contract import ANCHORED_EVENT
+from anchoring.chain.evm import JsonRpcChain, RpcSettings, connect
+from anchoring.log.checkpoint import log_id
+from anchoring.publishing.anchorer import Anchorer
+from anchoring.publishing.journal import decode_anchor
 from tests.anchoring.anvil import Anvil
 
 MINUTE = timedelta(minutes=1)

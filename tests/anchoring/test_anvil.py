@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from anchoring import transaction as tx
-from anchoring.evm import JsonRpcChain, RpcSettings, connect
+from anchoring.chain import transaction as tx
+from anchoring.chain.evm import JsonRpcChain, RpcSettings, connect
 from tests.anchoring.anvil import Anvil, RpcError, started
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route
 
-from anchoring import checkpoint
 from anchoring.errors import VerificationError
-from anchoring.receipt import parse
+from anchoring.log import checkpoint
+from anchoring.receipts.receipt import parse
 from anchoring.strict_json import read_base64, write_base64
 from anchoring.verifier_page import verifier_page
 from anchoring.verify import verify_receipt

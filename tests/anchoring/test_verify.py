@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
-from anchoring import receipt as form
-from anchoring import transaction, verify
-from anchoring.checkpoint import LogSeeds
-from anchoring.contract import anchor_calldata, read_anchor_calldata
-from anchoring.embedded import EmbeddedChain
+from anchoring import verify
+from anchoring.chain import transaction
+from anchoring.chain.contract import anchor_calldata, read_anchor_calldata
+from anchoring.chain.embedded import EmbeddedChain
 from anchoring.errors import AnchorError, ChainError, CheckpointError, VerificationError
-from anchoring.receipt import Receipt, Signatories
+from anchoring.log.checkpoint import LogSeeds
+from anchoring.receipts import receipt as form
+from anchoring.receipts.receipt import Receipt, Signatories
 from anchoring.verify import Pinned
 
 ROOM = Path(__file__).resolve().parents[2]

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from anchoring import verify
-from anchoring.anchorer import Anchorer
+from anchoring.publishing.anchorer import Anchorer
 from tests.anchoring.anvil import started
+from tests.anchoring.chain.test_rpc import answer, hang, listening
 from tests.anchoring.place import MINUTE, Place, until_anchored
-from tests.anchoring.test_rpc import answer, hang, listening
 
 Said = Callable[[], tuple[str, str]]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from anchoring import checkpoint as note
 from anchoring import verify
-from anchoring.checkpoint import WitnessSeeds
 from anchoring.errors import CosignatureError
-from anchoring.receipt import Receipt, Signatories, parse
+from anchoring.log import checkpoint as note
+from anchoring.log.checkpoint import WitnessSeeds
+from anchoring.receipts.receipt import Receipt, Signatories, parse
 from anchoring.verify import Pinned, verify_receipt
 
 A = WitnessSeeds("a.example/witness", b"a" * 32, b"A" * 32)

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from anchoring import transaction as tx
-from anchoring.anchorer import Anchorer
-from anchoring.embedded import EmbeddedChain
-from anchoring.evm import JsonRpcChain, RpcSettings, connect
-from anchoring.merkle import Tree, leaf_hash
+from anchoring.chain import transaction as tx
+from anchoring.chain.embedded import EmbeddedChain
+from anchoring.chain.evm import JsonRpcChain, RpcSettings, connect
+from anchoring.log.merkle import Tree, leaf_hash
+from anchoring.publishing.anchorer import Anchorer
 from fhir_server.app import clock
 from fhir_server.archive import Archive, open_vault
 from fhir_server.chains import account_secret
@@ -42,7 +42,7 @@ _KEY = bytes(31) + b"\x07"
 _ASK = """
 import sys
 from pathlib import Path
-from anchoring.embedded import EmbeddedChain
+from anchoring.chain.embedded import EmbeddedChain
 chain = EmbeddedChain(Path(sys.argv[1]), bytes.fromhex(sys.argv[2]))
 chain.identity()
 print(chain.head(bytes.fromhex(sys.argv[3])).size)

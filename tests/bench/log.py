@@ -15,8 +15,8 @@ from random import Random
 
 from pymongo import MongoClient
 
-from anchoring.log import Log
-from anchoring.merkle import leaf_hash, verify_inclusion
+from anchoring.log.log import Log
+from anchoring.log.merkle import leaf_hash, verify_inclusion
 from fhir_server.store.database import Database
 from fhir_server.store.mongodb.database import open_mongo
 from fhir_server.store.opening import DATABASE_FILE

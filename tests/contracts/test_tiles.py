@@ -1,12 +1,12 @@
-"""What every TileStore promises (``anchoring/tiles.py``), and every LeafSource of its size."""
+"""What every TileStore promises (``anchoring/log/tiles.py``), and every LeafSource of its size."""
 
 from __future__ import annotations
 
 import asyncio
 
-from anchoring.log import Log
-from anchoring.merkle import Tree, leaf_hash
-from anchoring.tiles import Tile, full_tile
+from anchoring.log.log import Log
+from anchoring.log.merkle import Tree, leaf_hash
+from anchoring.log.tiles import Tile, full_tile
 from fhir_server.store.database import Database
 
 from .stores import StoredRows, database

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from anchoring.errors import WitnessRefusal
-from anchoring.witness import Witness
+from anchoring.witnessing.witness import Witness
 from fhir_server.store.noted import NotedRecords
 
-from ..anchoring.test_witness import FORK, LOG, SEEDS, TREE, sent
+from ..anchoring.witnessing.test_witness import FORK, LOG, SEEDS, TREE, sent
 from .stores import ADAPTERS, DATABASES
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from anchoring import transaction as tx
-from anchoring.nodes import Facts
+from anchoring.chain import transaction as tx
+from anchoring.chain.nodes import Facts
+from anchoring.chain.rpc import Endpoint
 from anchoring.registry.consents import Holder, Status, change_call, read_status, status_call
 from anchoring.registry.node import JsonRpcNode, OneOf
 from anchoring.registry.relaying import Payer, Relay
 from anchoring.registry.typed_data import Domain
-from anchoring.rpc import Endpoint
 from fhir_server.exchange.consents import Consents
 from fhir_server.exchange.keeping import lasting
 from fhir_server.exchange.watch import Contract, Watch

@@ -15,7 +15,7 @@ from anchoring.errors import (
     HistoryError,
     WrongChainError,
 )
-from anchoring.publication import Figures
+from anchoring.publishing.publication import Figures
 from fhir_server import evidence
 from fhir_server.errors import StoreFullError
 from fhir_server.evidence import Condition

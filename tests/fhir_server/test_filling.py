@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from anchoring.log import Log
+from anchoring.log.log import Log
 from fhir_server import evidence
 from tests.anchoring.logs import MemoryLeaves, MemoryTiles, commitments
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from anchoring.checkpoint import LogKey, WitnessSeeds
+from anchoring.log.checkpoint import LogKey, WitnessSeeds
 from fhir_server.errors import SettingsError
 from fhir_server.settings import Settings
 from fhir_server.transparency import read_witnesses

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from anchoring import receipt as form
-from anchoring.embedded import EmbeddedChain
+from anchoring.chain.embedded import EmbeddedChain
 from anchoring.errors import ChainError, VerificationError
+from anchoring.receipts import receipt as form
 from anchoring.verify import verify_receipt
 from fhir_server.commands.story import steps
 from fhir_server.commands.story.asking import Caller, Reply

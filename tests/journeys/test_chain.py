@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 import httpx2
 import pytest
 
-from anchoring import transaction as tx
+from anchoring.chain import transaction as tx
+from anchoring.chain.rpc import Endpoint
 from anchoring.registry.consents import Status, read_status, status_call
 from anchoring.registry.node import JsonRpcNode
-from anchoring.rpc import Endpoint
 from fhir_server.commands.story import steps
 from fhir_server.commands.story.asking import Reply
 from fhir_server.commands.story.cast import INSURER, new_cast, register

@@ -13,11 +13,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from anchoring import checkpoint as note
 from anchoring import verify
-from anchoring.checkpoint import Checkpoint, LogKey, LogSeeds
-from anchoring.receipt import parse
-from anchoring.witness import write_submission
+from anchoring.log import checkpoint as note
+from anchoring.log.checkpoint import Checkpoint, LogKey, LogSeeds
+from anchoring.receipts.receipt import parse
+from anchoring.witnessing.witness import write_submission
 from fhir_server.app import clock, close_house, open_house, open_tokens
 from fhir_server.commands import witness
 from fhir_server.commands.story.server import ServerProcess

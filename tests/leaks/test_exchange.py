@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from anchoring import transaction as tx
+from anchoring.chain import transaction as tx
 from anchoring.registry.consents import Holder, Status
 from fhir_server.interactions.registries.filing import record_id
 

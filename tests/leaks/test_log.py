@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from anchoring import checkpoint
+from anchoring.log import checkpoint
 from fhir_server.commands.story.play import Play
 
 from ..anchoring.mirror import Mirror, mirrored

@@ -12,7 +12,7 @@ from fhir_server.interactions.stages import document
 
 
 async def receipt(in_scope: InScope, desk: Desk) -> Opened:
-    """The receipt of an AuditEvent (``anchoring/receipt.py`` has its format).
+    """The receipt of an AuditEvent (``anchoring/receipts/receipt.py`` has its format).
 
     Raises:
         NotFoundError: Missing, not permitted, or not in the log.

@@ -132,7 +132,7 @@ class MongoSecretItems:
 
 
 class MongoLeaves:
-    """An ``anchoring.log.LeafSource``."""
+    """An ``anchoring.log.log.LeafSource``."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo

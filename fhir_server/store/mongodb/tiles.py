@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from anchoring.tiles import Tile
+from anchoring.log.tiles import Tile
 from fhir_server.store.database import tile_id, tile_index
 from fhir_server.store.mongodb.mongo import Document, Mongo, Query, Session, UpdateOne
 
@@ -10,7 +10,7 @@ TILE = "tile"
 
 
 class MongoTiles:
-    """An ``anchoring.tiles.TileStore``."""
+    """An ``anchoring.log.tiles.TileStore``."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo

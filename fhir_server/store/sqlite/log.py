@@ -6,7 +6,7 @@ _PENDING = "anchor-pending"
 
 
 class SqliteLeaves:
-    """An ``anchoring.log.LeafSource``."""
+    """An ``anchoring.log.log.LeafSource``."""
 
     def __init__(self, store: SqliteStore) -> None:
         self._store = store

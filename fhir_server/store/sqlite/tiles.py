@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from anchoring.tiles import Tile
+from anchoring.log.tiles import Tile
 from fhir_server.store.database import tile_id, tile_index
 from fhir_server.store.sqlite.store import SqliteStore
 
 
 class SqliteTiles:
-    """An ``anchoring.tiles.TileStore``."""
+    """An ``anchoring.log.tiles.TileStore``."""
 
     def __init__(self, store: SqliteStore) -> None:
         self._store = store

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 
 import eth_abi
 
-from anchoring import embedded
-from anchoring import transaction as tx
-from anchoring.recursion import kept_recursion_limit
+from anchoring.chain import embedded
+from anchoring.chain import transaction as tx
+from anchoring.chain.recursion import kept_recursion_limit
 from tests.anchoring.anvil import Anvil
 
 with kept_recursion_limit():  # which it raises for the whole process
@@ -25,7 +25,7 @@ with kept_recursion_limit():  # which it raises for the whole process
 
 __all__ = ["Account", "encode_typed_data"]  # for others, imported with care here
 
-CONTRACTS = Path(embedded.__file__).parent / "contracts"
+CONTRACTS = Path(embedded.__file__).parents[1] / "contracts"
 NEVER = 2**64 - 1
 DAY = 86_400
 _START = 2_000_000_000  # seconds since 1970: later than any machine's clock, which anvil insists on
@@ -68,7 +68,7 @@ class Evm(Protocol):
 
 
 class Embedded:
-    """The chain of ``anchoring.embedded``, with its state in memory."""
+    """The chain of ``anchoring.chain.embedded``, with its state in memory."""
 
     name = "embedded"
     chain_id = 5

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from anchoring import transaction as tx
+from anchoring.chain import transaction as tx
 from tests.anchoring.contracts.evm import (
     NOBODY,
     Contract,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from anchoring.transaction import keccak256
+from anchoring.chain.transaction import keccak256
 
 SOURCES = Path(__file__).resolve().parents[3] / "anchoring" / "contracts"
 SOLC = Path(__file__).resolve().parents[1] / "solc"

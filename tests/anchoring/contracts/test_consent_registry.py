@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from anchoring import transaction as tx
+from anchoring.chain import transaction as tx
 from tests.anchoring.contracts.evm import DAY, NEVER, Contract, Evm, deploy, key, typed
 
 RELAYER, STRANGER = key(2), key(3)

@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 
-from anchoring import transaction as tx
+from anchoring.chain import transaction as tx
 from tests.anchoring.contracts.evm import DAY, NEVER, Contract, deploy, key
 from tests.anchoring.contracts.exchange import DEPLOYER, ISSUER, TIMELOCK, Exchange, Proposal
 

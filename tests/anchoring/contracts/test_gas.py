@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from anchoring import transaction as tx
-from anchoring.merkle import Tree
+from anchoring.chain import transaction as tx
+from anchoring.log.merkle import Tree
 from tests.anchoring.anvil import started
 from tests.anchoring.contracts.evm import (
     CONTRACTS,

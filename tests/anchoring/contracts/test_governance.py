@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from anchoring import transaction as tx
+from anchoring.chain import transaction as tx
 from tests.anchoring.contracts.evm import CONTRACTS, NOBODY, Evm, deploy, key
 from tests.anchoring.contracts.exchange import (
     ABSTAIN,

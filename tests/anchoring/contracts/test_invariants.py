@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from anchoring import transaction as tx
+from anchoring.chain import transaction as tx
 from tests.anchoring.anvil import started
 from tests.anchoring.contracts import test_access_grants, test_consent_registry
 from tests.anchoring.contracts.evm import NEVER, OnAnvil, calldata, deploy, key

@@ -8,11 +8,11 @@ from itertools import count
 import eth_abi
 import pytest
 
-from anchoring import transaction as tx
+from anchoring.chain import transaction as tx
+from anchoring.chain.rpc import Endpoint
 from anchoring.registry.consents import Holder, Status, commitment, read_status, status_call
 from anchoring.registry.node import JsonRpcNode
 from anchoring.registry.typed_data import Domain
-from anchoring.rpc import Endpoint
 from tests.anchoring.anvil import CHAIN_ID, Anvil
 from tests.anchoring.contracts.evm import artifact
 

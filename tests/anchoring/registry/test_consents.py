@@ -8,7 +8,7 @@ import hmac
 import eth_abi
 import pytest
 
-from anchoring import transaction as tx
+from anchoring.chain import transaction as tx
 from anchoring.errors import ChainError
 from anchoring.registry.consents import (
     Holder,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import eth_abi
 import pytest
 
-from anchoring import transaction as tx
+from anchoring.chain import transaction as tx
+from anchoring.chain.rpc import Endpoint
 from anchoring.errors import ChainError
 from anchoring.registry import founding
 from anchoring.registry.founding import ORDER, Constitution, encoded, found
 from anchoring.registry.genuine import is_genuine
 from anchoring.registry.node import JsonRpcNode
 from anchoring.registry.relaying import Payer
-from anchoring.rpc import Endpoint
 from tests.anchoring.anvil import CHAIN_ID, Anvil
 from tests.anchoring.contracts.evm import calldata
 

@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 
-from anchoring import transaction as tx
+from anchoring.chain import transaction as tx
 from anchoring.errors import ChainUnavailableError
 from anchoring.registry.consents import Holder, Status, change_call
 from anchoring.registry.relaying import Payer, Relay, Wish
@@ -168,8 +168,8 @@ def test_a_strangers_revocation_is_not_the_holders(registry: Registry, relay: Re
 
 
 def test_a_node_that_is_gone_is_no_answer(registry: Registry) -> None:
+    from anchoring.chain.rpc import Endpoint
     from anchoring.registry.node import JsonRpcNode
-    from anchoring.rpc import Endpoint
 
     gone = JsonRpcNode(Endpoint("http://127.0.0.1:9", 1.0))
     relay = Relay(gone, registry.domain, Payer(registry.payer), lambda: 3600)

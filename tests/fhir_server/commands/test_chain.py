@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from anchoring import transaction as tx
+from anchoring.chain import transaction as tx
 from anchoring.errors import ChainUnavailableError, WrongChainError
 from fhir_server.__main__ import main
 from fhir_server.app import clock, close_house, open_house

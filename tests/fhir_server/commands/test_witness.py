@@ -13,7 +13,7 @@ from anchoring.errors import ConflictingCheckpointError
 from fhir_server.__main__ import main
 from fhir_server.app import close_house, open_house
 from fhir_server.settings import Settings
-from tests.anchoring.test_witness import FORK, LOG, sent
+from tests.anchoring.witnessing.test_witness import FORK, LOG, sent
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 

@@ -9,13 +9,13 @@ from time import monotonic
 
 import pytest
 
-from anchoring import transaction as tx
+from anchoring.chain import transaction as tx
+from anchoring.chain.nodes import Facts
+from anchoring.chain.rpc import Endpoint
 from anchoring.errors import ChainUnavailableError, WrongChainError
-from anchoring.nodes import Facts
 from anchoring.registry.consents import Status
 from anchoring.registry.node import JsonRpcNode, OneOf
 from anchoring.registry.watching import Place
-from anchoring.rpc import Endpoint
 from fhir_server.inspection.inspector import Inspector
 from fhir_server.interactions.registries.filing import DUE, find_filing
 from fhir_server.interactions.registries.mirroring import MIRRORED, Mirror

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from anchoring import transaction as tx
+from anchoring.chain import transaction as tx
+from anchoring.chain.nodes import Facts
+from anchoring.chain.rpc import Endpoint
 from anchoring.errors import ChainUnavailableError, WrongChainError
-from anchoring.nodes import Facts
 from anchoring.registry.node import JsonRpcNode, OneOf
-from anchoring.rpc import Endpoint
 from fhir_server.exchange.credentials import Credentials
 from fhir_server.exchange.watch import Contract, Watch
 from fhir_server.store.grants import SealedRegister

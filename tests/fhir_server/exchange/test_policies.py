@@ -11,10 +11,10 @@ from pathlib import Path
 import eth_abi
 import pytest
 
-from anchoring import transaction as tx
-from anchoring.nodes import Facts
+from anchoring.chain import transaction as tx
+from anchoring.chain.nodes import Facts
+from anchoring.chain.rpc import Endpoint
 from anchoring.registry.node import JsonRpcNode, OneOf
-from anchoring.rpc import Endpoint
 from consent_engine import template_text
 from fhir_server.__main__ import main
 from fhir_server.admin_policies import policy_bundle

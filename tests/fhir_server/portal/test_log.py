@@ -9,12 +9,12 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
-from anchoring import checkpoint
-from anchoring.announcing import Announcer
-from anchoring.checkpoint import LogSeeds, WitnessSeeds
-from anchoring.log import Log
-from anchoring.merkle import leaf_hash
-from anchoring.witness import Witness
+from anchoring.log import checkpoint
+from anchoring.log.checkpoint import LogSeeds, WitnessSeeds
+from anchoring.log.log import Log
+from anchoring.log.merkle import leaf_hash
+from anchoring.witnessing.announcing import Announcer
+from anchoring.witnessing.witness import Witness
 from fhir_server.errors import StoreLostError
 from fhir_server.portal.log import LogRoutes
 from fhir_server.portal.pace import Pace

@@ -9,12 +9,12 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
-from anchoring import checkpoint as note
-from anchoring.witness import Witness, write_submission
+from anchoring.log import checkpoint as note
+from anchoring.witnessing.witness import Witness, write_submission
 from fhir_server.errors import StoreLostError
 from fhir_server.portal.witness import WitnessRoutes
 from tests.anchoring.logs import MemoryRecords
-from tests.anchoring.test_witness import FORK, LOG, SEEDS, TREE, sent, signed
+from tests.anchoring.witnessing.test_witness import FORK, LOG, SEEDS, TREE, sent, signed
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 

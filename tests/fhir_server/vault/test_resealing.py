@@ -101,7 +101,7 @@ async def test_no_seal_of_the_former_key_stays(clinic: Clinic) -> None:
 
 
 async def test_the_log_still_verifies_and_a_receipt_could_be_made(clinic: Clinic) -> None:
-    from anchoring.commitment import check_commitment
+    from anchoring.log.commitment import check_commitment
     from fhir_server.evidence import stored_events
 
     await fill(clinic)

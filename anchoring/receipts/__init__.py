@@ -1,0 +1,1 @@
+"""What proves an event to whoever keeps it, and the audit of a whole log."""
