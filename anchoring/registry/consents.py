@@ -10,6 +10,7 @@ from enum import IntEnum
 
 from anchoring.chain.transaction import address, keccak256
 from anchoring.errors import ChainError
+from anchoring.registry.relaying import Standing
 from anchoring.registry.typed_data import Domain, sign, word
 
 NAME = "ConsentRegistry"
@@ -50,16 +51,47 @@ class Holder:
         return address(self.key)
 
 
-def commitment(k: bytes, consent: str, version: int) -> bytes:
-    """Give the id of a version: ``HMAC-SHA-256(k, "consent|" consent "|" version)``.
+@dataclass(frozen=True, slots=True)
+class ConsentWish:
+    """A version, and the status that it should have on the chain; a ``relaying.Wish``."""
+
+    holder: Holder
+    status: Status
+
+    @property
+    def expiry(self) -> int:
+        """From when on nothing is wanted any more, seconds since 1970."""
+        return self.holder.expiry
+
+    @property
+    def question(self) -> bytes:
+        """The call that asks how the version stands."""
+        return status_call(self.holder.address, self.holder.id)
+
+    def standing(self, answer: bytes) -> Standing:
+        """See ``Wish.standing``: a status never goes back, so what is beyond the one wanted will do."""
+        found = read_status(answer)
+        if found >= self.status:
+            return Standing.TRUE
+        if self.status is Status.REPLACED and found is Status.NONE:
+            return Standing.IDLE  # it was never filed
+        return Standing.MISSING
+
+    def call(self, domain: Domain, _: bytes, deadline: int) -> bytes:
+        """See ``Wish.call``."""
+        return change_call(domain, self.holder, self.status, deadline)
+
+
+def commitment(k: bytes, kind: str, named: str) -> bytes:
+    """Give the id of something on a chain: ``HMAC-SHA-256(k, kind "|" named)``.
 
     Args:
-        k: 32 random bytes, made for this version.
-        consent: Logical id of the Consent.
-        version: Its ``meta.versionId``.
+        k: 32 random bytes, made for this one only.
+        kind: ``consent`` or ``request``.
+        named: Which one; of a Consent its logical id, "|" and its ``meta.versionId``.
     """
     assert len(k) == K_BYTES, "the key of a commitment has 32 bytes"
-    return hmac.digest(k, f"consent|{consent}|{version}".encode(), hashlib.sha256)
+    return hmac.digest(k, f"{kind}|{named}".encode(), hashlib.sha256)
 
 
 def change_call(domain: Domain, holder: Holder, to: Status, deadline: int) -> bytes:

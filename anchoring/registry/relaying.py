@@ -1,6 +1,6 @@
-"""Relaying: bringing versions of Consents to the status that is wanted for them, by transactions.
+"""Relaying: bringing what registries hold to the status that is wanted, by transactions.
 
-Nothing has to be remembered between two rounds.  A round looks how each version stands and sends
+Nothing has to be remembered between two rounds.  A round looks how everything stands and sends
 what is missing; a status is reached once, so a transaction that is sent twice does nothing the
 second time.  A round that was killed anywhere is simply followed by the next one.
 """
@@ -8,10 +8,11 @@ second time.  A round that was killed anywhere is simply followed by the next on
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol, TypeVar
 
 from anchoring.chain import transaction as tx
 from anchoring.errors import AnchorRevertedError
-from anchoring.registry.consents import Holder, Status, change_call, read_status, status_call
 from anchoring.registry.node import Means, Node, final_block
 from anchoring.registry.typed_data import Domain
 
@@ -21,12 +22,38 @@ _GWEI = 10**9
 _LOG = logging.getLogger("consentry")
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """A version, and the status that it should have on the chain."""
+class Standing(Enum):
+    """How a wish stands: come true, to be sent, waiting for somebody else, or with nothing left to wish."""
 
-    holder: Holder
-    status: Status
+    TRUE = "true"
+    MISSING = "missing"
+    WAITING = "waiting"
+    IDLE = "idle"
+
+
+class Wish(Protocol):
+    """Something, and the status that it should have on the chain."""
+
+    @property
+    def expiry(self) -> int:
+        """From when on nothing is wanted any more, seconds since 1970."""
+        ...
+
+    @property
+    def question(self) -> bytes:
+        """The call that asks the registry how it stands."""
+        ...
+
+    def standing(self, answer: bytes) -> Standing:
+        """Tell what the registry's answer means."""
+        ...
+
+    def call(self, domain: Domain, answer: bytes, deadline: int) -> bytes:
+        """Write the signed call that brings it nearer, from where the answer says that it stands."""
+        ...
+
+
+W = TypeVar("W", bound=Wish)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +90,7 @@ class Relay:
         self._lasting = lasting
         self._stuck: tuple[int, float, int] = (-1, 0.0, 0)  # nonce, since when, times raised
 
-    def round(self, wishes: Sequence[Wish], confirmations: int, now: float) -> list[Wish]:
+    def round(self, wishes: Sequence[W], confirmations: int, now: float) -> list[W]:
         """Send what is missing; give the wishes that have come true for good.
 
         Args:
@@ -77,44 +104,44 @@ class Relay:
         newest = self._node.block()
         assert newest is not None, "the newest block is always there"
         final = final_block(self._node, confirmations)
-        done, missing = [], []
+        done, open_ = [], []
         for wish in wishes:
-            if wish.holder.expiry <= newest.time or _is_true(wish, self._stands(wish, final)):
+            expired = wish.expiry <= newest.time
+            if expired or wish.standing(self._ask(wish, final)) is Standing.TRUE:
                 done.append(wish)
-            elif not _is_true(wish, self._stands(wish, None)):
-                missing.append(wish)
-        done += self._send(missing, newest.time, now)
+            else:
+                open_.append((wish, self._ask(wish, None)))
+        done += self._send(open_, newest.time, now)
         return done
 
-    def _stands(self, wish: Wish, block: int | None) -> Status:
-        asked = status_call(wish.holder.address, wish.holder.id)
-        return read_status(self._node.call(self._domain.contract, asked, block))
+    def _ask(self, wish: Wish, block: int | None) -> bytes:
+        return self._node.call(self._domain.contract, wish.question, block)
 
-    def _send(self, wishes: Sequence[Wish], time: int, now: float) -> list[Wish]:
+    def _send(self, wishes: Sequence[tuple[W, bytes]], time: int, now: float) -> list[W]:
         """Send for each wish, unless what was sent before waits still; give those for which there is nothing to do."""
-        if not wishes:
+        undone = (Standing.MISSING, Standing.IDLE)
+        wanted = [(w, a, w.standing(a)) for w, a in wishes if w.standing(a) in undone]
+        if not wanted:
             return []
         means = self._node.means(tx.address(self._payer.key))
         if means.waiting and not self._is_stuck(means, now):
-            return []
-        idle, nonce = [], means.nonce
-        for wish in wishes:
-            if wish.status is Status.REPLACED and self._stands(wish, None) is Status.NONE:
-                idle.append(wish)  # it was never filed, and nothing of ours waits that could do it
+            return []  # nor is anything idle for sure, while something of ours waits
+        nonce = means.nonce
+        for wish, answer, standing in wanted:
+            if standing is Standing.IDLE:
                 continue
-            deadline = time + self._lasting()
-            call = change_call(self._domain, wish.holder, wish.status, deadline)
+            call = wish.call(self._domain, answer, time + self._lasting())
             try:
                 self._node.call(self._domain.contract, call)
             except AnchorRevertedError:
-                _LOG.error("registry refuses", extra={"kind": wish.status.name})
+                _LOG.error("registry refuses", extra={"registry": self._domain.name})
                 continue
             said = self._node.send(self._signed(means, nonce, call))
             if said:
                 _LOG.warning("not relayed", extra={"reason": said})
                 break
             nonce += 1
-        return idle
+        return [wish for wish, _, standing in wanted if standing is Standing.IDLE]
 
     def _is_stuck(self, means: Means, now: float) -> bool:
         """Tell whether the first transaction that waits has done so for too long; then the next ones pay more."""
@@ -135,8 +162,3 @@ class Relay:
         to = self._domain.contract
         content = tx.Transaction(self._domain.chain_id, nonce, tip, fee, GAS, to, call)
         return tx.sign(content, self._payer.key).raw
-
-
-def _is_true(wish: Wish, status: Status) -> bool:
-    """Tell whether a version stands as wanted, or has gone beyond it: it never goes back."""
-    return status >= wish.status

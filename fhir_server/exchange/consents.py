@@ -1,21 +1,20 @@
 """Consents and their registry, kept alike: what is said in one place holds in the other."""
 
-import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from time import monotonic
 
-from anchoring.registry.relaying import Relay, Wish
+from anchoring.registry.relaying import Relay
+from fhir_server.exchange.telling import Telling
 from fhir_server.exchange.watch import Watch
 from fhir_server.interactions.desk import Tools
-from fhir_server.interactions.registries.filing import due_filings, settle, unsettle
+from fhir_server.interactions.registries.filing import FILINGS
 from fhir_server.interactions.registries.hearing import end_consent, told_by
+from fhir_server.interactions.registries.links import unsettle
 from fhir_server.interactions.registries.mirroring import Mirror
 from fhir_server.vault.vault import Vault, Writer
 
-_ROUND = 32  # filings that are brought to the chain at once
 _LOG = logging.getLogger("consentry")
 
 Unit = Callable[[], AbstractAsyncContextManager[Writer]]
@@ -68,22 +67,8 @@ class Consents:
                     _LOG.info("revoked on chain", extra={"block": log.block})
             if heard.reorganised:
                 async with self.vault.writing() as writer:
-                    await unsettle(writer)
+                    await unsettle(writer, self.mirror.registry)
 
     async def _tell(self) -> None:
         """Bring to the chain what is wanted there, and forget what has come true."""
-        place = await self.watch.place()
-        async with self.vault.reading() as reader:
-            due = await due_filings(reader, _ROUND)
-        ours = [kept for kept in due.filings if kept.filing.registry == self.mirror.registry]
-        wishes = {Wish(kept.filing.holder, kept.filing.wanted): kept.version for kept in ours}
-        true: list[Wish] = []
-        if wishes:
-            true = await asyncio.to_thread(
-                self.relay.round, list(wishes), self.watch.confirmations, monotonic()
-            )
-        elsewhere = [kept.version for kept in due.filings if kept not in ours]
-        settled = [*(wishes[wish] for wish in true), *elsewhere]
-        if settled or due.gone:
-            async with self.vault.writing() as writer:
-                await settle(writer, settled, due.gone, place.number if place else 0)
+        await Telling(self.vault, self.watch, self.relay, FILINGS).step()

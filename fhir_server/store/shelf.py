@@ -10,9 +10,11 @@ from typing import Protocol
 ANCHOR_WANTED = (
     "anchor-wanted"  # a note: the audit number that is to be anchored soon (8 bytes, big-endian)
 )
-CONSENT_CHANGED = (
-    "consent-changed|"  # notes, by row key: Consents that a registry on a chain has to be told of
-)
+
+
+def changed(consumer: str, type_: str) -> str:
+    """What notes begin with, by row key, of records of a type that were written, for a consumer that drops them."""
+    return f"changed|{consumer}|{type_}|"
 
 
 @dataclass(frozen=True, slots=True)

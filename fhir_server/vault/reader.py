@@ -1,7 +1,7 @@
 """Reading sealed records: a snapshot, with the keys to open what it holds."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.crypto.seal import DataKey, place
@@ -19,13 +19,13 @@ WRAP = (
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What a vault opens its store with; ``noted``: a note is left of each Consent that is written."""
+    """What a vault opens its store with; ``noted``: of which types a note is left when they are written, and for whom."""
 
     ring: KeyRing
     blind: BlindIndex
     register: ConsentRegister
     tenant: str
-    noted: bool = False
+    noted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Reader:

@@ -25,7 +25,7 @@ from fhir_server.store.protocol import (
     Store,
     Unit,
 )
-from fhir_server.store.shelf import CONSENT_CHANGED, Shelf
+from fhir_server.store.shelf import Shelf, changed
 from fhir_server.vault.documents import Document
 from fhir_server.vault.keyring import Fresh, KeyRing
 from fhir_server.vault.reader import Keys, Reader, patient_tokens
@@ -215,6 +215,8 @@ class Writer(Reader):
         rid = await self._unit.put(SealedVersion(rid, *head, *tail, sealed), add, drop)
         if draft.type_ == _CONSENT:
             await self._enter(draft, row, owners)
+        for consumer in self._noted.get(draft.type_, ()):
+            await self.notes.save(changed(consumer, draft.type_) + row.hex(), b"")
         return SealedVersion(rid, *head, *tail, sealed), key, where
 
     async def _enter(self, draft: Draft, row: bytes, owners: Iterable[bytes]) -> None:
@@ -222,8 +224,6 @@ class Writer(Reader):
         former = patient_tokens(draft.previous) if draft.previous else ()
         belongs = owners if draft.text else ()
         await self._register.change(row, draft.version, belongs, [*former, *owners], self.notes)
-        if self._noted:
-            await self.notes.save(CONSENT_CHANGED + row.hex(), b"")
 
     async def forget_consents(self, patient: bytes) -> None:
         """A patient, by token, is being erased."""
@@ -280,9 +280,12 @@ class Vault:
         self._keys = Keys(ring, blind, ConsentRegister(blind), tenant)
         self.blind = blind
 
-    def note_consents(self) -> None:
-        """From now on, leave a note of each Consent in the unit of work that writes it (``store/shelf.py``)."""
-        self._keys = replace(self._keys, noted=True)
+    def note_changes(self, consumer: str, *types: str) -> None:
+        """From now on, leave a note of each record of these types in the unit that writes it (``store/shelf.py``)."""
+        noted = dict(self._keys.noted)
+        for type_ in types:
+            noted[type_] = (*noted.get(type_, ()), consumer)
+        self._keys = replace(self._keys, noted=noted)
 
     def reading(self, *, complete: bool = False) -> "_Reading":
         """A snapshot for reading; ``complete`` if AuditEvents are to be selected."""

@@ -19,8 +19,8 @@ from anchoring.registry.typed_data import Domain
 from fhir_server.exchange.consents import Consents
 from fhir_server.exchange.keeping import lasting
 from fhir_server.exchange.watch import Contract, Watch
-from fhir_server.interactions.registries.filing import Filing, filings_of
-from fhir_server.interactions.registries.mirroring import Mirror
+from fhir_server.interactions.registries.filing import FILINGS, Filing
+from fhir_server.interactions.registries.mirroring import CONSUMER, Mirror
 from tests.anchoring.anvil import CHAIN_ID, Anvil
 from tests.anchoring.registry.conftest import deployed
 
@@ -49,8 +49,8 @@ class World:
 
     async def filings(self, who: str = "a") -> list[Filing]:
         async with self.clinic.vault.reading() as reader:
-            kept = await filings_of(reader, f"Patient/{who}")
-        return sorted((each.filing for each in kept), key=lambda f: (f.consent, f.version))
+            kept = await FILINGS.of(reader, f"Patient/{who}")
+        return sorted((each.link for each in kept), key=lambda f: (f.consent, f.version))
 
     def status(self, filing: Filing) -> Status:
         asked = status_call(filing.holder.address, filing.id)
@@ -75,7 +75,7 @@ class World:
 
 
 def exchange_of(clinic: Clinic, anvil: Anvil, contract: bytes, payer: bytes) -> Consents:
-    clinic.vault.note_consents()
+    clinic.vault.note_changes(CONSUMER, "Consent")
     domain = Domain("ConsentRegistry", CHAIN_ID, contract)
     node = OneOf([JsonRpcNode(Endpoint(anvil.url, 5.0))], Facts(CHAIN_ID))
     relay = Relay(node, domain, Payer(payer), lasting)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from anchoring.chain import transaction as tx
 from anchoring.registry.consents import Holder, Status
-from fhir_server.interactions.registries.filing import record_id
+from fhir_server.interactions.registries.filing import FILINGS
 
 from ..fhir_server.clinic import HOUSE, OTHER, patient
 from ..fhir_server.exchange_world import FAR, World, shared, world
@@ -26,7 +26,7 @@ async def test_no_interaction_reaches_a_filing(world: World) -> None:
     filing = await shared(world)
     clinic = world.clinic
     async with clinic.vault.reading() as reader:
-        record = record_id(reader, filing.id)
+        record = FILINGS.record_id(reader, filing.id)
     for who in (HOUSE, "alice"):
         for id_ in (filing.id.hex(), record):
             for url in (f"ChainFiling/{id_}", f"ChainFiling/{id_}/_history/1"):

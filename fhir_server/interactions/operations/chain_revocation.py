@@ -14,7 +14,7 @@ from fhir_server.interactions.desk import Desk
 from fhir_server.interactions.lifecycle.writers import require_spoken_for, subject_of
 from fhir_server.interactions.operations.asked import Parameters
 from fhir_server.interactions.patch import to_be_changed
-from fhir_server.interactions.registries.filing import Filing, filings_of
+from fhir_server.interactions.registries.filing import FILINGS, Filing
 from fhir_server.interactions.stages import document
 
 _NOT_FILED = "this version is not on a chain, or not yet"
@@ -33,7 +33,7 @@ async def chain_revocation(in_scope: InScope, desk: Desk) -> Opened:
     current, record = await to_be_changed(in_scope, desk, interaction.id_)
     patient = subject_of(record.value, desk.tools.base)
     require_spoken_for(in_scope.asked.requester, patient, record.patients, record.decisions)
-    found = [kept.filing for kept in await filings_of(desk.reader, patient)]
+    found = [kept.link for kept in await FILINGS.of(desk.reader, patient)]
     of_now = [
         filing
         for filing in found

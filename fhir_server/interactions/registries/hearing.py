@@ -14,7 +14,7 @@ from fhir_server.interactions.desk import Tools
 from fhir_server.interactions.leaf import event_draft, put_with_leaf
 from fhir_server.interactions.lifecycle.kept import SIGNATURE, SYSTEM
 from fhir_server.interactions.lifecycle.writing import put_own, seconds
-from fhir_server.interactions.registries.filing import find_filing
+from fhir_server.interactions.registries.filing import FILINGS
 from fhir_server.resource_text import ResourceText, instant, read_resource, stamp
 from fhir_server.store.protocol import SealedVersion
 from fhir_server.vault.vault import Draft, Writer
@@ -56,10 +56,10 @@ async def end_consent(writer: Writer, tools: Tools, told: Told, at: int) -> bool
     Args:
         at: Now, milliseconds since 1970 UTC.
     """
-    kept = await find_filing(writer, told.id)
-    if kept is None or kept.filing.holder.address != told.holder:
+    kept = await FILINGS.find(writer, told.id)
+    if kept is None or kept.link.holder.address != told.holder:
         return False  # somebody else's, or under the id of ours with a key that is not hers
-    current = await writer.find("Consent", kept.filing.consent)
+    current = await writer.find("Consent", kept.link.consent)
     if current is None or current.deleted:
         return False
     try:
@@ -69,7 +69,7 @@ async def end_consent(writer: Writer, tools: Tools, told: Told, at: int) -> bool
     if before.value.get("status") != "active":
         return False
     made = await _ended(writer, tools, before, current, at)
-    patient, number = kept.filing.patient, current.version + 1
+    patient, number = kept.link.patient, current.version + 1
     provenance = _provenance(made, number, patient, told, at)
     await put_own(writer, tools, provenance, patient, at)
     event = _event(f"Consent/{made.id_}/_history/{number}", patient, told, tools, at)

@@ -1,6 +1,6 @@
 """Mirroring: what happens to a Consent here is wanted on the chain.
 
-Whoever writes a Consent, by whatever path, leaves a note in the same unit of work (``Vault.note_consents``).  A job compares
+Whoever writes a Consent, by whatever path, leaves a note in the same unit of work (``Vault.note_changes``).  A job compares
 the Consent that is named with its filings, in small units of work of its own: never on the way of a request, and killed
 anywhere it begins anew.
 """
@@ -15,12 +15,15 @@ from fhir_server.errors import InvalidParameterError, KeyDestroyedError
 from fhir_server.forms import Json
 from fhir_server.interactions.desk import Tools
 from fhir_server.interactions.lifecycle.writers import subject_of
-from fhir_server.interactions.registries.filing import Filing, filings_of, new_secrets, put_filing
+from fhir_server.interactions.registries.filing import FILINGS, Filing
+from fhir_server.interactions.registries.links import new_secrets
 from fhir_server.search.dates import interval
 from fhir_server.store.protocol import SealedVersion, Selection
-from fhir_server.store.shelf import CONSENT_CHANGED
+from fhir_server.store.shelf import changed
 from fhir_server.vault.vault import Vault, Writer
 
+CONSUMER = "filing"
+CHANGED = changed(CONSUMER, "Consent")
 MIRRORED = "chain-mirrored"  # a note: the registry that all Consents were brought to the notice of
 _UNIT = 16  # Consents in one unit of work
 _SWEPT = 200
@@ -46,7 +49,7 @@ class Mirror:
             async with self.vault.writing() as writer:
                 found = await writer.select(Selection("Consent", after=(0, after), limit=_SWEPT))
                 for version in found:
-                    await writer.notes.save(CONSENT_CHANGED + version.row.hex(), b"")
+                    await writer.notes.save(CHANGED + version.row.hex(), b"")
                 if not found:
                     await writer.notes.save(MIRRORED, self.registry.encode())
                     return
@@ -68,15 +71,15 @@ class Mirror:
             at: Now, milliseconds since 1970 UTC.
         """
         async with self.vault.reading() as reader:
-            if not await reader.notes.load(CONSENT_CHANGED):
+            if not await reader.notes.load(CHANGED):
                 return 0
         async with self.vault.writing() as writer:
-            rows = sorted(await writer.notes.load(CONSENT_CHANGED))[:_UNIT]
+            rows = sorted(await writer.notes.load(CHANGED))[:_UNIT]
             for row in rows:
                 wanted = Selection("Consent", rows=(bytes.fromhex(row),), limit=1)
                 for version in await writer.select(wanted):
                     await self._compare(writer, version, at)
-                await writer.notes.drop(CONSENT_CHANGED + row)
+                await writer.notes.drop(CHANGED + row)
         return len(rows)
 
     async def _compare(self, writer: Writer, version: SealedVersion, at: int) -> None:
@@ -90,22 +93,22 @@ class Mirror:
         number = version.version
         expiry = _expiry(consent, at) if consent.get("status") == "active" else 0
         known = False
-        for kept in await filings_of(writer, patient):
-            filing = kept.filing
+        for kept in await FILINGS.of(writer, patient):
+            filing = kept.link
             if (filing.registry, filing.consent) != (self.registry, consent["id"]):
                 continue
             known = known or filing.version == number
             if filing.wanted is Status.ACTIVE and (filing.version != number or not expiry):
                 wanted = Status.REPLACED if expiry else Status.REVOKED
                 ended = replace(filing, wanted=wanted)
-                await put_filing(writer, self.tools, ended, at, kept.version)
+                await FILINGS.put(writer, self.tools, ended, at, kept.version)
         if expiry and not known:
             k, key = new_secrets(self.tools)
             filing = Filing(
                 *(self.registry, patient, consent["id"], number, k, key, expiry),
                 wanted=Status.ACTIVE,
             )
-            await put_filing(writer, self.tools, filing, at)
+            await FILINGS.put(writer, self.tools, filing, at)
 
 
 def _expiry(consent: Json, at: int) -> int:

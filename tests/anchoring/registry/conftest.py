@@ -32,7 +32,7 @@ class Registry:
     def holder(self, expiry: int = LATER) -> Holder:
         number = next(_NUMBERS)
         key = tx.keccak256(b"holder %d" % number)
-        return Holder(commitment(tx.keccak256(key), "a", 1), key, expiry)
+        return Holder(commitment(tx.keccak256(key), "consent", "a|1"), key, expiry)
 
     def status(self, holder: Holder) -> Status:
         asked = status_call(holder.address, holder.id)

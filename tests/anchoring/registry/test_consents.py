@@ -66,12 +66,12 @@ def test_another_answer_is_no_version(answer: bytes) -> None:
 
 def test_a_commitment_is_keyed_for_each_version() -> None:
     k = bytes(range(32))
-    assert commitment(k, "a", 1) == hmac.digest(k, b"consent|a|1", "sha256")
-    made = {commitment(k, consent, version) for consent in ("a", "b", "a|1") for version in (1, 2)}
-    made |= {commitment(bytes(32), "a", 1)}
-    assert len(made) == 7
+    assert commitment(k, "consent", "a|1") == hmac.digest(k, b"consent|a|1", "sha256")
+    names = [("consent", "a|1"), ("consent", "a|2"), ("consent", "b|1"), ("request", "a|1")]
+    made = {commitment(k, kind, name) for kind, name in names}
+    assert len(made | {commitment(bytes(32), "consent", "a|1")}) == 5
     with pytest.raises(AssertionError):
-        commitment(b"short", "a", 1)
+        commitment(b"short", "consent", "a|1")
 
 
 def test_only_a_revocation_is_read_as_one() -> None:

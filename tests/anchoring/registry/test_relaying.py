@@ -8,8 +8,9 @@ import pytest
 
 from anchoring.chain import transaction as tx
 from anchoring.errors import ChainUnavailableError
+from anchoring.registry.consents import ConsentWish as Wish
 from anchoring.registry.consents import Holder, Status, change_call
-from anchoring.registry.relaying import Payer, Relay, Wish
+from anchoring.registry.relaying import Payer, Relay
 
 from .conftest import LATER, Registry
 

@@ -17,11 +17,11 @@ from anchoring.registry.consents import Status
 from anchoring.registry.node import JsonRpcNode, OneOf
 from anchoring.registry.watching import Place
 from fhir_server.inspection.inspector import Inspector
-from fhir_server.interactions.registries.filing import DUE, find_filing
-from fhir_server.interactions.registries.mirroring import MIRRORED, Mirror
+from fhir_server.interactions.registries.filing import FILINGS
+from fhir_server.interactions.registries.links import DUE
+from fhir_server.interactions.registries.mirroring import CHANGED, CONSUMER, MIRRORED, Mirror
 from fhir_server.store.inspection import Inspection
 from fhir_server.store.opening import looking
-from fhir_server.store.shelf import CONSENT_CHANGED
 from fhir_server.vault.vault import Reader
 from tests.anchoring.anvil import CHAIN_ID
 
@@ -36,7 +36,7 @@ async def test_a_consent_that_is_filed_here_is_filed_on_the_chain(world: World) 
     assert (filing.patient, filing.consent, filing.version) == ("Patient/a", "sharing-a", 1)
     await world.step()
     assert await world.notes(DUE) == 0
-    assert await world.notes(CONSENT_CHANGED) == 0
+    assert await world.notes(CHANGED) == 0
 
 
 async def test_a_revocation_on_the_chain_stops_the_next_request(world: World) -> None:
@@ -172,7 +172,7 @@ async def test_consents_that_were_there_before_are_filed_once(world: World) -> N
     await world.clinic.put(sharing("a"))
     await world.step()
     assert await world.filings() == []
-    world.clinic.vault.note_consents()
+    world.clinic.vault.note_changes(CONSUMER, "Consent")
     await Mirror.pause(world.clinic.vault)  # what a start without a registry does
     assert await world.notes(MIRRORED) == 0
     for _ in range(2):
@@ -268,7 +268,7 @@ async def test_erasing_a_patient_unlinks_what_is_on_the_chain(world: World) -> N
     assert world.say(filing.holder)  # what she signed at home before
     await world.step()
     async with world.clinic.vault.reading() as reader:
-        assert await find_filing(reader, filing.id) is None
+        assert await FILINGS.find(reader, filing.id) is None
     assert await world.notes(DUE) == 0
 
 
