@@ -25,7 +25,13 @@ from fhir_server.crypto.choosing import erasures_file
 from fhir_server.crypto.keychain import Keychain
 from fhir_server.crypto.keys import new_seed
 from fhir_server.evidence import Condition, keep_anchoring, open_evidence
-from fhir_server.exchange.keeping import Part, Parts, keep_exchanging, open_exchange
+from fhir_server.exchange.keeping import (
+    Part,
+    Parts,
+    grants_registry,
+    keep_exchanging,
+    open_exchange,
+)
 from fhir_server.interactions.capabilities import Statements
 from fhir_server.interactions.capability_statement import capability_statement
 from fhir_server.interactions.cursors import Cursors
@@ -246,6 +252,7 @@ def _tools(
         ),
         most_inline=settings.max_body_bytes,
         show_redaction=settings.show_redaction,
+        grants=grants_registry(settings),
     )
 
 

@@ -13,6 +13,7 @@ from fhir_server.errors import SettingsError
 from fhir_server.interactions.entering import INDEX_KEY
 from fhir_server.interactions.leaf import index_rest
 from fhir_server.interactions.registries.mirroring import CONSUMER as FILING
+from fhir_server.interactions.registries.requesting import CONSUMER as REQUESTING
 from fhir_server.interactions.reindex.parameters import Parameters
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.search.values import Searchable
@@ -80,6 +81,8 @@ async def open_vault(settings: Settings, *, create: bool = True) -> Archive:
     vault = Vault(database.store, ring, blind, settings.tenant)
     if settings.chain_consents:
         vault.note_changes(FILING, "Consent")
+    if settings.chain_grants:
+        vault.note_changes(REQUESTING, "Task", "Consent")
     rotation = Rotation(database.store, database.secrets, keys, settings.tenant)
     return Archive(database, own, vault, keys, rotation, index_key)
 

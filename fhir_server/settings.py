@@ -87,6 +87,7 @@ class Settings:
         witnesses: JSON file of the witnesses that cosign this server's log; empty for none.
         witness_logs: JSON file of the logs that this server cosigns as their witness; empty for none.
         chain_consents: Address of the ConsentRegistry there; empty: Consents are on no chain.
+        chain_grants: Address of the AccessGrants there; empty: access is asked for here only.
         chain_charter: Address of the ExchangeCharter there, which must have the policies in force.
         chain_credentials: Address of the CredentialRegistry there; empty: nobody is bound to credentials.
         metrics_token: Bearer token of ``/metrics``; empty answers this machine only.
@@ -154,6 +155,7 @@ class Settings:
     chain_consents: str = ""
     chain_credentials: str = ""
     chain_charter: str = ""
+    chain_grants: str = ""
     metrics_token: str = field(default="", repr=False)
     log_level: str = "info"
 
@@ -243,7 +245,7 @@ class Settings:
         self._check_registries()
 
     def _check_registries(self) -> None:
-        for name in ("chain_consents", "chain_credentials", "chain_charter"):
+        for name in ("chain_consents", "chain_credentials", "chain_charter", "chain_grants"):
             at = getattr(self, name)
             if at and not (self.chain_url and self.chain_id):
                 raise SettingsError(f"{name} needs chain_url and chain_id")

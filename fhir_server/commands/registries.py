@@ -24,6 +24,7 @@ _SETTINGS = {
     "ConsentRegistry": "CONSENTS",
     "CredentialRegistry": "CREDENTIALS",
     "ExchangeCharter": "CHARTER",
+    "AccessGrants": "GRANTS",
 }
 
 

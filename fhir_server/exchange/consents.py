@@ -10,7 +10,7 @@ from fhir_server.exchange.telling import Telling
 from fhir_server.exchange.watch import Watch
 from fhir_server.interactions.desk import Tools
 from fhir_server.interactions.registries.filing import FILINGS
-from fhir_server.interactions.registries.hearing import end_consent, told_by
+from fhir_server.interactions.registries.hearing import end_filed, told_by
 from fhir_server.interactions.registries.links import unsettle
 from fhir_server.interactions.registries.mirroring import Mirror
 from fhir_server.vault.vault import Vault, Writer
@@ -62,7 +62,7 @@ class Consents:
                 if told is None:
                     continue
                 async with self.unit() as writer:
-                    ended = await end_consent(writer, self.tools, told, at)
+                    ended = await end_filed(writer, self.tools, told, at)
                 if ended:
                     _LOG.info("revoked on chain", extra={"block": log.block})
             if heard.reorganised:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from anchoring.chain.transaction import address
 from anchoring.errors import ChainError, ChainUnavailableError
-from anchoring.registry import charter, consents, credentials
+from anchoring.registry import charter, consents, credentials, grants
 from anchoring.registry.relaying import Payer, Relay
 from anchoring.registry.typed_data import Domain
 from fhir_server.chains import chain_confirmations, registry_node
@@ -19,6 +19,7 @@ from fhir_server.errors import StoreFullError, StoreLostError
 from fhir_server.exchange.consents import Consents, Unit
 from fhir_server.exchange.credentials import Credentials
 from fhir_server.exchange.policies import Policies
+from fhir_server.exchange.requests import Requests
 from fhir_server.exchange.watch import Contract, Watch
 from fhir_server.interactions.desk import Tools
 from fhir_server.interactions.registries.mirroring import Mirror
@@ -78,6 +79,10 @@ async def open_exchange(house: Parts) -> Sequence[Part]:
         parts.append(await _consents(house, watch))
     else:
         await Mirror.pause(house.vault)
+    if settings.chain_grants:
+        watch = _watch(house, grants.NAME, settings.chain_grants)
+        relay = await _relay(house, watch)
+        parts.append(Requests(house.vault, house.tools, house.unit, watch, relay))
     if settings.chain_credentials:
         watch = _watch(house, credentials.NAME, settings.chain_credentials)
         parts.append(Credentials(house.bound, watch))
@@ -87,6 +92,14 @@ async def open_exchange(house: Parts) -> Sequence[Part]:
         await policies.require_in_force()
         parts.append(policies)
     return parts
+
+
+def grants_registry(settings: Settings) -> str:
+    """Where access is asked for on a chain, as links name it; empty for nowhere."""
+    if not settings.chain_grants:
+        return ""
+    at = bytes.fromhex(settings.chain_grants.removeprefix("0x"))
+    return Contract(grants.NAME, settings.chain_id, at).registry
 
 
 async def keep_exchanging(part: Part, leases: Leases, clock: Callable[[], datetime]) -> None:
@@ -116,15 +129,21 @@ def lasting() -> int:
 
 
 async def _consents(house: Parts, watch: Watch) -> Consents:
+    relay = await _relay(house, watch)
+    mirror = Mirror(house.vault, house.tools, watch.contract.registry)
+    return Consents(house.vault, house.tools, house.unit, watch, relay, mirror)
+
+
+async def _relay(house: Parts, watch: Watch) -> Relay:
     payer = Payer(
         await house.own.get(RELAYER, new_account_key), house.settings.chain_fee_cap * _GWEI
     )
-    _LOG.info("exchange", extra={"payer": f"0x{address(payer.key).hex()}"})
     contract = watch.contract
+    _LOG.info(
+        "exchange", extra={"payer": f"0x{address(payer.key).hex()}", "registry": contract.name}
+    )
     domain = Domain(contract.name, contract.chain_id, contract.address)
-    relay = Relay(watch.node, domain, payer, lasting)
-    mirror = Mirror(house.vault, house.tools, contract.registry)
-    return Consents(house.vault, house.tools, house.unit, watch, relay, mirror)
+    return Relay(watch.node, domain, payer, lasting)
 
 
 def _watch(house: Parts, name: str, at: str) -> Watch:

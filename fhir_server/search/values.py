@@ -18,7 +18,7 @@ from profiles.fhirpath import Branch, compile_expression
 Json = Mapping[str, object]
 WHOLE = frozenset({"_text", "_content", "_filter"})  # decided on the whole resource
 OWN_TYPES = frozenset(
-    {"ChainFiling"}
+    {"ChainFiling", "ChainRequest"}
 )  # records that the server keeps for itself, which no interaction reaches
 _IN_COLUMNS = frozenset({"_id", "_lastUpdated"})
 _WITH_SYSTEM = frozenset({"CodeableConcept", "Coding", "Identifier"})

@@ -32,6 +32,7 @@ from fhir_server.interactions.lifecycle.writing import as_writing, put_changed, 
 from fhir_server.interactions.operations.asked import Parameters
 from fhir_server.interactions.patch import to_be_changed
 from fhir_server.interactions.read import MISSING
+from fhir_server.interactions.registries.requesting import account_of, offer
 from fhir_server.interactions.stages import document, one
 from fhir_server.interactions.versions import write_version
 from fhir_server.resource_text import read_resource, resource_of_parameter
@@ -62,13 +63,16 @@ async def request_access(in_scope: InScope, desk: Desk) -> Opened:
     wish = _wish(sent.value, patient, recipient, in_scope, desk)
     about = str(sent.value.get("description", ""))[:_LONGEST]
     task = task_of(wish, about, asked.received.now)
-    kept, made = await put_own(desk.unit(), desk.tools, task, patient, asked.received.at)
+    account, id_ = account_of(sent.value), ""
+    if account:
+        id_ = await offer(desk, task, wish, account, asked.received.at)
+    kept, made = await put_own(desk.unit(), desk.tools, task, patient, asked.received.at, id_)
     record = desk.gate.written(kept, made.text.encode(), made.value, (patient,), ())
     return one(in_scope, record, status=201)
 
 
 async def access_status(in_scope: InScope, desk: Desk) -> Opened:
-    """The state of a request of the caller's own: ``requested``, ``completed`` (approved) or ``rejected``.
+    """The state of a request of the caller's own: ``requested``, ``completed`` (approved), ``rejected``, or ``draft``.
 
     Raises:
         NotFoundError: There is none, or it is somebody else's.
@@ -95,7 +99,7 @@ async def approve_access(in_scope: InScope, desk: Desk) -> Opened:
         ScopeError: The token does not cover it, or the caller does not speak for the patient.
     """
     asked = Parameters(in_scope.asked.interaction.query, ("until", "purpose", "class", "label"))
-    record, patient = await _asked_for(in_scope, desk)
+    record, patient = await asked_for(in_scope, desk)
     recipient = _reference(record.value, "requester")
     wish = _wish(record.value, patient, recipient, in_scope, desk)
     labels = asked.names("label")
@@ -127,7 +131,7 @@ async def deny_access(in_scope: InScope, desk: Desk) -> Opened:
         NotFoundError: As ``approve_access``.
     """
     asked = Parameters(in_scope.asked.interaction.query, ("reason",))
-    record, _ = await _asked_for(in_scope, desk)
+    record, _ = await asked_for(in_scope, desk)
     now = in_scope.asked.received.now
     changes: dict[str, object] = {"status": "rejected", "lastModified": seconds(now)}
     reason = asked.text("reason").strip()[:_LONGEST]
@@ -136,15 +140,21 @@ async def deny_access(in_scope: InScope, desk: Desk) -> Opened:
     return one(in_scope, await put_changed(in_scope, desk, record, changes))
 
 
-async def _asked_for(in_scope: InScope, desk: Desk) -> tuple[Record, str]:
-    """The open request that is to be answered, and its patient, for whom the caller speaks."""
+async def asked_for(in_scope: InScope, desk: Desk) -> tuple[Record, str]:
+    """The open request that is to be answered, and its patient, for whom the caller speaks.
+
+    Raises:
+        NotFoundError: There is no such request for this caller.
+        ConflictError: It was answered before, or was not made yet.
+        ScopeError: The token does not cover it, or the caller does not speak for the patient.
+    """
     _, record = await to_be_changed(in_scope, desk, in_scope.asked.interaction.id_)
     if code_of(record.value) != ACCESS_REQUEST:
         raise NotFoundError(MISSING)
     patient = subject_of(record.value, desk.tools.base, "for")
     require_spoken_for(in_scope.asked.requester, patient, record.patients, record.decisions)
     if record.value.get("status") != "requested":
-        raise ConflictError("this request was answered before")
+        raise ConflictError("this request was answered before, or is a draft still")
     return record, patient
 
 

@@ -136,6 +136,13 @@ OPERATIONS = (
         ("POST",),
     ),
     Operation(
+        "chain-answer",
+        f"{_OWN}/Task-chain-answer",
+        ((_INSTANCE, "u"),),
+        frozenset({"Task"}),
+        ("GET",),
+    ),
+    Operation(
         "chain-revocation",
         f"{_OWN}/Consent-chain-revocation",
         ((_INSTANCE, "u"),),

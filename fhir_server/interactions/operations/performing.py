@@ -14,6 +14,7 @@ from fhir_server.interactions.operations.access import (
 from fhir_server.interactions.operations.access_explain import access_explain
 from fhir_server.interactions.operations.access_log import access_log
 from fhir_server.interactions.operations.accounting import accounting_of_disclosures
+from fhir_server.interactions.operations.chain_answer import chain_answer
 from fhir_server.interactions.operations.chain_revocation import chain_revocation
 from fhir_server.interactions.operations.consents import file_consent, revoke_consent
 from fhir_server.interactions.operations.decide import decide
@@ -39,6 +40,7 @@ PERFORMED: dict[str, Callable[[InScope, Desk], Awaitable[Opened]]] = {
     "access-status": access_status,
     "approve-access": approve_access,
     "deny-access": deny_access,
+    "chain-answer": chain_answer,
     "chain-revocation": chain_revocation,
     "decide": decide,
     "docref": docref,

@@ -14,9 +14,9 @@ from typing import Generic, Protocol, TypeVar
 
 import orjson
 
+from anchoring.chain.transaction import address
 from anchoring.registry.consents import K_BYTES
 from anchoring.registry.watching import BACK
-from anchoring.transaction import address
 from fhir_server.errors import KeyDestroyedError
 from fhir_server.interactions.desk import Tools
 from fhir_server.search.plan import compartment
