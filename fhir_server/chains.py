@@ -29,6 +29,7 @@ def json_rpc_chain(settings: Settings, key: bytes | None) -> JsonRpcChain:
         confirmations=chain_confirmations(settings),
         max_fee=settings.chain_fee_cap * _GWEI,
         max_priority_fee=settings.chain_priority_cap * _GWEI,
+        assurance=settings.chain_assurance,
         meant=chain_facts(settings),
         code_hash=_octets(settings.chain_code),
     )

@@ -84,6 +84,7 @@ class Settings:
         chain_fee_cap: Most paid per gas, gwei.
         chain_priority_cap: Most paid per gas to the block's maker, gwei.
         chain_timeout: Most that one answer of a node takes.
+        chain_assurance: ``public`` for a chain that others run and watch; ``self-operated`` for one of one's own.
         witnesses: JSON file of the witnesses that cosign this server's log; empty for none.
         witness_logs: JSON file of the logs that this server cosigns as their witness; empty for none.
         chain_consents: Address of the ConsentRegistry there; empty: Consents are on no chain.
@@ -150,6 +151,7 @@ class Settings:
     chain_fee_cap: int = 200
     chain_priority_cap: int = 10
     chain_timeout: timedelta = timedelta(seconds=10)
+    chain_assurance: str = "public"
     witnesses: str = ""
     witness_logs: str = ""
     chain_consents: str = ""
@@ -239,6 +241,8 @@ class Settings:
                 raise SettingsError(f"{name} must be a hash: 64 hex digits")
         if not re.fullmatch(r"finalized|[1-9][0-9]{0,3}", self.chain_confirmations):
             raise SettingsError("chain_confirmations must be finalized, or blocks from 1 to 9999")
+        if self.chain_assurance not in ("public", "self-operated"):
+            raise SettingsError("chain_assurance must be public or self-operated")
         if not 0.1 <= self.chain_timeout.total_seconds() <= 300:
             raise SettingsError("chain_timeout must be between 0.1 and 300 seconds")
 

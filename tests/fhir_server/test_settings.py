@@ -145,6 +145,7 @@ def test_a_chain_needs_the_address_of_its_contract(contract: str) -> None:
         ("chain_priority_cap", "0"),
         ("chain_timeout", "0"),
         ("chain_timeout", "301"),
+        ("chain_assurance", "certain"),
         ("anchor_late", "-1"),
     ],
 )
