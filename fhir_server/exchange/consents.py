@@ -10,7 +10,7 @@ from fhir_server.exchange.telling import Telling
 from fhir_server.exchange.watch import Watch
 from fhir_server.interactions.desk import Tools
 from fhir_server.interactions.registries.filing import FILINGS
-from fhir_server.interactions.registries.hearing import end_filed, told_by
+from fhir_server.interactions.registries.hearing import Told, end_filed, told_by
 from fhir_server.interactions.registries.links import unsettle
 from fhir_server.interactions.registries.mirroring import Mirror
 from fhir_server.vault.vault import Vault, Writer
@@ -59,7 +59,7 @@ class Consents:
         async for heard in self.watch.heard():
             for log in heard.logs:
                 told = told_by(log, self.watch.contract.chain_id)
-                if told is None:
+                if told is None or not await self._is_ours(told):
                     continue
                 async with self.unit() as writer:
                     ended = await end_filed(writer, self.tools, told, at)
@@ -68,6 +68,11 @@ class Consents:
             if heard.reorganised:
                 async with self.vault.writing() as writer:
                     await unsettle(writer, self.mirror.registry)
+
+    async def _is_ours(self, told: Told) -> bool:
+        """Whether a filing of ours is meant: whoever floods the registry must not keep writers waiting."""
+        async with self.vault.reading() as reader:
+            return await FILINGS.find(reader, told.id) is not None
 
     async def _tell(self) -> None:
         """Bring to the chain what is wanted there, and forget what has come true."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from anchoring.registry.grants import read_said
+from anchoring.registry.grants import Said, read_said
 from anchoring.registry.relaying import Relay
 from fhir_server.errors import KeyDestroyedError
 from fhir_server.exchange.consents import Unit
@@ -70,7 +70,7 @@ class Requests:
         async for heard in self.watch.heard():
             for log in heard.logs:
                 said = read_said(log)
-                if said is None:
+                if said is None or not await self._is_ours(said):
                     continue
                 told = Heard(said, transaction_of(log, contract.chain_id), at)
                 async with self.unit() as writer:
@@ -80,6 +80,11 @@ class Requests:
             if heard.reorganised:
                 async with self.vault.writing() as writer:
                     await unsettle(writer, contract.registry)
+
+    async def _is_ours(self, said: Said) -> bool:
+        """Whether a request of ours is meant: whoever floods the registry must not keep writers waiting."""
+        async with self.vault.reading() as reader:
+            return await REQUESTS.find(reader, said.id) is not None
 
     async def _compare(self, type_: str, at: int) -> int:
         """Look at some records of a type that were written; how many that were."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from anchoring.chain import transaction as tx
 from anchoring.registry.consents import Holder, Status
 from fhir_server.interactions.registries.filing import FILINGS
@@ -20,6 +24,24 @@ async def test_strangers_end_nothing(world: World) -> None:
     await world.step()
     assert await world.sees() == 200
     assert world.status(filing) is Status.ACTIVE
+
+
+async def test_who_floods_the_registry_keeps_nobody_from_writing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await shared(world)
+    await world.step()
+    for number in range(20):
+        key = tx.keccak256(b"flood %d" % number)
+        assert world.say(Holder(tx.keccak256(key), key, FAR))
+    units: list[object] = []
+    consents = world.exchange
+    monkeypatch.setattr(
+        world, "exchange", replace(consents, unit=lambda: units.append(1) or consents.unit())
+    )
+    await world.step()
+    assert units == []
+    assert await world.sees() == 200
 
 
 async def test_no_interaction_reaches_a_filing(world: World) -> None:
