@@ -143,15 +143,17 @@ def test_no_request_that_begins_after_the_revocation_gives_anything(consented: P
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
         thread.start()
-    time.sleep(0.3)
-    steps.search_claims(consented)
-    inactive = json.dumps({**consented.consent, "status": "inactive"}).encode()
-    target = f"Consent/{consented.consent['id']}"
-    require_status(consented.person(consented.user).put(target, inactive), 200)
-    revoked = time.monotonic()
-    time.sleep(0.3)
-    ended.set()
-    for thread in threads:
-        thread.join()
+    try:
+        time.sleep(0.3)
+        require_exactly(insurer.get(f"Claim?{consented.about}"), consented.of("Claim"))
+        inactive = json.dumps({**consented.consent, "status": "inactive"}).encode()
+        target = f"Consent/{consented.consent['id']}"
+        require_status(consented.person(consented.user).put(target, inactive), 200)
+        revoked = time.monotonic()
+        time.sleep(0.3)
+    finally:
+        ended.set()  # whatever happens: threads that go on asking would keep the server busy
+        for thread in threads:
+            thread.join()
     assert {status for began, status in answers if began < revoked} >= {200}
     assert {status for began, status in answers if began >= revoked} == {404}
