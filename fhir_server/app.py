@@ -28,9 +28,9 @@ from fhir_server.evidence import Condition, keep_anchoring, open_evidence
 from fhir_server.exchange.keeping import (
     Part,
     Parts,
-    grants_registry,
     keep_exchanging,
     open_exchange,
+    registry_at,
 )
 from fhir_server.interactions.capabilities import Statements
 from fhir_server.interactions.capability_statement import capability_statement
@@ -252,7 +252,8 @@ def _tools(
         ),
         most_inline=settings.max_body_bytes,
         show_redaction=settings.show_redaction,
-        grants=grants_registry(settings),
+        grants=registry_at(settings, settings.chain_grants),
+        consents=registry_at(settings, settings.chain_consents),
     )
 
 

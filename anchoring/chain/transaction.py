@@ -20,7 +20,7 @@ MAX_RAW_BYTES = 128 * 1024  # what Ethereum nodes accept in their pools
 Rlp: TypeAlias = "bytes | list[Rlp]"
 
 _TYPE = b"\x02"
-_HALF_N = 0x7FFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFF_5D576E73_57A4501D_DFE92F46_681B20A0  # EIP-2
+HALF_N = 0x7FFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFF_5D576E73_57A4501D_DFE92F46_681B20A0  # EIP-2
 _FIELDS = 12
 _MAX_DEPTH = 4
 
@@ -105,7 +105,7 @@ def read(raw: bytes) -> ReadTransaction:
     chain_id, nonce, priority, fee, gas, v, r, s = numbers
     content = Transaction(chain_id, nonce, priority, fee, gas, to=flat[5], call=flat[7])
     sender = _recover(content, v, r, s)
-    if _TYPE + _encode([*_fields(content), *map(_number, (v, r, s))]) != raw or s > _HALF_N:
+    if _TYPE + _encode([*_fields(content), *map(_number, (v, r, s))]) != raw or s > HALF_N:
         raise UnknownTransactionError("the transaction is not in canonical form")
     return ReadTransaction(content, sender, keccak256(raw))
 

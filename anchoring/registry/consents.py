@@ -11,7 +11,7 @@ from enum import IntEnum
 from anchoring.chain.transaction import address, keccak256
 from anchoring.errors import ChainError
 from anchoring.registry.relaying import Standing
-from anchoring.registry.typed_data import Domain, sign, word
+from anchoring.registry.typed_data import Domain, compacted, sign, word
 
 NAME = "ConsentRegistry"
 K_BYTES = 32
@@ -52,6 +52,40 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
+class BroughtWish:
+    """A version of a key that the patient has brought, with the call that it has signed; a ``relaying.Wish``."""
+
+    id: bytes
+    holder: bytes
+    status: Status
+    expiry: int
+    signed: bytes
+
+    @property
+    def question(self) -> bytes:
+        """The call that asks how the version stands."""
+        return status_call(self.holder, self.id)
+
+    def standing(self, answer: bytes) -> Standing:
+        """See ``Wish.standing``."""
+        return _standing(self.status, answer) if self.signed else Standing.WAITING
+
+    def call(self, _: Domain, __: bytes, ___: int) -> bytes:
+        """See ``Wish.call``: what it has signed has its own deadline."""
+        return self.signed
+
+
+def _standing(wanted: Status, answer: bytes) -> Standing:
+    """A status never goes back, so what is beyond the one wanted will do."""
+    found = read_status(answer)
+    if found >= wanted:
+        return Standing.TRUE
+    if wanted is Status.REPLACED and found is Status.NONE:
+        return Standing.IDLE  # it was never filed
+    return Standing.MISSING
+
+
+@dataclass(frozen=True, slots=True)
 class ConsentWish:
     """A version, and the status that it should have on the chain; a ``relaying.Wish``."""
 
@@ -69,13 +103,8 @@ class ConsentWish:
         return status_call(self.holder.address, self.holder.id)
 
     def standing(self, answer: bytes) -> Standing:
-        """See ``Wish.standing``: a status never goes back, so what is beyond the one wanted will do."""
-        found = read_status(answer)
-        if found >= self.status:
-            return Standing.TRUE
-        if self.status is Status.REPLACED and found is Status.NONE:
-            return Standing.IDLE  # it was never filed
-        return Standing.MISSING
+        """See ``Wish.standing``."""
+        return _standing(self.status, answer)
 
     def call(self, domain: Domain, _: bytes, deadline: int) -> bytes:
         """See ``Wish.call``."""
@@ -94,6 +123,11 @@ def commitment(k: bytes, kind: str, named: str) -> bytes:
     return hmac.digest(k, f"{kind}|{named}".encode(), hashlib.sha256)
 
 
+KINDS = {"file": Status.ACTIVE, "replace": Status.REPLACED, "revoke": Status.REVOKED}
+Place = tuple[bytes, bytes, int]  # id, holder's address, expiry
+_TYPES = {Status.ACTIVE: _FILE, Status.REPLACED: _REPLACE, Status.REVOKED: _REVOKE}
+
+
 def change_call(domain: Domain, holder: Holder, to: Status, deadline: int) -> bytes:
     """Write the signed call that brings a version to a status (not NONE).
 
@@ -103,16 +137,59 @@ def change_call(domain: Domain, holder: Holder, to: Status, deadline: int) -> by
         to: The status that is wanted.
         deadline: Until when the signature is good, seconds since 1970.
     """
-    if to is Status.ACTIVE:
-        members = holder.id + word(holder.expiry) + word(deadline)
-        places = holder.id + word(holder.address) + word(holder.expiry) + word(deadline)
-        selector = _selector("file(bytes32,address,uint64,uint64,bytes32,bytes32)")
-        return selector + places + sign(domain, _FILE, members, holder.key)
-    members = holder.id + word(deadline)
-    places = holder.id + word(holder.address) + word(deadline)
-    function, type_ = ("replace", _REPLACE) if to is Status.REPLACED else ("revoke", _REVOKE)
-    selector = _selector(f"{function}(bytes32,address,uint64,bytes32,bytes32)")
-    return selector + places + sign(domain, type_, members, holder.key)
+    place = (holder.id, holder.address, holder.expiry)
+    signature = sign(domain, _TYPES[to], _members(place, to, deadline), holder.key)
+    return _call(place, to, deadline, signature)
+
+
+def signed_call(domain: Domain, place: Place, to: Status, deadline: int, signature: bytes) -> bytes:
+    """Write such a call with a signature that a wallet has made (65 bytes).
+
+    Raises:
+        ChainError: It is not the holder's signature of this.
+    """
+    members = _members(place, to, deadline)
+    return _call(place, to, deadline, compacted(domain, _TYPES[to], members, signature, place[1]))
+
+
+def typed(domain: Domain, id_: bytes, to: Status, expiry: int, deadline: int) -> dict[str, object]:
+    """Give what a wallet is asked to sign, as ``eth_signTypedData_v4`` takes it."""
+    kind, _, members = _TYPES[to].rstrip(")").partition("(")
+    fields = [
+        dict(zip(("type", "name"), each.split(" "), strict=True)) for each in members.split(",")
+    ]
+    values = {"id": f"0x{id_.hex()}", "expiry": str(expiry), "deadline": str(deadline)}
+    return {
+        "primaryType": kind,
+        "domain": {
+            "name": domain.name,
+            "version": "1",
+            "chainId": domain.chain_id,
+            "verifyingContract": f"0x{domain.contract.hex()}",
+        },
+        "types": {
+            "EIP712Domain": [
+                {"name": "name", "type": "string"},
+                {"name": "version", "type": "string"},
+                {"name": "chainId", "type": "uint256"},
+                {"name": "verifyingContract", "type": "address"},
+            ],
+            kind: fields,
+        },
+        "message": {each["name"]: values[each["name"]] for each in fields},
+    }
+
+
+def _members(place: Place, to: Status, deadline: int) -> bytes:
+    expiry = word(place[2]) if to is Status.ACTIVE else b""
+    return place[0] + expiry + word(deadline)
+
+
+def _call(place: Place, to: Status, deadline: int, signature: bytes) -> bytes:
+    function = next(name for name, status in KINDS.items() if status is to)
+    more, words = (",uint64", word(place[2])) if to is Status.ACTIVE else ("", b"")
+    selector = _selector(f"{function}(bytes32,address{more},uint64,bytes32,bytes32)")
+    return selector + place[0] + word(place[1]) + words + word(deadline) + signature
 
 
 def status_call(holder: bytes, id_: bytes) -> bytes:

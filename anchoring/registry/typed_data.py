@@ -6,9 +6,12 @@ Signatures are written as EIP-2098 has them: ``r``, and ``s`` with the parity in
 
 from dataclasses import dataclass
 
-from eth_keys.datatypes import PrivateKey
+from eth_keys.datatypes import PrivateKey, Signature
+from eth_keys.exceptions import BadSignature
+from eth_utils.exceptions import ValidationError
 
-from anchoring.chain.transaction import keccak256
+from anchoring.chain.transaction import HALF_N, keccak256
+from anchoring.errors import ChainError
 
 _DOMAIN = b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 _VERSION = b"1"
@@ -44,10 +47,31 @@ def sign(domain: Domain, type_: str, members: bytes, key: bytes) -> bytes:
         members: Their words, one after the other.
         key: The private key, 32 bytes.
     """
-    struct = keccak256(keccak256(type_.encode()) + members)
-    digest = keccak256(b"\x19\x01" + domain.separator + struct)
-    signature = PrivateKey(key).sign_msg_hash(digest)
+    signature = PrivateKey(key).sign_msg_hash(_digest(domain, type_, members))
     return word(signature.r) + word(signature.v << 255 | signature.s)
+
+
+def compacted(domain: Domain, type_: str, members: bytes, signature: bytes, by: bytes) -> bytes:
+    """Give a signature as wallets make it (``r``, ``s``, ``v``: 65 bytes) as ``r`` and ``vs``, if it is that of an address.
+
+    Raises:
+        ChainError: It is not.
+    """
+    v = signature[64] - 27 if len(signature) == 65 and signature[64] > 1 else signature[64:]
+    try:
+        parity = v if isinstance(v, int) else v[0]
+        read = Signature(signature[:64] + bytes([parity]))
+        signer = read.recover_public_key_from_msg_hash(_digest(domain, type_, members))
+    except (BadSignature, ValidationError, ValueError, IndexError) as error:
+        raise ChainError("these bytes are no signature") from error
+    if signer.to_canonical_address() != by or read.s > HALF_N:
+        raise ChainError("the signature is another key's, or spelt in a second way")
+    return word(read.r) + word(parity << 255 | read.s)
+
+
+def _digest(domain: Domain, type_: str, members: bytes) -> bytes:
+    struct = keccak256(keccak256(type_.encode()) + members)
+    return keccak256(b"\x19\x01" + domain.separator + struct)
 
 
 def word(value: int | bytes) -> bytes:

@@ -94,12 +94,10 @@ async def open_exchange(house: Parts) -> Sequence[Part]:
     return parts
 
 
-def grants_registry(settings: Settings) -> str:
-    """Where access is asked for on a chain, as links name it; empty for nowhere."""
-    if not settings.chain_grants:
-        return ""
-    at = bytes.fromhex(settings.chain_grants.removeprefix("0x"))
-    return Contract(grants.NAME, settings.chain_id, at).registry
+def registry_at(settings: Settings, address_: str) -> str:
+    """A registry on the chain of the settings, as links name it; empty for an empty address."""
+    at = bytes.fromhex(address_.removeprefix("0x"))
+    return Contract("", settings.chain_id, at).registry if at else ""
 
 
 async def keep_exchanging(part: Part, leases: Leases, clock: Callable[[], datetime]) -> None:

@@ -48,6 +48,7 @@ class Tools:
         labelling: Labels records by their codes.
         most_inline: Largest document, in bytes, that is sent as a FHIR resource all the same.
         show_redaction: Whether a record says that something was taken out of it.
+        consents: Registry on a chain where Consents are filed, ``31337:0x...``; empty for none.
         grants: Registry on a chain where access is asked for, ``31337:0x...``; empty for none.
     """
 
@@ -77,6 +78,7 @@ class Tools:
     most_inline: int
     show_redaction: bool
     grants: str = ""
+    consents: str = ""
 
     def require_valid(self, resource: ResourceText) -> tuple[Issue, ...]:
         """Refuse what is not R4; what is stored all the same (see ``strict``) comes back as warnings, 50 at most.

@@ -53,6 +53,7 @@ _OPERATIONS = {
     "record-disclosure": "Put a disclosure made elsewhere on record (the custodian)",
     "request-access": "Ask a patient for access",
     "chain-answer": "The patient's signed words that answer a request for access on the chain",
+    "chain-filing": "A Consent on the chain under a key of the patient's own",
     "chain-revocation": "The patient's signed word that ends a Consent on the chain",
     "access-status": "How a request of one's own stands",
     "approve-access": "Grant a request for access, or a part of it (the patient)",

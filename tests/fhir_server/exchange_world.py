@@ -53,7 +53,7 @@ class World:
         return sorted((each.link for each in kept), key=lambda f: (f.consent, f.version))
 
     def status(self, filing: Filing) -> Status:
-        asked = status_call(filing.holder.address, filing.id)
+        asked = status_call(filing.address, filing.id)
         return read_status(self.exchange.watch.node.call(self.domain.contract, asked))
 
     async def statuses(self, who: str = "a") -> list[Status]:

@@ -39,6 +39,7 @@ async def chain_revocation(in_scope: InScope, desk: Desk) -> Opened:
         for filing in found
         if (filing.consent, filing.version) == (record.id_, current.version)
         and filing.wanted is Status.ACTIVE
+        and not filing.brought
     ]
     if not of_now:
         raise NotFoundError(_NOT_FILED)

@@ -4,6 +4,7 @@ Beside the version of the Consent a Provenance says who signed it, and a documen
 Consent is inactive, never deleted; from the next request on it permits nothing.
 """
 
+import re
 from dataclasses import replace
 
 from fhir_server.errors import InvalidParameterError, InvalidResourceError
@@ -14,6 +15,7 @@ from fhir_server.interactions.lifecycle.writers import subject_of
 from fhir_server.interactions.lifecycle.writing import write_beside
 from fhir_server.interactions.operations.asked import Parameters
 from fhir_server.interactions.patch import to_be_changed
+from fhir_server.interactions.registries.mirroring import bring
 from fhir_server.interactions.stages import one
 from fhir_server.interactions.versions import write_version
 from fhir_server.ownership import local
@@ -35,13 +37,13 @@ async def file_consent(in_scope: InScope, desk: Desk) -> Opened:
     """Write a new Consent, its document and its signature; the answer is the Consent.
 
     Raises:
-        InvalidParameterError: There is no Consent.
+        InvalidParameterError: There is no Consent, or ``holder`` is no address.
         InvalidResourceError: Something sent is not valid R4, or not of the patient of the Consent alone.
         NotFoundError: Consent does not permit it.
         ScopeError: The token does not cover it, or the requester does not speak for the patient.
     """
     interaction = in_scope.asked.interaction
-    Parameters(interaction.query, ())
+    holder = _holder(Parameters(interaction.query, ("holder",)).text("holder"))
     consent = _sent(interaction.content, "consent", "Consent")
     if consent is None:
         raise InvalidParameterError("this operation needs the parameter 'consent', a Consent")
@@ -54,6 +56,8 @@ async def file_consent(in_scope: InScope, desk: Desk) -> Opened:
     record = await write_version(in_scope, desk, desk.tools.new_id(), consent, None)
     signature = _sent(interaction.content, "provenance", "Provenance")
     await sign(in_scope, desk, record, patient, sent=signature)
+    if holder:
+        await bring(desk, record, patient, holder, in_scope.asked.received.at)
     made = one(in_scope, record, status=201, issues=advice)
     return replace(made, records=(record, *beside))
 
@@ -85,6 +89,13 @@ async def revoke_consent(in_scope: InScope, desk: Desk) -> Opened:
         reason = asked.text("reason").strip()[:_LONGEST_REASON]
         await sign(in_scope, desk, record, patient, reason=reason)
     return one(in_scope, record)
+
+
+def _holder(text: str) -> bytes:
+    """The address of a key of the patient's own for the chain, 20 bytes; empty for none."""
+    if text and not re.fullmatch(r"0x[0-9a-fA-F]{40}", text):
+        raise InvalidParameterError("'holder' is an address: 0x and 40 hexadecimal digits")
+    return bytes.fromhex(text[2:])
 
 
 def _sent(parameters: ResourceText | None, name: str, type_: str) -> ResourceText | None:

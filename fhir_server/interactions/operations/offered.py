@@ -143,6 +143,13 @@ OPERATIONS = (
         ("GET",),
     ),
     Operation(
+        "chain-filing",
+        f"{_OWN}/Consent-chain-filing",
+        ((_INSTANCE, "u"),),
+        frozenset({"Consent"}),
+        ("POST",),
+    ),
+    Operation(
         "chain-revocation",
         f"{_OWN}/Consent-chain-revocation",
         ((_INSTANCE, "u"),),

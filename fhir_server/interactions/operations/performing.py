@@ -15,6 +15,7 @@ from fhir_server.interactions.operations.access_explain import access_explain
 from fhir_server.interactions.operations.access_log import access_log
 from fhir_server.interactions.operations.accounting import accounting_of_disclosures
 from fhir_server.interactions.operations.chain_answer import chain_answer
+from fhir_server.interactions.operations.chain_filing import chain_filing
 from fhir_server.interactions.operations.chain_revocation import chain_revocation
 from fhir_server.interactions.operations.consents import file_consent, revoke_consent
 from fhir_server.interactions.operations.decide import decide
@@ -41,6 +42,7 @@ PERFORMED: dict[str, Callable[[InScope, Desk], Awaitable[Opened]]] = {
     "approve-access": approve_access,
     "deny-access": deny_access,
     "chain-answer": chain_answer,
+    "chain-filing": chain_filing,
     "chain-revocation": chain_revocation,
     "decide": decide,
     "docref": docref,
@@ -71,6 +73,7 @@ _CHANGES = frozenset(
     {
         "meta-add",
         "meta-delete",
+        "chain-filing",
         "file-consent",
         "revoke-consent",
         "judge-break-glass",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from anchoring.registry.consents import ConsentWish, Holder, Status, commitment
+from anchoring.registry.consents import BroughtWish, ConsentWish, Holder, Status, commitment
 from fhir_server.interactions.registries.links import Links
 
 TYPE = "ChainFiling"
@@ -21,7 +21,9 @@ class Filing:
         k: Key of the commitment, 32 bytes.
         key: Private key of the holder, 32 bytes.
         expiry: From when on the chain does not call it active, seconds since 1970.
-        wanted: How it should stand on the chain.
+        wanted: How it should stand on the chain; NONE until the patient's own key has signed its filing.
+        brought: Address of the patient's own key, 20 bytes; empty where the key is kept here (else ``key`` is empty).
+        words: What her key has signed: calls of the registry, by the name of the status that they lead to.
     """
 
     registry: str
@@ -32,6 +34,8 @@ class Filing:
     key: bytes
     expiry: int
     wanted: Status
+    brought: bytes = b""
+    words: tuple[tuple[str, bytes], ...] = ()
 
     @property
     def id(self) -> bytes:
@@ -40,13 +44,25 @@ class Filing:
 
     @property
     def holder(self) -> Holder:
-        """What speaks for it on the chain."""
+        """What speaks for it on the chain, where the key is kept here."""
         return Holder(self.id, self.key, self.expiry)
 
     @property
-    def wish(self) -> ConsentWish:
+    def address(self) -> bytes:
+        """Address of the holder."""
+        return self.brought or self.holder.address
+
+    def word(self, status: Status) -> bytes:
+        """The call that the patient's own key has signed for a status; empty for none."""
+        return dict(self.words).get(status.name, b"")
+
+    @property
+    def wish(self) -> ConsentWish | BroughtWish:
         """What is wanted of the registry."""
-        return ConsentWish(self.holder, self.wanted)
+        if not self.brought:
+            return ConsentWish(self.holder, self.wanted)
+        call = self.word(self.wanted)
+        return BroughtWish(self.id, self.brought, self.wanted, self.expiry, call)
 
 
 def _pack(filing: Filing) -> Mapping[str, object]:
@@ -59,6 +75,8 @@ def _pack(filing: Filing) -> Mapping[str, object]:
         "key": filing.key.hex(),
         "expiry": filing.expiry,
         "wanted": filing.wanted.name,
+        "brought": filing.brought.hex(),
+        "words": {name: call.hex() for name, call in filing.words},
     }
 
 
@@ -66,10 +84,14 @@ def _unpack(held: Mapping[str, object]) -> Filing:
     version, expiry = held["version"], held["expiry"]
     if not isinstance(version, int) or not isinstance(expiry, int):
         raise TypeError
+    words = held.get("words", {})
+    assert isinstance(words, dict), "it was written as one"
     return Filing(
         *(str(held["registry"]), str(held["patient"]), str(held["consent"]), version),
         *(bytes.fromhex(str(held["k"])), bytes.fromhex(str(held["key"]))),
         *(expiry, Status[str(held["wanted"])]),
+        brought=bytes.fromhex(str(held.get("brought", ""))),
+        words=tuple(sorted((name, bytes.fromhex(call)) for name, call in words.items())),
     )
 
 

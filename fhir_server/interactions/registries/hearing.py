@@ -52,7 +52,7 @@ async def end_filed(writer: Writer, tools: Tools, told: Told, at: int) -> bool:
         at: Now, milliseconds since 1970 UTC.
     """
     kept = await FILINGS.find(writer, told.id)
-    if kept is None or kept.link.holder.address != told.holder:
+    if kept is None or kept.link.address != told.holder:
         return False  # somebody else's, or under the id of ours with a key that is not hers
     return await end_consent(
         writer, tools, kept.link.consent, kept.link.patient, told.transaction, at

@@ -12,8 +12,8 @@ import orjson
 
 from anchoring.registry.consents import Status
 from fhir_server.errors import InvalidParameterError, KeyDestroyedError
-from fhir_server.forms import Json
-from fhir_server.interactions.desk import Tools
+from fhir_server.forms import Json, Record
+from fhir_server.interactions.desk import Desk, Tools
 from fhir_server.interactions.lifecycle.writers import subject_of
 from fhir_server.interactions.registries.filing import FILINGS, Filing
 from fhir_server.interactions.registries.links import new_secrets
@@ -98,10 +98,11 @@ class Mirror:
             if (filing.registry, filing.consent) != (self.registry, consent["id"]):
                 continue
             known = known or filing.version == number
-            if filing.wanted is Status.ACTIVE and (filing.version != number or not expiry):
+            if filing.wanted <= Status.ACTIVE and (filing.version != number or not expiry):
                 wanted = Status.REPLACED if expiry else Status.REVOKED
                 ended = replace(filing, wanted=wanted)
-                await FILINGS.put(writer, self.tools, ended, at, kept.version)
+                due = not filing.brought or ended.word(wanted) != b""
+                await FILINGS.put(writer, self.tools, ended, at, kept.version, due=due)
         if expiry and not known:
             k, key = new_secrets(self.tools)
             filing = Filing(
@@ -109,6 +110,28 @@ class Mirror:
                 wanted=Status.ACTIVE,
             )
             await FILINGS.put(writer, self.tools, filing, at)
+
+
+async def bring(desk: Desk, consent: Record, patient: str, holder: bytes, at: int) -> None:
+    """Let a version be filed under a key of the patient's own, once that has signed it (``$chain-filing``).
+
+    Args:
+        holder: The key's address, 20 bytes; it is for the patient to use it for this version only.
+        at: Milliseconds since 1970 UTC.
+
+    Raises:
+        InvalidParameterError: This server files Consents on no chain, or the key was used before and would link two.
+    """
+    tools = desk.tools
+    if not tools.consents:
+        raise InvalidParameterError("this server files Consents on no chain: leave out 'holder'")
+    if any(kept.link.brought == holder for kept in await FILINGS.of(desk.unit(), patient)):
+        raise InvalidParameterError("'holder' was used before: make a key for this one alone")
+    expiry = _expiry(consent.value, at)
+    k, _ = new_secrets(tools)
+    place = (tools.consents, patient, consent.id_, consent.version.version)
+    filing = Filing(*place, k, b"", expiry, Status.NONE, brought=holder)
+    await FILINGS.put(desk.unit(), tools, filing, at, due=False)
 
 
 def _expiry(consent: Json, at: int) -> int:
