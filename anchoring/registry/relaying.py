@@ -19,6 +19,7 @@ from anchoring.registry.typed_data import Domain
 GAS = 120_000  # a filing needs about 53,000
 _PATIENCE = 60.0  # seconds until a transaction that waits is replaced by one that pays more
 _GWEI = 10**9
+_TOLD = 1000
 _LOG = logging.getLogger("consentry")
 
 
@@ -89,6 +90,7 @@ class Relay:
         self._payer = payer
         self._lasting = lasting
         self._stuck: tuple[int, float, int] = (-1, 0.0, 0)  # nonce, since when, times raised
+        self._told: set[object] = set()  # what was said of late, so as not to say it every second
 
     def round(self, wishes: Sequence[W], confirmations: int, now: float) -> list[W]:
         """Send what is missing; give the wishes that have come true for good.
@@ -134,14 +136,22 @@ class Relay:
             try:
                 self._node.call(self._domain.contract, call)
             except AnchorRevertedError:
-                _LOG.error("registry refuses", extra={"registry": self._domain.name})
+                self._tell("registry refuses", self._domain.name, wish.question)
                 continue
             said = self._node.send(self._signed(means, nonce, call))
             if said:
-                _LOG.warning("not relayed", extra={"reason": said})
+                self._tell("not relayed", said, said)
                 break
             nonce += 1
         return [wish for wish, _, standing in wanted if standing is Standing.IDLE]
+
+    def _tell(self, words: str, reason: str, about: object) -> None:
+        """Say something in the log, once until something else goes wrong for a while."""
+        if about not in self._told:
+            _LOG.error(words, extra={"reason": reason})
+        if len(self._told) > _TOLD:
+            self._told.clear()
+        self._told.add(about)
 
     def _is_stuck(self, means: Means, now: float) -> bool:
         """Tell whether the first transaction that waits has done so for too long; then the next ones pay more."""

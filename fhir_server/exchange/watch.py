@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import monotonic
 
 import orjson
 
@@ -13,6 +14,7 @@ from anchoring.registry.watching import Heard, Place, begin, look
 from fhir_server.vault.noted import as_written
 from fhir_server.vault.vault import Vault
 
+_GOOD_FOR = 60.0  # seconds
 PLACE = "chain-place|"  # notes, by registry: how far it was heard
 
 
@@ -30,7 +32,7 @@ class Contract:
         return f"{self.chain_id}:0x{self.address.hex()}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Watch:
     """Watches a contract.
 
@@ -42,18 +44,22 @@ class Watch:
     node: OneOf
     contract: Contract
     confirmations: int
+    _known: float = field(default=float("-inf"), init=False)
 
     async def require_genuine(self) -> None:
-        """Refuse another chain, or other code than ours.
+        """Refuse another chain, or other code than ours; it is asked for once a minute.
 
         Raises:
             WrongChainError: Nothing is heard from it or told to it.
         """
+        if monotonic() - self._known < _GOOD_FOR:
+            return
         if await asyncio.to_thread(self.node.chain_id) != self.contract.chain_id:
             raise WrongChainError("the chain has another id than the settings say")
         code = await asyncio.to_thread(self.node.code, self.contract.address)
         if not is_genuine(self.contract.name, code):
             raise WrongChainError(f"there is no {self.contract.name} of ours at its address")
+        self._known = monotonic()
 
     async def heard(self) -> AsyncIterator[Heard]:
         """What is new, part by part; whoever has applied a part keeps its place."""

@@ -83,6 +83,18 @@ def test_a_wish_that_the_registry_refuses_costs_nothing_and_holds_up_nobody(
     until_true(relay, wanted)
 
 
+def test_what_goes_wrong_is_told_once_not_every_second(
+    registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    poor = Relay(registry.node, registry.domain, Payer(tx.keccak256(b"poor")), lambda: 3600)
+    wanted = wishes(registry, Status.ACTIVE)
+    for now in (0.0, 1.0, 2.0):
+        assert poor.round(wanted, 1, now) == []
+    assert [(each.message, each.reason) for each in caplog.records] == [  # type: ignore[attr-defined]
+        ("not relayed", "insufficient funds for gas * price + value")
+    ]
+
+
 def test_what_waits_for_a_block_is_not_sent_twice_and_pays_more_when_it_is_stuck(
     registry: Registry, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:

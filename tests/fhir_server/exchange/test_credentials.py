@@ -158,6 +158,7 @@ async def test_after_a_restart_and_a_reorganisation_all_are_asked_about(world: W
     assert world.says("revoke", ANNA)
     assert not await world.holds()
     world.anvil.reorg(1)  # the revocation is gone: what the chain says holds
+    world.anvil.mine()
     assert await world.holds()
     await world.bound.learn({ANNA.hex(): State(0, 0)})  # a database of yesterday was put back
     await world.part.begin()
