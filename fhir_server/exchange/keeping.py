@@ -101,24 +101,36 @@ def registry_at(settings: Settings, address_: str) -> str:
 
 
 async def keep_exchanging(part: Part, leases: Leases, clock: Callable[[], datetime]) -> None:
-    """Keep one part alike with its registry, until cancelled."""
+    """Keep one part alike with its registry, until cancelled.  Whatever goes wrong is told once, and tried again."""
     task = f"{_TASK}-{type(part).__name__.lower()}"
-    leads, silent = False, False
+    begun, told = False, ""
     while True:
         try:
-            led, leads = leads, await leases.holds(task)
-            if leads and not led:
-                await part.begin()
-            if leads:
+            if await leases.holds(task):
+                if not begun:
+                    await part.begin()
+                    begun = True
                 await part.step(int(clock().timestamp() * 1000))
-                silent = False
-        except (ChainUnavailableError, StoreFullError, StoreLostError) as error:
-            if not silent:
-                _LOG.warning("exchange waits", extra={"kind": type(error).__name__})
-            silent = True
-        except ChainError as error:
-            _LOG.error("exchange stands still", extra={"reason": str(error)})
+                told = ""
+            else:
+                begun = False
+        except Exception as error:  # noqa: BLE001  it must neither go untold nor end this
+            told = _tell(error, task, told)
         await asyncio.sleep(_PAUSE)
+
+
+def _tell(error: Exception, task: str, told: str) -> str:
+    """Tell what went wrong, unless that was the last thing told; give what was."""
+    kind = type(error).__name__
+    if kind == told:
+        return told
+    if isinstance(error, (ChainUnavailableError, StoreFullError, StoreLostError)):
+        _LOG.warning("exchange waits", extra={"kind": kind, "task": task})
+    elif isinstance(error, ChainError):
+        _LOG.error("exchange stands still", extra={"reason": str(error), "task": task})
+    else:
+        _LOG.error("exchange failed", extra={"kind": kind, "task": task}, exc_info=error)
+    return kind
 
 
 def lasting() -> int:

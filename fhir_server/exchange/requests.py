@@ -15,7 +15,7 @@ from fhir_server.forms import Json
 from fhir_server.interactions.desk import Tools
 from fhir_server.interactions.registries.answering import Heard, compare_consent, compare_task, hear
 from fhir_server.interactions.registries.hearing import current, transaction_of
-from fhir_server.interactions.registries.links import unsettle
+from fhir_server.interactions.registries.links import BROKEN, unsettle
 from fhir_server.interactions.registries.requesting import CONSUMER, REQUESTS, TYPE
 from fhir_server.store.protocol import Selection
 from fhir_server.store.shelf import changed
@@ -95,7 +95,10 @@ class Requests:
         async with self.vault.writing() as writer:
             rows = sorted(await writer.notes.load(prefix))[:_UNIT]
             for row in rows:
-                await self._row(writer, type_, bytes.fromhex(row), at)
+                try:
+                    await self._row(writer, type_, bytes.fromhex(row), at)
+                except BROKEN:
+                    _LOG.error("integrity", extra={"kind": type_})
                 await writer.notes.drop(prefix + row)
         return len(rows)
 
@@ -124,7 +127,7 @@ class Requests:
         for version in await writer.select(Selection(TYPE, rows=(row,), limit=1)):
             try:
                 link = REQUESTS.unpack(orjson.loads(await writer.open(version)))
-            except KeyDestroyedError:
+            except (KeyDestroyedError, *BROKEN):
                 continue
             for type_, id_ in (("Task", link.task), ("Consent", link.consent)):
                 found = await current(writer, type_, id_) if id_ else None

@@ -4,6 +4,7 @@ It is written as the server's own act in one unit of work: the version that is i
 transaction, and the AuditEvent.  Being told twice, or of a Consent that has ended, changes nothing.
 """
 
+import logging
 from dataclasses import dataclass
 
 from anchoring.registry.consents import read_revoked
@@ -12,10 +13,12 @@ from fhir_server.errors import KeyDestroyedError
 from fhir_server.interactions.desk import Tools
 from fhir_server.interactions.registries.acting import rewrite, sign_for, tell
 from fhir_server.interactions.registries.filing import FILINGS
+from fhir_server.interactions.registries.links import BROKEN
 from fhir_server.resource_text import ResourceText, read_resource
 from fhir_server.store.protocol import SealedVersion
 from fhir_server.vault.vault import Writer
 
+_LOG = logging.getLogger("consentry")
 _REVOKED = "the patient's key has revoked this Consent on the chain"
 
 
@@ -75,11 +78,14 @@ async def end_consent(
 async def current(
     writer: Writer, type_: str, id_: str
 ) -> tuple[SealedVersion, ResourceText] | None:
-    """The current version of a record, opened; None if it is not there, or erased."""
+    """The current version of a record, opened; None if it is not there, erased, or not what was sealed."""
     version = await writer.find(type_, id_)
     if version is None or version.deleted:
         return None
     try:
         return version, read_resource(await writer.open(version))
     except KeyDestroyedError:
+        return None
+    except BROKEN:
+        _LOG.error("integrity", extra={"kind": type_})
         return None

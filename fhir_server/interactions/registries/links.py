@@ -7,6 +7,7 @@ it is found by what an event says, and nobody else can name it.  While a registr
 big-endian), until no reorganisation can reach that any more.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import SystemRandom
@@ -17,16 +18,21 @@ import orjson
 from anchoring.chain.transaction import address
 from anchoring.registry.consents import K_BYTES
 from anchoring.registry.watching import BACK
-from fhir_server.errors import KeyDestroyedError
+from fhir_server.errors import IntegrityError, KeyDestroyedError, WrongKeyError
 from fhir_server.interactions.desk import Tools
 from fhir_server.search.plan import compartment
 from fhir_server.store.protocol import SealedVersion, Selection
 from fhir_server.vault.noted import as_written
 from fhir_server.vault.vault import Draft, Reader, Writer
 
+BROKEN = (
+    IntegrityError,
+    WrongKeyError,
+)  # a record is not what was sealed: passed over, so that it holds up no other
 DUE = "chain-due|"
 TRUE = "chain-true|"
 _MOST = 1000  # of one patient
+_LOG = logging.getLogger("consentry")
 
 
 class Link(Protocol):
@@ -89,10 +95,11 @@ class Links(Generic[L]):
     unpack: Callable[[Mapping[str, object]], L]
 
     async def of(self, reader: Reader, patient: str) -> Sequence[Kept[L]]:
-        """All links of a patient."""
+        """All links of a patient that open."""
         group = compartment(self.type_, reader.blind.patient(patient), reader.blind)
         found = await reader.select(Selection(self.type_, (group,), limit=_MOST))
-        return [Kept(version, await self._opened(reader, version)) for version in found]
+        kept = [await self._kept(reader, version) for version in found]
+        return [each for each in kept if each is not None]
 
     async def find(self, reader: Reader, id_: bytes) -> Kept[L] | None:
         """The link of an id on the chain; None if it is not ours, or its patient was erased."""
@@ -176,6 +183,9 @@ class Links(Generic[L]):
         try:
             return Kept(version, await self._opened(reader, version))
         except KeyDestroyedError:
+            return None
+        except BROKEN:
+            _LOG.error("integrity", extra={"kind": self.type_})
             return None
 
     async def _opened(self, reader: Reader, version: SealedVersion) -> L:

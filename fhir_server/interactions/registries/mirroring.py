@@ -5,6 +5,7 @@ the Consent that is named with its filings, in small units of work of its own: n
 anywhere it begins anew.
 """
 
+import logging
 import secrets
 from dataclasses import dataclass, replace
 
@@ -16,7 +17,7 @@ from fhir_server.forms import Json, Record
 from fhir_server.interactions.desk import Desk, Tools
 from fhir_server.interactions.lifecycle.writers import subject_of
 from fhir_server.interactions.registries.filing import FILINGS, Filing
-from fhir_server.interactions.registries.links import new_secrets
+from fhir_server.interactions.registries.links import BROKEN, new_secrets
 from fhir_server.search.dates import interval
 from fhir_server.store.protocol import SealedVersion, Selection
 from fhir_server.store.shelf import changed
@@ -25,6 +26,7 @@ from fhir_server.vault.vault import Vault, Writer
 CONSUMER = "filing"
 CHANGED = changed(CONSUMER, "Consent")
 MIRRORED = "chain-mirrored"  # a note: the registry that all Consents were brought to the notice of
+_LOG = logging.getLogger("consentry")
 _UNIT = 16  # Consents in one unit of work
 _SWEPT = 200
 _DAY = 86_400
@@ -78,7 +80,10 @@ class Mirror:
             for row in rows:
                 wanted = Selection("Consent", rows=(bytes.fromhex(row),), limit=1)
                 for version in await writer.select(wanted):
-                    await self._compare(writer, version, at)
+                    try:
+                        await self._compare(writer, version, at)
+                    except BROKEN:
+                        _LOG.error("integrity", extra={"kind": "Consent"})
                 await writer.notes.drop(CHANGED + row)
         return len(rows)
 
