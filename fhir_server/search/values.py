@@ -284,6 +284,7 @@ class Searchable:
 def pack(content: object) -> bytes:
     """A member's content as a key to remember it by; empty for what does not pack (an integer of over 64 bits)."""
     try:
-        return orjson.dumps(content, default=str)
+        packed = orjson.dumps(content, default=str)
     except TypeError:
         return b""
+    return bytes(memoryview(packed))  # a copy: orjson's own bytes hold 4 KiB, however few there are
