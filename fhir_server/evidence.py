@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from anchoring.chain.chain import Chain, Head
+from anchoring.chain.journal import Anchored, decode_anchor
 from anchoring.errors import (
     AnchoringError,
     AuditFailure,
@@ -20,7 +21,6 @@ from anchoring.errors import (
 from anchoring.log.checkpoint import log_id
 from anchoring.log.log import Log, NoTiles
 from anchoring.publishing.anchorer import Anchorer, Cadence, open_anchorer
-from anchoring.publishing.journal import Anchored, decode_anchor
 from anchoring.receipts.audit import StoredEvent
 from fhir_server.chains import account_secret, json_rpc_chain
 from fhir_server.crypto.keys import new_seed

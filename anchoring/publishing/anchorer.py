@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from anchoring.chain.chain import Chain, ChainIdentity, check_identity
+from anchoring.chain.journal import Anchored, AnchorJournal, decode_anchor
 from anchoring.errors import (
     ChainUnavailableError,
     CommitmentError,
@@ -22,7 +23,6 @@ from anchoring.log.checkpoint import log_id
 from anchoring.log.commitment import commit
 from anchoring.log.log import Log
 from anchoring.log.merkle import leaf_hash, verify_inclusion
-from anchoring.publishing.journal import Anchored, AnchorJournal, decode_anchor
 from anchoring.publishing.publication import Figures, Growth, Publication
 from anchoring.publishing.waiting import Waiting
 from anchoring.receipts import receipt

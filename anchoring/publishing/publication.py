@@ -25,8 +25,7 @@ from anchoring.chain.chain import (
     SignedTransaction,
     check_identity,
 )
-from anchoring.errors import AnchorRevertedError, HistoryError, NonceTakenError
-from anchoring.publishing.journal import (
+from anchoring.chain.journal import (
     Anchored,
     AnchorJournal,
     Pending,
@@ -35,6 +34,7 @@ from anchoring.publishing.journal import (
     encode_anchor,
     encode_pending,
 )
+from anchoring.errors import AnchorRevertedError, HistoryError, NonceTakenError
 
 _LOOK_BACK = timedelta(seconds=60)  # some six questions to the node each time
 

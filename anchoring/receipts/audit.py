@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from anchoring.chain.chain import Head
+from anchoring.chain.journal import decode_anchor
 from anchoring.errors import AuditFailure, CommitmentError, VerificationError
 from anchoring.log import checkpoint, merkle
 from anchoring.log.checkpoint import LogKey
 from anchoring.log.commitment import COMMITMENT_BYTES, check_commitment
 from anchoring.log.merkle import Tree
 from anchoring.log.tiles import HEIGHT, WIDTH, Tile
-from anchoring.publishing.journal import decode_anchor
 
 _PROGRESS_EVERY = 1000
 

@@ -14,11 +14,11 @@ import json
 from dataclasses import dataclass
 
 from anchoring.chain.chain import ASSURANCES, ChainIdentity
+from anchoring.chain.journal import Anchored
 from anchoring.errors import MalformedReceiptError
 from anchoring.log.checkpoint import LogKey, log_id, parse_vkey
 from anchoring.log.commitment import COMMITMENT_BYTES, KEY_BYTES, commit
 from anchoring.log.merkle import HASH_BYTES, MAX_PROOF_NODES
-from anchoring.publishing.journal import Anchored
 from anchoring.strict_json import (
     Members,
     parse_object,

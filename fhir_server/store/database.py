@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from anchoring.chain.journal import AnchorJournal
 from anchoring.log.log import LeafSource
 from anchoring.log.tiles import TileStore
-from anchoring.publishing.journal import AnchorJournal
 from fhir_server.measures import UNITS, Histogram
 from fhir_server.store.protocol import Store
 from smart_auth.store import Entry

@@ -8,9 +8,9 @@ from typing import Any
 from anchoring.chain import transaction as tx
 from anchoring.chain.contract import ANCHORED_EVENT
 from anchoring.chain.evm import JsonRpcChain, RpcSettings, connect
+from anchoring.chain.journal import decode_anchor
 from anchoring.log.checkpoint import log_id
 from anchoring.publishing.anchorer import Anchorer
-from anchoring.publishing.journal import decode_anchor
 from tests.anchoring.anvil import Anvil
 
 MINUTE = timedelta(minutes=1)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from anchoring.chain.embedded import EmbeddedChain
+from anchoring.chain.journal import decode_anchor, decode_pending
 from anchoring.errors import (
     AnchorRevertedError,
     ChainUnavailableError,
@@ -24,7 +25,6 @@ from anchoring.errors import (
 )
 from anchoring.log.checkpoint import log_id
 from anchoring.publishing.anchorer import Cadence
-from anchoring.publishing.journal import decode_anchor, decode_pending
 from anchoring.receipts import receipt
 
 STEPS = 47  # one more than a run of two anchors has points to die at

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from anchoring.chain.chain import SELF_OPERATED, ChainIdentity, Head, Mined, SignedTransaction
 from anchoring.chain.contract import AnchorCall, anchor_calldata, read_anchor_calldata
+from anchoring.chain.journal import decode_anchor
 from anchoring.errors import (
     AnchorRevertedError,
     ChainUnavailableError,
@@ -19,7 +20,6 @@ from anchoring.errors import (
 )
 from anchoring.log import merkle
 from anchoring.log.checkpoint import log_id
-from anchoring.publishing.journal import decode_anchor
 from anchoring.receipts import receipt
 
 _CONFIRMATIONS = 2

@@ -17,6 +17,7 @@ from anchoring.chain import transaction as tx
 from anchoring.chain.chain import check_identity
 from anchoring.chain.contract import artifact, grant_calldata
 from anchoring.chain.evm import FINALIZED
+from anchoring.chain.journal import decode_pending
 from anchoring.chain.nodes import Facts
 from anchoring.errors import (
     ChainUnavailableError,
@@ -25,7 +26,6 @@ from anchoring.errors import (
     WrongChainError,
 )
 from anchoring.publishing.anchorer import Cadence
-from anchoring.publishing.journal import decode_pending
 from anchoring.receipts import receipt
 from tests.anchoring.anvil import Anvil, started
 from tests.anchoring.place import MINUTE, Place, until_anchored

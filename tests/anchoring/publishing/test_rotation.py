@@ -7,8 +7,8 @@ import pytest
 
 from anchoring.chain import transaction as tx
 from anchoring.chain.contract import grant_calldata, revoke_calldata
+from anchoring.chain.journal import decode_pending
 from anchoring.errors import AnchorRevertedError
-from anchoring.publishing.journal import decode_pending
 from tests.anchoring.place import MINUTE, Place, until_anchored
 
 

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from anchoring.chain.chain import SELF_OPERATED, ChainIdentity, SignedTransaction
-from anchoring.errors import MalformedReceiptError
-from anchoring.publishing.journal import (
+from anchoring.chain.journal import (
     Anchored,
     Pending,
     decode_anchor,
@@ -16,6 +15,7 @@ from anchoring.publishing.journal import (
     encode_anchor,
     encode_pending,
 )
+from anchoring.errors import MalformedReceiptError
 
 FORMER = (SignedTransaction(b"\x02a", b"a" * 32), SignedTransaction(b"\x02b", b"b" * 32))
 PENDING = Pending(7, b"r" * 32, "note — text\n", b"\x02raw", b"h" * 32, since=5, former=FORMER)
