@@ -68,6 +68,11 @@ def keccak256(message: bytes) -> bytes:
     return bytes(keccak(message))
 
 
+def selector(signature: str) -> bytes:
+    """Give the 4 bytes by which a call names a function, such as ``head(bytes32)`` (Solidity ABI)."""
+    return keccak256(signature.encode())[:4]
+
+
 def address(key: bytes) -> bytes:
     """Give the account of a 32-byte private key."""
     return bytes(PrivateKey(key).public_key.to_canonical_address())

@@ -1,11 +1,11 @@
 """ExchangeCharter: whether the institutions have a bundle of policies in force."""
 
-from anchoring.chain.transaction import keccak256
+from anchoring.chain.transaction import keccak256, selector
 from anchoring.errors import ChainError
 from anchoring.registry.node import Log, Node
 
 NAME = "ExchangeCharter"
-_IN_FORCE = keccak256(b"isInForce(bytes32)")[:4]
+_IN_FORCE = selector("isInForce(bytes32)")
 _CHANGES = (keccak256(b"PolicyApproved(bytes32)"), keccak256(b"PolicyWithdrawn(bytes32)"))
 
 

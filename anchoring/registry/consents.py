@@ -8,10 +8,9 @@ import hmac
 from dataclasses import dataclass
 from enum import IntEnum
 
-from anchoring.chain.transaction import address, keccak256
-from anchoring.errors import ChainError
+from anchoring.chain.transaction import address, keccak256, selector
 from anchoring.registry.relaying import Standing
-from anchoring.registry.typed_data import Domain, compacted, sign, word
+from anchoring.registry.typed_data import Domain, compacted, sign, status_in, word
 
 NAME = "ConsentRegistry"
 K_BYTES = 32
@@ -188,13 +187,13 @@ def _members(place: Place, to: Status, deadline: int) -> bytes:
 def _call(place: Place, to: Status, deadline: int, signature: bytes) -> bytes:
     function = next(name for name, status in KINDS.items() if status is to)
     more, words = (",uint64", word(place[2])) if to is Status.ACTIVE else ("", b"")
-    selector = _selector(f"{function}(bytes32,address{more},uint64,bytes32,bytes32)")
-    return selector + place[0] + word(place[1]) + words + word(deadline) + signature
+    called = selector(f"{function}(bytes32,address{more},uint64,bytes32,bytes32)")
+    return called + place[0] + word(place[1]) + words + word(deadline) + signature
 
 
 def status_call(holder: bytes, id_: bytes) -> bytes:
     """Write the question how a version stands."""
-    return _selector("versionOf(address,bytes32)") + word(holder) + id_
+    return selector("versionOf(address,bytes32)") + word(holder) + id_
 
 
 def read_status(answer: bytes) -> Status:
@@ -203,10 +202,7 @@ def read_status(answer: bytes) -> Status:
     Raises:
         ChainError: There is no ConsentRegistry at that address.
     """
-    status = int.from_bytes(answer[32:], "big")
-    if len(answer) != 64 or status not in list(Status):
-        raise ChainError("the registry's answer is not a version")
-    return Status(status)
+    return status_in(answer, Status, "a version")
 
 
 def read_revoked(topics: tuple[bytes, ...], words: bytes) -> tuple[bytes, bytes] | None:
@@ -214,7 +210,3 @@ def read_revoked(topics: tuple[bytes, ...], words: bytes) -> tuple[bytes, bytes]
     if len(topics) != 3 or topics[0] != _REVOKED_EVENT or words:
         return None
     return topics[1], topics[2][12:]
-
-
-def _selector(signature: str) -> bytes:
-    return keccak256(signature.encode())[:4]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from anchoring.chain.transaction import keccak256
+from anchoring.chain.transaction import keccak256, selector
 from anchoring.errors import ChainError
 from anchoring.registry.node import Log, Node
 from anchoring.registry.typed_data import word
@@ -20,8 +20,8 @@ _OF_ONE = tuple(
 _OF_AN_ISSUER = tuple(
     keccak256(event) for event in (b"IssuerAdmitted(address)", b"IssuerDismissed(address)")
 )
-_CREDENTIAL = keccak256(b"credentialOf(bytes32)")[:4]
-_ADMITTED = keccak256(b"isAdmitted(address)")[:4]
+_CREDENTIAL = selector("credentialOf(bytes32)")
+_ADMITTED = selector("isAdmitted(address)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,18 +126,18 @@ class _Founder:
         return at
 
     def give_role(self, timelock: bytes, role: bytes, to: bytes) -> None:
-        self._send(timelock, _selector("grantRole(bytes32,address)") + role + word(to), _CALL_GAS)
+        self._send(timelock, tx.selector("grantRole(bytes32,address)") + role + word(to), _CALL_GAS)
         if not self._has(timelock, role, to):
             raise ChainError("the governor did not get its roles")
 
     def renounce(self, timelock: bytes) -> None:
-        call = _selector("renounceRole(bytes32,address)") + _ADMIN + word(self.address)
+        call = tx.selector("renounceRole(bytes32,address)") + _ADMIN + word(self.address)
         self._send(timelock, call, _CALL_GAS)
         if self._has(timelock, _ADMIN, self.address):
             raise ChainError("the deployer is still the timelock's admin: do not use this exchange")
 
     def _has(self, timelock: bytes, role: bytes, who: bytes) -> bool:
-        asked = _selector("hasRole(bytes32,address)") + role + word(who)
+        asked = tx.selector("hasRole(bytes32,address)") + role + word(who)
         return any(self._node.call(timelock, asked))
 
     def _send(self, to: bytes, call: bytes, gas: int) -> int:
@@ -163,16 +163,12 @@ def _creation(name: str) -> bytes:
     return bytes.fromhex(made["creationBytecode"][2:])
 
 
-def _selector(signature: str) -> bytes:
-    return tx.keccak256(signature.encode())[:4]
-
-
 _PROBES = {  # views that each of them answers
-    "TimelockController": _selector("getMinDelay()"),
-    "InstitutionSeats": _selector("seats()"),
-    "ExchangeGovernor": _selector("votingPeriod()"),
-    "CredentialRegistry": _selector("governance()"),
-    "ExchangeCharter": _selector("governance()"),
-    "ConsentRegistry": _selector("eip712Domain()"),
-    "AccessGrants": _selector("eip712Domain()"),
+    "TimelockController": tx.selector("getMinDelay()"),
+    "InstitutionSeats": tx.selector("seats()"),
+    "ExchangeGovernor": tx.selector("votingPeriod()"),
+    "CredentialRegistry": tx.selector("governance()"),
+    "ExchangeCharter": tx.selector("governance()"),
+    "ConsentRegistry": tx.selector("eip712Domain()"),
+    "AccessGrants": tx.selector("eip712Domain()"),
 }

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
-from anchoring.chain.transaction import address, keccak256
-from anchoring.errors import ChainError
+from anchoring.chain.transaction import address, keccak256, selector
 from anchoring.registry.node import Log
 from anchoring.registry.relaying import Standing
-from anchoring.registry.typed_data import Domain, sign, word
+from anchoring.registry.typed_data import Domain, sign, status_in, word
 
 NAME = "AccessGrants"
 
@@ -75,11 +74,8 @@ class GrantWish:
         found = read_status(answer)
         if found is Status.NONE:
             return Standing.WAITING  # the request was in a block that is gone: it comes again
-        if self.status is Status.APPROVED:
-            return Standing.MISSING if found is Status.REQUESTED else Standing.TRUE
-        if self.status is Status.REVOKED and found is Status.APPROVED:
-            return Standing.MISSING
-        return Standing.MISSING if found is Status.REQUESTED else Standing.TRUE
+        ends = self.status is Status.REVOKED and found is Status.APPROVED
+        return Standing.MISSING if ends or found is Status.REQUESTED else Standing.TRUE
 
     def call(self, domain: Domain, answer: bytes, deadline: int) -> bytes:
         """See ``Wish.call``: what is to be revoked before it was approved is denied."""
@@ -104,15 +100,15 @@ def answer_call(domain: Domain, request: Request, to: Status, expiry: int, deadl
     named = request.id + word(request.requester)
     signature = sign(domain, type_, named + words + word(deadline), request.key)
     arguments = ",".join(["bytes32", "address", "address", *(["uint64"] if words else [])])
-    selector = _selector(f"{kind.lower()}({arguments},uint64,bytes32,bytes32)")
+    called = selector(f"{kind.lower()}({arguments},uint64,bytes32,bytes32)")
     places = request.id + word(request.holder) + word(request.requester)
-    return selector + places + words + word(deadline) + signature
+    return called + places + words + word(deadline) + signature
 
 
 def status_call(request: Request) -> bytes:
     """Write the question how a request stands."""
     places = request.id + word(request.holder) + word(request.requester)
-    return _selector("grantOf(bytes32,address,address)") + places
+    return selector("grantOf(bytes32,address,address)") + places
 
 
 def read_status(answer: bytes) -> Status:
@@ -121,10 +117,7 @@ def read_status(answer: bytes) -> Status:
     Raises:
         ChainError: There is no AccessGrants at that address.
     """
-    status = int.from_bytes(answer[32:], "big")
-    if len(answer) != 64 or status not in list(Status):
-        raise ChainError("the registry's answer is not a request")
-    return Status(status)
+    return status_in(answer, Status, "a request")
 
 
 def read_said(log: Log) -> Said | None:
@@ -133,10 +126,6 @@ def read_said(log: Log) -> Said | None:
         return None
     id_, holder, requester = log.topics[1:]
     return Said(_EVENTS[log.topics[0]], id_, holder[12:], requester[12:])
-
-
-def _selector(signature: str) -> bytes:
-    return keccak256(signature.encode())[:4]
 
 
 _EVENTS = {

@@ -5,6 +5,8 @@ Signatures are written as EIP-2098 has them: ``r``, and ``s`` with the parity in
 """
 
 from dataclasses import dataclass
+from enum import IntEnum
+from typing import TypeVar
 
 from eth_keys.datatypes import PrivateKey, Signature
 from eth_keys.exceptions import BadSignature
@@ -15,6 +17,7 @@ from anchoring.errors import ChainError
 
 _DOMAIN = b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 _VERSION = b"1"
+S = TypeVar("S", bound=IntEnum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,18 @@ def compacted(domain: Domain, type_: str, members: bytes, signature: bytes, by: 
 def _digest(domain: Domain, type_: str, members: bytes) -> bytes:
     struct = keccak256(keccak256(type_.encode()) + members)
     return keccak256(b"\x19\x01" + domain.separator + struct)
+
+
+def status_in(answer: bytes, statuses: type[S], what: str) -> S:
+    """Give the status that a registry's answer of two words ends with.
+
+    Raises:
+        ChainError: It is no such answer: that registry is not at the address.
+    """
+    status = int.from_bytes(answer[32:], "big")
+    if len(answer) != 64 or status not in list(statuses):
+        raise ChainError(f"the registry's answer is not {what}")
+    return statuses(status)
 
 
 def word(value: int | bytes) -> bytes:
