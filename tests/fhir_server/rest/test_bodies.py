@@ -13,6 +13,7 @@ from .served import Served
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 GOOD = b'{"resourceType":"Patient"}'
+PACKED = gzip.compress(GOOD, mtime=0)  # the same in each run
 
 
 async def test_a_packed_body_is_read(served: Served) -> None:
@@ -37,8 +38,8 @@ async def test_a_bomb_does_not_go_off(served: Served, size: int) -> None:
 @pytest.mark.parametrize(
     ("coding", "body", "status"),
     [
-        ("gzip", GOOD, 400), ("gzip", b"", 400), ("gzip", gzip.compress(GOOD)[:-4], 400), ("br", GOOD, 415),
-        ("gzip", gzip.compress(GOOD) + b"x", 400), ("gzip", gzip.compress(gzip.compress(GOOD)), 400),
+        ("gzip", GOOD, 400), ("gzip", b"", 400), ("gzip", PACKED[:-4], 400), ("br", GOOD, 415),
+        ("gzip", PACKED + b"x", 400), ("gzip", gzip.compress(PACKED, mtime=0), 400),
         ("gzip, gzip", GOOD, 415),
     ],
 )  # fmt: skip

@@ -9,9 +9,9 @@ import pytest
 from smart_auth.clients.registry import ClientRegistry
 from smart_auth.errors import ConfigurationError
 from smart_auth.tokens.jwt import generate_client_key, public_jwks
-from tests.smart_auth.conftest import CHEAP, REDIRECT, client_mappings, hash_password
+from tests.smart_auth.conftest import REDIRECT, client_mappings
 
-HASH = hash_password("x", CHEAP)
+HASH = "$argon2id$v=19$m=8,t=1,p=1$LKHYgFSai8MPz6idkRVxzA$GMf2ZxnnqOfJeoSh3LUNhUN5QJGAZ77YSUWwbav7kig"  # of "x"
 APP = {
     "client_id": "app",
     "name": "App",
