@@ -1,5 +1,6 @@
 """Random Consents, requests and records of the few codes and dates that ``naive.py`` knows."""
 
+from copy import deepcopy
 from typing import Any
 
 from hypothesis import strategies as st
@@ -154,7 +155,7 @@ JUNK = st.sampled_from([None, "", "x", 0, 1.5, True, [], {}, [None], ["x"], {"x"
 @st.composite
 def spoilt(draw: st.DrawFn) -> dict[str, Any]:
     """A permit in which one element, at any depth, has been replaced by something else."""
-    found = draw(consents())
+    found = deepcopy(draw(consents()))  # what was sampled stays as it is for the next draw
     found["status"] = "active"
     found.setdefault("provision", {"type": "permit"})
     node: Any = found
