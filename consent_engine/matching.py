@@ -40,11 +40,13 @@ class Read:
         element: The element name, for explanations.
         matches: The question.
         needs: References whose outgoing references it looks up in the graph.
+        of_labels: The answer depends on the record's labels alone.
     """
 
     element: str
     matches: Callable[[Record], bool]
     needs: frozenset[str] = frozenset()
+    of_labels: bool = False
 
 
 def make_asks(selectors: Mapping[str, Selector], type_: Kind) -> tuple[Ask, ...]:
@@ -73,7 +75,7 @@ def make_reads(selectors: Mapping[str, Selector], type_: Kind) -> tuple[Read, ..
                 found.append(Read(element, _read_author(authors, type_)))
             case Labels():
                 read = _read_labels_permit if type_ is Kind.PERMIT else _read_labels_deny
-                found.append(Read(element, read(selector)))
+                found.append(Read(element, read(selector), of_labels=True))
             case Classes():
                 found.append(Read(element, _read_class(selector, type_)))
             case Codes():

@@ -60,15 +60,18 @@ class Record:
         graph: Outgoing references of the records that the rules name; a record that is not a key
             has not been looked at, so what it refers to is unknown.
         zone: Zone of dates that carry none.
-        labels: Its security labels, which every decision looks at.
     """
 
     def __init__(self, resource: Json, graph: Graph, zone: tzinfo) -> None:
-        """Take the resource as it is; nothing but its labels is read yet."""
+        """Take the resource as it is; nothing is read yet."""
         self.resource = resource
         self.graph = graph
         self.zone = zone
-        self.labels = _read_labels(resource)
+
+    @cached_property
+    def labels(self) -> RecordLabels:
+        """Its security labels."""
+        return labels_of(self.resource)
 
     @cached_property
     def type_(self) -> str | None:
@@ -122,7 +125,8 @@ class Record:
         return None if interval is None or interval.start > interval.end else interval
 
 
-def _read_labels(resource: Json) -> RecordLabels:
+def labels_of(resource: Json) -> RecordLabels:
+    """The security labels of a resource, which every decision looks at."""
     meta = resource.get("meta", EMPTY)
     listed = meta.get("security", ()) if isinstance(meta, dict) else None
     if not isinstance(listed, list | tuple):

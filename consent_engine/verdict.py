@@ -15,7 +15,7 @@ from .evaluation import Branch
 from .explaining import lines, looking
 from .matching import Read
 from .obligations import BREAK_GLASS_LIFETIME, BREAK_GLASS_OBLIGATIONS, label_obligations
-from .record import Graph, Record
+from .record import Graph, Record, labels_of
 from .rulings import Pending, Ruling
 
 _DENYING = (Status.DENY, Status.INDETERMINATE)
@@ -79,13 +79,15 @@ class Verdict:
 
         Always agrees with ``kind`` where that is PERMIT or DENY.
         """
-        record = Record(resource, graph, self._case.zone)
-        labels = record.labels
-        answers = (labels.all, labels.readable, *[read.matches(record) for read in self._reads])
+        labels = labels_of(resource)
+        answers: _Answers = (labels.all, labels.readable)
+        if self._reads:
+            record = Record(resource, graph, self._case.zone)
+            answers += tuple([read.matches(record) for read in self._reads])
         known = self._memo.get(answers)
         if known is not None:
             return known
-        decision = self._decide(record)
+        decision = self._decide(Record(resource, graph, self._case.zone))
         if len(self._memo) >= _MEMO_SIZE:
             self._memo.clear()
         self._memo[answers] = decision
@@ -120,7 +122,8 @@ def verdict(mandatory: tuple[_Item, ...], ordinary: tuple[_Item, ...], case: Cas
     """The verdict that follows from what each Consent says."""
     pending = [each for each in (*mandatory, *ordinary) if isinstance(each, Pending)]
     needs: frozenset[str] = frozenset().union(*[each.branch.needs for each in pending])
-    reads = tuple(dict.fromkeys(read for each in pending for read in _reads(each.branch)))
+    asked = dict.fromkeys(read for each in pending for read in _reads(each.branch))
+    reads = tuple(read for read in asked if not read.of_labels)  # labels are looked at anyway
     if pending and _foresee(mandatory, ordinary, case) is Kind.DEPENDS:
         return Verdict(Kind.DEPENDS, None, needs, mandatory, ordinary, case, reads)
     decision = _settle(mandatory, ordinary, case)

@@ -257,7 +257,7 @@ def _tools(
     )
 
 
-def _settle_memory() -> None:
+def settle_memory() -> None:
     """Take what stays for good out of the garbage collector's sight, and let it look at the rest less often."""
     gc.collect()
     gc.freeze()
@@ -313,7 +313,7 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
                 failures.append(error)
             raise
         opened.append(house)
-        _settle_memory()
+        settle_memory()
         _LOG.info(
             "started", extra={"policy": settings.policy_name, "custodian": settings.custodian}
         )

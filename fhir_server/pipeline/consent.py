@@ -4,9 +4,9 @@ Every patient of a record is asked (consent.md, Step 9).  A record that consent 
 and never opened; one that depends on its content is opened inside the gate only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
-from consent_engine import AccessRequest, Kind, Verdict
+from consent_engine import AccessRequest, Kind, Policy, Verdict
 from fhir_server.forms import Consented, Located
 from fhir_server.pipeline.policies import Policies
 from fhir_server.store.protocol import SealedVersion
@@ -21,31 +21,30 @@ async def consent(
     administrative: frozenset[str],
 ) -> Consented:
     """Decide what can be decided without the records' content."""
-    known: dict[bytes, tuple[Verdict, ...]] = {}
+    one_of = {version.patients: version for version in located.versions}
+    owned = {patients: patient_tokens(version) for patients, version in one_of.items()}
+    found = await policies.of_each({token for each in owned.values() for token in each}, reader)
+    nobody = policies.of_nobody()
+    verdicts = {
+        patients: _permitting([found[token] for token in tokens] or [nobody], request)
+        for patients, tokens in owned.items()
+    }
     kept: list[SealedVersion] = []
     said: list[tuple[Verdict, ...]] = []
     for version in located.versions:
-        if not version.patients and version.type_ in administrative:
+        own = verdicts[version.patients]
+        free = not version.patients and version.type_ in administrative
+        if own or free:
             kept.append(version)
-            said.append(())
-            continue
-        own = known.get(version.patients)
-        if own is None:
-            own = await _permitting(patient_tokens(version), request, policies, reader)
-            known[version.patients] = own
-        if own:
-            kept.append(version)
-            said.append(own)
+            said.append(() if free else own)
     return Consented(located, tuple(kept), tuple(said))
 
 
-async def _permitting(
-    tokens: Sequence[bytes], request: AccessRequest, policies: Policies, reader: Reader
-) -> tuple[Verdict, ...]:
+def _permitting(policies: Iterable[Policy], request: AccessRequest) -> tuple[Verdict, ...]:
     """What the patients of a record say; nothing if one of them denies whatever is in it."""
     own = []
-    for token in tokens or [b""]:
-        verdict = await verdict_of(token, request, policies, reader)
+    for policy in policies:
+        verdict = policy.narrow(request)
         if verdict.kind is Kind.DENY:
             return ()
         own.append(verdict)

@@ -5,7 +5,7 @@ holds for the very next request; only the compiling is saved.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import orjson
 
@@ -35,7 +35,16 @@ class Policies:
 
     async def of(self, patient: bytes, reader: Reader) -> Policy:
         """The policy of a patient, by its token, as of the reader's snapshot."""
-        note = await reader.consent_note(patient)
+        return await self._of(patient, await reader.consent_note(patient), reader)
+
+    async def of_each(self, patients: Collection[bytes], reader: Reader) -> dict[bytes, Policy]:
+        """The policies of several patients: the register is asked once."""
+        if len(patients) < 2:
+            return {patient: await self.of(patient, reader) for patient in patients}
+        notes = await reader.consent_notes(patients)
+        return {patient: await self._of(patient, notes[patient], reader) for patient in patients}
+
+    async def _of(self, patient: bytes, note: bytes, reader: Reader) -> Policy:
         known = self._kept.get(patient)
         if known is not None and known[0] == note:
             return known[1]

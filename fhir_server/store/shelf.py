@@ -3,7 +3,7 @@
 They are parts of a snapshot or unit of work (``protocol.py``), and so of one transaction with everything else in it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -108,6 +108,10 @@ class Notes(Protocol):
 
     async def find(self, name: str) -> bytes | None:
         """The one of this name."""
+        ...
+
+    async def find_all(self, names: Collection[str]) -> Mapping[str, bytes]:
+        """Those of these names that there are, by name."""
         ...
 
     async def load(self, prefix: str) -> Mapping[str, bytes]:

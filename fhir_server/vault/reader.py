@@ -1,6 +1,6 @@
 """Reading sealed records: a snapshot, with the keys to open what it holds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fhir_server.crypto.blind import BlindIndex
@@ -73,6 +73,10 @@ class Reader:
     async def consent_note(self, patient: bytes) -> bytes:
         """What stands for the Consents of a patient, by token: the same for the same Consents (``register.py``)."""
         return await self._register.note(patient, self._snapshot.notes)
+
+    async def consent_notes(self, patients: Iterable[bytes]) -> Mapping[bytes, bytes]:
+        """The same for several patients, asked for at once."""
+        return await self._register.notes(patients, self._snapshot.notes)
 
     async def consents(self, patient: bytes, note: bytes) -> Sequence[SealedVersion]:
         """The current Consents of a patient, proved by the note; sealed.

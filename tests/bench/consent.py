@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from fhir_server.app import settle_memory
 from fhir_server.pipeline import gate
 from fhir_server.pipeline.gate import ConsentGate
 from tests.bench.consent_races import races
@@ -33,6 +34,7 @@ from tests.fhir_server.clinic import (
 _PATIENTS, _EACH = 500, 20
 _CODE = "8867-4"
 _RACES = 500
+_SEARCHES = 7
 
 
 def consent() -> str:
@@ -69,18 +71,26 @@ class _Share:
     consent: float
     whole: float
 
+    @property
+    def part(self) -> float:
+        """What consent takes, of 1."""
+        return self.consent / self.whole
+
     def told(self) -> str:
-        return f"{self.consent / self.whole:.1%} of {self.whole:.2f} s"
+        return f"{self.part:.1%} of {self.whole:.2f} s"
 
 
 async def _shares() -> tuple[_Share, _Share]:
-    """The share when every policy must be compiled, and when they are known."""
+    """The share when every policy must be compiled, and when they are known: the middle one of some searches."""
     with tempfile.TemporaryDirectory() as folder:
         clinic = await open_clinic(Path(folder), max_candidates=20_000)
         try:
             await _fill(clinic)
             clinic.pipeline.policies.forget()
-            return await _search(clinic), await _search(clinic)
+            settle_memory()  # as a server does
+            first = await _search(clinic)
+            again = [await _search(clinic) for _ in range(_SEARCHES)]
+            return first, sorted(again, key=lambda share: share.part)[_SEARCHES // 2]
         finally:
             await clinic.close()
 

@@ -72,13 +72,18 @@ async def _stopped(store: Store) -> None:
         raise StoppedError
 
 
-async def test_notes_are_found_by_the_beginning_of_their_name(store: Store) -> None:
+async def test_notes_are_found_by_the_beginning_of_their_name_and_by_several_names(
+    store: Store,
+) -> None:
     async with store.writing() as unit:
         for name in ("job|a", "job|b", "jobber|c"):
             await unit.notes.save(name, name.encode())
         await unit.notes.save("job|a", b"again")
     async with store.reading() as snapshot:
         assert await snapshot.notes.load("job|") == {"a": b"again", "b": b"job|b"}
+        asked = ["job|b", "job|nothing", "job|a", "job|a'", "job|"]
+        assert await snapshot.notes.find_all(asked) == {"job|a": b"again", "job|b": b"job|b"}
+        assert await snapshot.notes.find_all([]) == {}
     async with store.writing() as unit:
         await unit.notes.drop("job|a")
         await unit.notes.drop("job|nothing")

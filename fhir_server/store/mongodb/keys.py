@@ -4,7 +4,7 @@ The epoch lies with the numbers of the turn (``turn.py``): a unit of work knows 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from fhir_server.store.mongodb.documents import KEY, META
 from fhir_server.store.mongodb.mongo import DeleteOne, Document, Query, ReplaceOne
@@ -58,6 +58,11 @@ class MongoNotes:
         """See ``Notes.find``."""
         found = await self._reads.find(Query(META, {"_id": name}))
         return found[0]["content"] if found else None
+
+    async def find_all(self, names: Collection[str]) -> Mapping[str, bytes]:
+        """See ``Notes.find_all``."""
+        found = await self._reads.find(Query(META, {"_id": {"$in": list(names)}}))
+        return {each["_id"]: each["content"] for each in found}
 
     async def load(self, prefix: str) -> Mapping[str, bytes]:
         """See ``Notes.load``."""

@@ -1,7 +1,8 @@
 """Data keys and notes of jobs in SQLite: the statements behind ``KeyTable`` and ``Notes``."""
 
+import json
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from fhir_server.store.shelf import WrappedKey
@@ -62,6 +63,11 @@ class SqliteNotes:
         query = "SELECT value FROM meta WHERE name = ?"
         found = self._connection.execute(query, (name,)).fetchone()
         return found[0] if found else None
+
+    async def find_all(self, names: Collection[str]) -> Mapping[str, bytes]:
+        """See ``Notes.find_all``."""
+        query = "SELECT m.name, m.value FROM json_each(?) j CROSS JOIN meta m ON m.name = j.value"
+        return dict(self._connection.execute(query, (json.dumps(list(names)),)))
 
     async def load(self, prefix: str) -> Mapping[str, bytes]:
         """See ``Notes.load``."""
