@@ -16,7 +16,7 @@ serve: setup
 setup: $(VENV)/.runtime
 
 test: $(VENV)/.dev
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff check --quiet .
