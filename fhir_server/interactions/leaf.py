@@ -8,7 +8,7 @@ from anchoring.log.commitment import commit
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.store.database import EventIndex
 from fhir_server.store.protocol import SealedVersion
-from fhir_server.vault.vault import Draft, Vault, Writer
+from fhir_server.vault.vault import Draft, Leaf, Vault, Writer
 
 _SECRET = 32
 _CHUNK = 500
@@ -33,8 +33,13 @@ async def put_with_leaf(
     writer: Writer, draft: Draft, new_secret: Callable[[int], bytes]
 ) -> tuple[SealedVersion, int]:
     """Write the AuditEvent of ``draft``; return it and its number in the log."""
+    return await writer.put_audited(draft, leaf_of(draft, new_secret))
+
+
+def leaf_of(draft: Draft, new_secret: Callable[[int], bytes]) -> Leaf:
+    """The leaf of an AuditEvent."""
     k = new_secret(_SECRET)
-    return await writer.put_audited(draft, k, commit(draft.text.encode(), k))
+    return Leaf(k, commit(draft.text.encode(), k))
 
 
 async def index_rest(vault: Vault, tokenizer: Tokenizer, events: EventIndex) -> None:

@@ -19,11 +19,11 @@ from fhir_server.errors import (
 )
 from fhir_server.forms import Asked, Pairs, Record, Recorded, Released
 from fhir_server.interactions.desk import Tools
-from fhir_server.interactions.leaf import event_draft, put_with_leaf
-from fhir_server.interactions.lifecycle.glass import note_broken_glass
+from fhir_server.interactions.leaf import event_draft, leaf_of, put_with_leaf
+from fhir_server.interactions.lifecycle.glass import may_break_glass, note_broken_glass
 from fhir_server.interactions.outcome import outcome
 from fhir_server.pipeline.audit_event import Happening, audit_event, names_patients
-from fhir_server.vault.vault import Draft, Reader, Writer
+from fhir_server.vault.vault import Draft, Reader, Vault, Writer
 
 
 async def events_of(released: Released, reader: Reader, tools: Tools) -> list[Draft]:
@@ -44,13 +44,25 @@ async def record(
     Raises:
         ConflictError: It breaks a glass for a reason whose time has ended.
     """
-    asked = released.in_scope.asked
     drafts = await events_of(released, writer, tools) if events is None else events
     await note_broken_glass(released, drafts, writer, tools)
-    numbers = await _append(drafts, writer, tools)
-    headers = _traced(asked, released.headers)
-    code = asked.interaction.code
-    return Recorded(released.status, released.body, headers, numbers, released.stream, code)
+    return _recorded(released, await _append(drafts, writer, tools))
+
+
+async def record_at_once(
+    released: Released, vault: Vault, tools: Tools, events: Sequence[Draft], epoch: int
+) -> Recorded | None:
+    """The same without a unit of work, for an answer that wrote nothing; None if that can not be.
+
+    Args:
+        events: Made by ``events_of`` of a reader of this ``epoch``.
+    """
+    asked = released.in_scope.asked
+    if may_break_glass(asked.requester):
+        return None
+    leaves = [(event, leaf_of(event, tools.new_secret)) for event in events]
+    numbers = await vault.record(leaves, epoch)
+    return None if numbers is None else _recorded(released, tuple(numbers))
 
 
 async def record_refusal(asked: Asked, error: FhirError, writer: Writer, tools: Tools) -> Recorded:
@@ -68,6 +80,13 @@ async def record_refusal(asked: Asked, error: FhirError, writer: Writer, tools: 
     numbers = await _append(drafts, writer, tools)
     headers = _traced(asked, _refusal_headers(error))
     return Recorded(error.status, outcome(error.issues), headers, numbers, code=interaction.code)
+
+
+def _recorded(released: Released, numbers: tuple[int, ...]) -> Recorded:
+    asked = released.in_scope.asked
+    headers = _traced(asked, released.headers)
+    code = asked.interaction.code
+    return Recorded(released.status, released.body, headers, numbers, released.stream, code)
 
 
 def _refusal_headers(error: FhirError) -> Pairs:

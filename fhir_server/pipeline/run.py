@@ -6,7 +6,7 @@ of work for condition, consent, data and audit.  A refusal at any stage gets an 
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from fhir_server.errors import (
@@ -22,7 +22,7 @@ from fhir_server.errors import (
     StoreLostError,
     WrongKeyError,
 )
-from fhir_server.forms import Asked, InScope, Opened, Received, Recorded, Requester
+from fhir_server.forms import Asked, InScope, Opened, Received, Recorded, Released, Requester
 from fhir_server.interactions import (
     binary,
     capabilities,
@@ -45,14 +45,14 @@ from fhir_server.pipeline.gate import ConsentGate
 from fhir_server.pipeline.heeding import Heeding
 from fhir_server.pipeline.policies import Policies
 from fhir_server.pipeline.pour import pour
-from fhir_server.pipeline.record import events_of, record, record_refusal
+from fhir_server.pipeline.record import events_of, record, record_at_once, record_refusal
 from fhir_server.pipeline.redact import redact
 from fhir_server.pipeline.step_up import require_step_up
 from fhir_server.pipeline.transaction import run_transaction
 from fhir_server.resource_text import ResourceText
 from fhir_server.search.custom import SEARCH_PARAMETER
 from fhir_server.tracing import Tracing
-from fhir_server.vault.vault import Reader, Vault, Writer
+from fhir_server.vault.vault import Draft, Reader, Vault, Writer
 from smart_auth.server import SmartServer
 
 _BROKEN = "a stored record is not what was sealed; the operator has been told"
@@ -205,8 +205,16 @@ class Pipeline:
                 released = redact(opened, self.tools.base)
                 events = await events_of(released, reader, self.tools)
         with self.tracing.stage("record"):
-            async with self.heeding.unit() as writer:
-                return await record(released, writer, self.tools, events)
+            return await self._on_record(released, events, reader.epoch)
+
+    async def _on_record(self, released: Released, events: Sequence[Draft], epoch: int) -> Recorded:
+        """An answer that wrote nothing needs no unit of work, as long as nothing has changed since it was read."""
+        if await self.heeding.is_current():
+            recorded = await record_at_once(released, self.vault, self.tools, events, epoch)
+            if recorded is not None:
+                return recorded
+        async with self.heeding.unit() as writer:
+            return await record(released, writer, self.tools, events)
 
     async def _receive(self, in_scope: InScope, parts: Parts) -> Recorded:
         """Receive a large document, for whoever may write it now, and write it if that is so still."""

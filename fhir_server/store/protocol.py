@@ -14,6 +14,7 @@ from fhir_server.store.shelf import KeyTable, Notes, SealedVersion, Shelf, Wrapp
 __all__ = [
     "AuditRow",
     "Changes",
+    "SealedEvent",
     "SealedVersion",
     "Selection",
     "Snapshot",
@@ -78,6 +79,16 @@ class AuditRow:
 
     n: int
     rid: int
+    commitment: bytes
+    opening: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SealedEvent:
+    """A new AuditEvent with its tokens and its audit row: all but their numbers (``rid`` is 0)."""
+
+    version: SealedVersion
+    tokens: Sequence[bytes]
     commitment: bytes
     opening: bytes
 
@@ -167,6 +178,20 @@ class Store(Protocol):
 
         Raises:
             StoreFullError: The disk is full; nothing of the unit was kept.
+        """
+        ...
+
+    async def record(self, events: Sequence[SealedEvent], epoch: int) -> Sequence[int] | None:
+        """Write AuditEvents and nothing else: durable, all or none of them, when their numbers are given.
+
+        Args:
+            epoch: That of the keys which seal them.
+
+        Returns:
+            Their numbers in the log; None if the database has another epoch by now, and nothing was written.
+
+        Raises:
+            StoreFullError: The disk is full; nothing was written.
         """
         ...
 

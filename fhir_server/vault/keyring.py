@@ -74,6 +74,10 @@ class KeyRing:
             raise KeyDestroyedError("the data key of this record was destroyed")
         return self._remember(self._by_id, id_, await self._unwrap(wrapped), epoch)
 
+    def at_hand(self, owner: bytes, epoch: int) -> DataKey | None:
+        """The newest key of an owner, if this process has it in memory and is at this epoch: then it is good still."""
+        return self._by_owner.get(owner) if epoch == self._epoch else None
+
     async def name(self, owner: bytes, snapshot: Snapshot, epoch: int) -> str:
         """The name of an owner, by its token; empty if its key was destroyed."""
         found = await self._of_owner(owner, snapshot, epoch)

@@ -27,6 +27,12 @@ class Keys:
     tenant: str
     noted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+    def place_of(self, version: SealedVersion) -> bytes:
+        """Tenant, type, row, version with time and deleted flag, patients, key: each with its length before it."""
+        state = b"%d|%d|%d" % (version.version, version.at, version.deleted)
+        tenant, type_ = self.tenant.encode(), version.type_.encode()
+        return place((tenant, type_, version.row, state, version.patients, version.key_id))
+
 
 class Reader:
     """A snapshot, with the keys to open what it holds."""
@@ -39,7 +45,7 @@ class Reader:
         self._began = began
         self._ring = keys.ring
         self._register = keys.register
-        self._tenant = keys.tenant.encode()
+        self.place_of = keys.place_of
         blind = keys.blind
         self._names: dict[bytes, tuple[str, ...]] = {}
         self.blind = blind
@@ -151,13 +157,6 @@ class Reader:
                 version.key_id, outer.open(wrap[2 * TOKEN :], version.key_id + version.row)
             )
         raise KeyDestroyedError("the data keys of all patients of this record were destroyed")
-
-    def place_of(self, version: SealedVersion) -> bytes:
-        """Tenant, type, row, version with time and deleted flag, patients, key: each with its length before it."""
-        state = b"%d|%d|%d" % (version.version, version.at, version.deleted)
-        type_ = version.type_.encode()
-        parts = (self._tenant, type_, version.row, state, version.patients, version.key_id)
-        return place(parts)
 
 
 def patient_tokens(version: SealedVersion) -> list[bytes]:

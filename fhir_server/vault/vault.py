@@ -1,6 +1,6 @@
 """Reading and writing sealed records: snapshots and units of work of one store, with the keys to open and to seal."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from time import monotonic
@@ -10,10 +10,11 @@ from fhir_server.crypto.blind import BlindIndex
 from fhir_server.store.protocol import Snapshot, Store, Unit
 from fhir_server.vault.keyring import KeyRing
 from fhir_server.vault.reader import Keys, Reader, patient_tokens
+from fhir_server.vault.recording import seal_event
 from fhir_server.vault.register import ConsentRegister
-from fhir_server.vault.writer import Draft, Writer
+from fhir_server.vault.writer import Draft, Leaf, Writer
 
-__all__ = ["Draft", "Reader", "Vault", "Writer", "patient_tokens"]
+__all__ = ["Draft", "Leaf", "Reader", "Vault", "Writer", "patient_tokens"]
 
 _Kind = type[BaseException] | None
 _Error = BaseException | None
@@ -47,6 +48,28 @@ class Vault:
             StoreFullError: The disk is full; nothing of the unit was kept.
         """
         return _Writing(self, self._store.writing())
+
+    async def record(
+        self, events: Sequence[tuple[Draft, Leaf]], epoch: int
+    ) -> Sequence[int] | None:
+        """Write new AuditEvents with their leaves, and nothing else, outside of any unit of work.
+
+        Args:
+            epoch: Of the reader of what they tell of.
+
+        Returns:
+            Their numbers in the log, when they are durable; None if that takes a unit of work, and nothing was written.
+
+        Raises:
+            StoreFullError: The disk is full; nothing was written.
+        """
+        sealed = []
+        for draft, leaf in events:
+            event = seal_event(draft, leaf, self._keys, epoch)
+            if event is None:
+                return None
+            sealed.append(event)
+        return await self._store.record(sealed, epoch)
 
     async def prepare(self, at: int = 0) -> None:
         """Have the key at hand by which a refusal is recorded, should the key provider not answer later."""

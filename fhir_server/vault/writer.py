@@ -50,6 +50,14 @@ class Draft:
     dropped: frozenset[bytes] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """What the audit log keeps of an AuditEvent: the commitment in clear, the number ``k`` that opens it sealed."""
+
+    k: bytes
+    commitment: bytes
+
+
 class Writer(Reader):
     """A unit of work, with the keys to seal."""
 
@@ -106,13 +114,11 @@ class Writer(Reader):
         version, _, _ = await self._put(draft)
         return version
 
-    async def put_audited(
-        self, draft: Draft, k: bytes, commitment: bytes
-    ) -> tuple[SealedVersion, int]:
-        """Write an AuditEvent with its leaf: commitment in clear, the number ``k`` that opens it sealed beside it."""
+    async def put_audited(self, draft: Draft, leaf: Leaf) -> tuple[SealedVersion, int]:
+        """Write an AuditEvent with its leaf; return it and its number in the log."""
         version, key, where = await self._put(draft)
-        opening = key.seal(k, b"opening|" + where)
-        return version, await self._unit.append_audit(version.rid, commitment, opening)
+        opening = key.seal(leaf.k, b"opening|" + where)
+        return version, await self._unit.append_audit(version.rid, leaf.commitment, opening)
 
     async def attach(self, document: Document, version: SealedVersion) -> None:
         """Make a document that was staged one of the record whose version was just written.
@@ -193,7 +199,7 @@ class Writer(Reader):
         sealed = key.seal(draft.text.encode(), where)
         add = list(draft.tokens - draft.dropped)
         if not previous:
-            add += _padding(len(add))
+            add += padding(len(add))
         drop = list(draft.dropped - draft.tokens)
         rid = await self._unit.put(SealedVersion(rid, *head, *tail, sealed), add, drop)
         if draft.type_ == _CONSENT:
@@ -254,7 +260,7 @@ class Writer(Reader):
         return fresh or await super()._key(version)
 
 
-def _padding(count: int) -> list[bytes]:
+def padding(count: int) -> list[bytes]:
     """Random tokens that bring ``count`` to a multiple of 8: the number of rows tells less of the resource."""
     missing = -count % _PAD
     chance = secrets.token_bytes(12 * missing)

@@ -19,6 +19,7 @@ import pytest
 
 from fhir_server.errors import SettingsError, StoreFullError
 from fhir_server.store.protocol import (
+    SealedEvent,
     Selection,
     Store,
 )
@@ -119,6 +120,26 @@ async def test_a_full_disk_is_named_keeps_nothing_half_and_passes(folder: Path) 
     async with store.reading() as snapshot:
         rows = await snapshot.audit(start=0, stop=99)
     assert [r.n for r in rows] == list(range(len(kept) + 1))
+    await store.close()
+
+
+async def test_what_a_full_disk_keeps_out_of_the_log_was_not_recorded(folder: Path) -> None:
+    """No audit, no answer: whoever waits for the record is told."""
+    store = SqliteStore(folder / FILE)
+
+    async def record(name: str) -> object:
+        made = version(name, type_="AuditEvent", sealed=b"x" * 8000)
+        return await store.record([SealedEvent(made, [token("t")], b"c" * 32, b"o")], 0)
+
+    assert await record("before") == [0]
+    limit_pages(store, more=4)
+    results = await asyncio.gather(*(record(f"n{n}") for n in range(20)), return_exceptions=True)
+    assert all(isinstance(result, StoreFullError) for result in results)
+    limit_pages(store, more=1_000_000)
+    assert await record("after") == [1]
+    async with store.reading(complete=True) as snapshot:
+        assert len(await snapshot.audit(start=0, stop=99)) == 2
+        assert len(await snapshot.select(Selection("AuditEvent", ((token("t"),),)))) == 2
     await store.close()
 
 

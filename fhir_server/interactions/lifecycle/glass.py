@@ -36,12 +36,16 @@ async def note_broken_glass(
     Raises:
         ConflictError: The time for the reason has ended; nothing may be released.
     """
-    requester = released.in_scope.asked.requester
-    if requester.purpose != _BREAK_GLASS or requester.caller is None:
+    if not may_break_glass(released.in_scope.asked.requester):
         return
     for patient in dict.fromkeys(_broken(released)):
         named = [event.id_ for event in events if event.patients == (patient,)]
         await _begin(released, patient, named, writer, tools)
+
+
+def may_break_glass(requester: Requester) -> bool:
+    """Whether a request may have broken a glass: then its record is not all that has to be written."""
+    return requester.purpose == _BREAK_GLASS and requester.caller is not None
 
 
 def _broken(released: Released) -> Iterator[str]:

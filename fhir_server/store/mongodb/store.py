@@ -1,6 +1,7 @@
 """The ``Store`` over MongoDB: snapshots for reading, units of work for writing."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 
 from fhir_server.errors import StoreLostError
@@ -9,6 +10,7 @@ from fhir_server.store.mongodb.records import MongoSnapshot
 from fhir_server.store.mongodb.turn import Turn
 from fhir_server.store.mongodb.unit import MongoUnit
 from fhir_server.store.mongodb.units import MongoUnits
+from fhir_server.store.protocol import SealedEvent
 
 
 class MongoStore:
@@ -27,6 +29,18 @@ class MongoStore:
     def writing(self) -> "_Writing":
         """See ``Store.writing``."""
         return _Writing(self._units)
+
+    async def record(self, events: Sequence[SealedEvent], epoch: int) -> Sequence[int] | None:
+        """See ``Store.record``."""
+        async with self.writing() as unit:
+            if await unit.keys.epoch() != epoch:
+                return None
+            return [
+                await unit.append_audit(
+                    await unit.put(each.version, each.tokens, ()), each.commitment, each.opening
+                )
+                for each in events
+            ]
 
     async def session(self) -> Session:
         """A session to read with; give it back with ``end_reading``."""

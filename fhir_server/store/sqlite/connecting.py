@@ -35,6 +35,23 @@ class WriteTransaction:
             sqlite3.Error: It could not begin; the turn is given on.
         """
         await self._turn.take()
+        self._begin()
+
+    @property
+    def asked(self) -> bool:
+        """Whether somebody of this process asked for the turn and did not stay; then only ``begin`` begins."""
+        return self._turn.asked
+
+    def begin_here(self) -> None:
+        """The same in a thread, which waits for the turn.
+
+        Raises:
+            sqlite3.Error: It could not begin; the turn is given on.
+        """
+        self._turn.take_here()
+        self._begin()
+
+    def _begin(self) -> None:
         try:
             self.connection.execute("BEGIN IMMEDIATE")
         except BaseException:

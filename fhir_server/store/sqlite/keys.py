@@ -25,10 +25,7 @@ class SqliteKeys:
 
     async def epoch(self) -> int:
         """See ``KeyTable.epoch``."""
-        found = self._connection.execute(
-            "SELECT value FROM meta WHERE name = 'key-epoch'"
-        ).fetchone()
-        return int.from_bytes(found[0], "big") if found else 0
+        return epoch_of(self._connection)
 
     async def of(self, owner: bytes) -> Sequence[WrappedKey]:
         """See ``KeyTable.of``."""
@@ -86,6 +83,13 @@ class SqliteNotes:
     async def drop(self, name: str) -> None:
         """See ``Notes.drop``."""
         self._connection.execute("DELETE FROM meta WHERE name = ?", (name,))
+
+
+def epoch_of(connection: sqlite3.Connection) -> int:
+    """The epoch of the keys."""
+    query = "SELECT value FROM meta WHERE name = 'key-epoch'"
+    found = connection.execute(query).fetchone()
+    return int.from_bytes(found[0], "big") if found else 0
 
 
 def wrapped_key(found: Sequence[Any]) -> WrappedKey:

@@ -8,14 +8,17 @@ thread, a part every few commits, so that no request waits for it.
 
 import asyncio
 import sqlite3
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from fhir_server.errors import SettingsError, StoreFullError, TooManyError
 from fhir_server.measures import UNITS, Histogram
+from fhir_server.store.protocol import SealedEvent
 from fhir_server.store.sqlite.connecting import WriteTransaction, connect, is_full
 from fhir_server.store.sqlite.events import EventQueue
 from fhir_server.store.sqlite.marks import Marks
+from fhir_server.store.sqlite.recording import Recordings
 from fhir_server.store.sqlite.records import SqliteSnapshot, SqliteUnit
 from fhir_server.store.sqlite.schema import bring_up
 from fhir_server.store.sqlite.tokens import TokenQueue
@@ -53,6 +56,7 @@ class SqliteStore:
         self._marks = Marks(folder)
         self._tokens = TokenQueue(self._marks, _events(self.connection))
         self._events = EventQueue()
+        self._recordings = Recordings()
         self._unit: SqliteUnit
         self._readers: asyncio.LifoQueue[sqlite3.Connection] = asyncio.LifoQueue()
         for _ in range(_READERS):
@@ -76,6 +80,13 @@ class SqliteStore:
         """See ``Store.writing``."""
         return _Writing(self)
 
+    async def record(self, events: Sequence[SealedEvent], epoch: int) -> Sequence[int] | None:
+        """See ``Store.record``."""
+        self._begin_committing()
+        durable = self._recordings.add(events, epoch)
+        self._dirty.set()
+        return await durable
+
     async def begin_reading(self, *, complete: bool) -> sqlite3.Connection:
         """A connection with a snapshot; give it back with ``end_reading``."""
         if complete:
@@ -96,8 +107,7 @@ class SqliteStore:
 
     async def begin_unit(self) -> SqliteUnit:
         """The next unit of work, when its turn has come."""
-        if self._committer is None:
-            self._committer = asyncio.create_task(self._commit_batches())
+        self._begin_committing()
         await self._turn.acquire()
         try:
             if not self._writing.open:
@@ -109,6 +119,10 @@ class SqliteStore:
         self._events.begin_unit()
         self._unit = SqliteUnit(self.connection, self._tokens, self._events)
         return self._unit
+
+    def _begin_committing(self) -> None:
+        if self._committer is None:
+            self._committer = asyncio.create_task(self._commit_batches())
 
     async def _begin_batch(self) -> None:
         """Begin the transaction of the next units; without the next numbers there is none."""
@@ -160,12 +174,12 @@ class SqliteStore:
     def _fail_batch(self, error: BaseException) -> None:
         self._tokens.failed()
         self._events.clear()
+        failed = StoreFullError(f"the batch was not written ({type(error).__name__})")
+        self._recordings.failed(failed)
         waiting, self._waiting = self._waiting, []
         for durable in waiting:
             if not durable.done():
-                durable.set_exception(
-                    StoreFullError(f"the batch was not written ({type(error).__name__})")
-                )
+                durable.set_exception(failed)
 
     async def _commit_batches(self) -> None:
         while True:
@@ -194,14 +208,18 @@ class SqliteStore:
         return False
 
     async def _commit(self) -> None:
+        recorded = self._recordings.take()
         try:
+            if self._writing.asked and not self._writing.open:
+                await self._begin_batch()
             await asyncio.to_thread(self._write_batch)
         except sqlite3.Error as error:
             self._writing.roll_back()
             self._fail_batch(error)
             return
         self._tokens.committed()
-        self.batches.add(len(self._waiting))
+        self._recordings.committed()
+        self.batches.add(len(self._waiting) + recorded)
         waiting, self._waiting = self._waiting, []
         for durable in waiting:
             if not durable.done():
@@ -221,6 +239,11 @@ class SqliteStore:
         self._carrier.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _write_batch(self) -> None:
+        """In a thread, which waits for the turn, too, if no unit has done so."""
+        if not self._writing.open:
+            self._writing.begin_here()
+            self._events.begin_batch(self.connection)
+        self._recordings.write(self.connection, self._events, self._tokens)
         self._events.write(self.connection)
         self._tokens.write_now(self.connection)
         self._tokens.write_bucket(self.connection)
@@ -284,6 +307,8 @@ class SqliteStore:
         async with self._turn:
             if self._committer is not None:
                 self._committer.cancel()
+            if self._recordings.waiting:
+                await self._commit()
         if self._carrying is not None:
             await self._carrying
         self._carrier.close()

@@ -51,6 +51,15 @@ class WriteTurn:
         finally:
             self._wanted = False
 
+    @property
+    def asked(self) -> bool:
+        """Whether this process waits already, or has waited for somebody who has gone since."""
+        return self._queued is not None
+
+    def take_here(self) -> None:
+        """Wait in the thread that calls, while nobody else of this process does (``asked``)."""
+        self._queue()
+
     def give(self) -> None:
         """Let the next process write."""
         fcntl.flock(self._now, fcntl.LOCK_UN)

@@ -189,7 +189,10 @@ async def test_it_works_in_a_batch_and_leaves_a_record_for_each_patient(chart: C
     assert other["response"]["status"].startswith("404")
     events = [e for e in await chart.audits(before) if e["subtype"][0]["code"] == "operation"]
     named = {
-        e["what"]["reference"] for e in events[0]["entity"] if "reference" in e.get("what", {})
+        entity["what"]["reference"]
+        for event in events
+        for entity in event["entity"]
+        if "reference" in entity.get("what", {})
     }
     assert {"Patient/a", "Observation/o-2019-a/_history/1"} <= named
     asked["type"] = "transaction"

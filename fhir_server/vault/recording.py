@@ -1,0 +1,29 @@
+"""Sealing AuditEvents without a unit of work, for answers that write nothing else.
+
+That takes a key which is in memory and good still; the store looks whether it is when it writes (``Store.record``).
+"""
+
+from dataclasses import replace
+
+from fhir_server.store.protocol import SealedEvent, SealedVersion
+from fhir_server.vault.reader import Keys
+from fhir_server.vault.writer import Draft, Leaf, padding
+
+
+def seal_event(draft: Draft, leaf: Leaf, keys: Keys, epoch: int) -> SealedEvent | None:
+    """A new AuditEvent, sealed for its one patient, or for nobody; None if that takes a unit of work."""
+    assert draft.previous is None, "only what is new needs no unit"
+    if len(draft.patients) > 1 or keys.noted.get(draft.type_):
+        return None
+    owner = keys.blind.patient(draft.patients[0] if draft.patients else f"type:{draft.type_}")
+    key = keys.ring.at_hand(owner, epoch)
+    if key is None:
+        return None
+    row, patients = keys.blind.row(draft.type_, draft.id_), owner if draft.patients else b""
+    bare = SealedVersion(
+        *(0, row, draft.type_, draft.version, draft.at, False, key.id, patients, b"", b"")
+    )
+    where = keys.place_of(bare)
+    sealed = replace(bare, sealed=key.seal(draft.text.encode(), where))
+    tokens = [*draft.tokens, *padding(len(draft.tokens))]
+    return SealedEvent(sealed, tokens, leaf.commitment, key.seal(leaf.k, b"opening|" + where))
