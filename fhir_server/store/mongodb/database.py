@@ -4,6 +4,7 @@ from fhir_server.errors import ConsentryError, SettingsError
 from fhir_server.store.database import Database
 from fhir_server.store.mongodb.chunks import CHUNK_INDEXES, MongoChunkItems
 from fhir_server.store.mongodb.documents import INDEXES, META
+from fhir_server.store.mongodb.groups import GROUP_INDEXES
 from fhir_server.store.mongodb.items import (
     ITEM_INDEXES,
     SECRET,
@@ -22,7 +23,11 @@ from fhir_server.store.mongodb.store import MongoStore
 from fhir_server.store.mongodb.tiles import MongoTiles
 from fhir_server.store.mongodb.turn import Turn
 
-SCHEMA_VERSION = 1  # stands for the documents, and for what tokens are made of
+SCHEMA_VERSION = 2  # stands for the documents, and for what tokens are made of
+_KNOWN = (
+    1,
+    2,
+)  # before 2, AuditEvents had no groups (``groups.py``): what there is then stays as it is
 _SCHEMA = "schema"
 
 
@@ -47,11 +52,19 @@ async def open_mongo(url: str, *, create: bool = True) -> Database:
 
 
 async def _opened(mongo: Mongo) -> Database:
-    for collection, indexes in {**INDEXES, **ITEM_INDEXES, **CHUNK_INDEXES}.items():
+    for collection, indexes in {
+        **INDEXES,
+        **ITEM_INDEXES,
+        **CHUNK_INDEXES,
+        **GROUP_INDEXES,
+    }.items():
         await mongo.index(collection, indexes)
     turn = Turn(mongo)
     await turn.prepare()
-    await mongo.insert(META, {"_id": _SCHEMA, "version": SCHEMA_VERSION})
+    version = {"version": SCHEMA_VERSION}
+    await mongo.insert(META, {"_id": _SCHEMA, **version})
+    older = {"_id": _SCHEMA, "version": {"$lt": SCHEMA_VERSION}}
+    await mongo.change(META, older, {"$set": version})
     return Database(
         store=MongoStore(mongo, turn),
         grants=MongoGrantItems(mongo),
@@ -72,7 +85,7 @@ async def _opened(mongo: Mongo) -> Database:
 async def _require_known(mongo: Mongo, *, create: bool) -> None:
     """Refuse what this program must not touch; nothing is changed by asking."""
     found = await mongo.one(META, {"_id": _SCHEMA})
-    if found is not None and found.get("version") != SCHEMA_VERSION:
+    if found is not None and found.get("version") not in _KNOWN:
         raise SettingsError(
             f"the database has schema version {found.get('version')}, this program knows {SCHEMA_VERSION}: "
             "use the program that made it"

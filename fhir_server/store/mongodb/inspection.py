@@ -1,12 +1,13 @@
 """What is stored in MongoDB, looked at in one snapshot: what lies behind ``Inspection``.
 
-A record's tokens lie in its own document, and the index of AuditEvents never runs behind.
+The index of AuditEvents never runs behind.
 """
 
 from collections.abc import Mapping, Sequence
 
 from fhir_server.store.inspection import Kept
 from fhir_server.store.mongodb.documents import RECORD, VERSION
+from fhir_server.store.mongodb.groups import spelled_out
 from fhir_server.store.mongodb.mongo import Document, Query
 from fhir_server.store.mongodb.reads import Reads, numbers, opened
 
@@ -34,22 +35,26 @@ class MongoInspection:
         """See ``Inspection.missing``."""
         where = {"rid": {"$in": list(tokens)}, "type": type_}
         found = await self._reads.find(Query(RECORD, where, fields=_TOKENS))
-        held = {each["rid"]: set(each["tokens"]) for each in found}
-        missing = {rid: len(set(own) - held.get(rid, set())) for rid, own in tokens.items()}
+        held = dict(zip((each["rid"] for each in found), await self._tokens(found), strict=True))
+        missing = {rid: len(set(own) - held.get(rid, frozenset())) for rid, own in tokens.items()}
         return {rid: count for rid, count in missing.items() if count}
 
     async def counts(self, low: int, high: int) -> Mapping[int, int]:
         """See ``Inspection.counts``."""
         found = await self._reads.find(Query(RECORD, _within(low, high), fields=_TOKENS))
-        return {each["rid"]: len(each["tokens"]) for each in found}
+        tokens = await self._tokens(found)
+        return {each["rid"]: len(own) for each, own in zip(found, tokens, strict=True)}
 
     async def strays(self) -> tuple[int, int]:
-        """See ``Inspection.strays``: there can be no tokens without a record here; chunks are not looked for."""
+        """See ``Inspection.strays``: neither groups without an event nor chunks are looked for."""
         return 0, 0
 
     async def indexed(self) -> int:
         """See ``Inspection.indexed``."""
         return (await numbers(self._reads)).n
+
+    async def _tokens(self, found: Sequence[Document]) -> Sequence[frozenset[bytes]]:
+        return await spelled_out(found, self._reads.find)
 
     async def _kept(self, current: Document, former: Sequence[Document]) -> Kept:
         versions = [await opened(each, self._reads) for each in (*former, current)]

@@ -40,7 +40,7 @@ class Overlay:
             return list(found)
         kept = [each for each in found if each["_id"] not in own]
         kept += [each for each in self._candidates(own, selection) if _matches(each, selection)]
-        kept.sort(key=lambda each: _place(each, selection), reverse=selection.descending)
+        kept.sort(key=lambda each: place(each, selection), reverse=selection.descending)
         return kept[: selection.limit]
 
     def _candidates(self, own: dict[bytes, Document], selection: Selection) -> Iterator[Document]:
@@ -52,7 +52,8 @@ class Overlay:
                 yield own[row]
 
 
-def _place(record: Document, selection: Selection) -> _Place:
+def place(record: Document, selection: Selection) -> _Place:
+    """Where a record stands in the order of a selection."""
     return (record["at"], record["rid"]) if selection.by_time else (record["rid"], record["rid"])
 
 
@@ -73,5 +74,5 @@ def _behind(record: Document, selection: Selection) -> bool:
     if selection.after is None:
         return True
     at, rid = selection.after
-    place, after = _place(record, selection), (at if selection.by_time else rid, rid)
-    return place < after if selection.descending else place > after
+    stands, after = place(record, selection), (at if selection.by_time else rid, rid)
+    return stands < after if selection.descending else stands > after

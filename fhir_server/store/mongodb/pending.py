@@ -19,6 +19,7 @@ from fhir_server.store.mongodb.documents import (
     parts,
     superseded,
 )
+from fhir_server.store.mongodb.groups import EVENT, GROUP, grouped
 from fhir_server.store.mongodb.mongo import (
     Document,
     DuplicateError,
@@ -45,6 +46,7 @@ class Write:
         current: The record as it is then, if it writes one.
         key: The data key as it is then, if it writes one.
         rewraps: Whether that key was there before.
+        event: Whether the record is a new AuditEvent, whose tokens go into groups.
         blurs: Whether it changes records of which only the database can tell what they are now.
     """
 
@@ -52,6 +54,7 @@ class Write:
     current: Document | None = None
     key: WrappedKey | None = None
     rewraps: bool = False
+    event: bool = False
     blurs: bool = False
 
 
@@ -136,7 +139,8 @@ class Pending:
             where = {"_id": version.row, "version": previous["version"]}
             operations.append((VERSION, InsertOne(superseded(previous, version.at))))
             operations.append((RECORD, ReplaceOne(where, made)))
-        self._add(Write(tuple(operations), current=made))
+        event = previous is None and version.type_ == EVENT
+        self._add(Write(tuple(operations), current=made, event=event))
 
     def add_key(self, key: WrappedKey) -> None:
         """A data key."""
@@ -197,10 +201,19 @@ class Pending:
 
     def next_operations(self) -> dict[str, list[Operation]]:
         """What the transaction does not have yet, by collection, each in its order."""
+        unsent = self._writes[self._sent :]
+        events, groups = grouped(
+            [write.current for write in unsent if write.event and write.current]
+        )
+        stored = iter(events)
         found: dict[str, list[Operation]] = {}
-        for write in self._writes[self._sent :]:
+        for write in unsent:
             for collection, operation in write.operations:
-                found.setdefault(collection, []).append(operation)
+                stands = write.event and collection == RECORD
+                made = InsertOne(next(stored)) if stands else operation
+                found.setdefault(collection, []).append(made)
+        if groups:
+            found[GROUP] = [*map(InsertOne, groups), *found.get(GROUP, ())]
         return found
 
     def all_sent(self) -> None:

@@ -10,8 +10,8 @@ from fhir_server.store.mongodb.documents import (
     changed,
     newest_first,
     numbered,
-    selected,
 )
+from fhir_server.store.mongodb.groups import chosen
 from fhir_server.store.mongodb.keys import MongoKeys, MongoNotes, wrapped_key
 from fhir_server.store.mongodb.mongo import Document, Filter, Query
 from fhir_server.store.mongodb.reads import Reads, opened
@@ -66,9 +66,8 @@ class MongoSnapshot:
         """See ``Snapshot.select``."""
         if selection.rows is not None and not selection.rows:
             return []
-        return [
-            await opened(each, self._reads) for each in await self._reads.find(selected(selection))
-        ]
+        found = await chosen(selection, self._reads.find)
+        return [await opened(each, self._reads) for each in found]
 
     async def key(self, *, id_: bytes = b"", owner: bytes = b"") -> WrappedKey | None:
         """See ``Snapshot.key``."""

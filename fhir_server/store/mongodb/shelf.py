@@ -1,7 +1,7 @@
 """Records where they lie, in MongoDB: what lies behind ``Shelf``."""
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from fhir_server.store.mongodb.chunks import ATTACHED, DOCUMENT
 from fhir_server.store.mongodb.documents import (
@@ -14,6 +14,7 @@ from fhir_server.store.mongodb.documents import (
     parts,
     seal_of,
 )
+from fhir_server.store.mongodb.groups import EVENT, GROUP, empty, groups_of, without
 from fhir_server.store.mongodb.mongo import (
     DeleteMany,
     DeleteOne,
@@ -77,7 +78,8 @@ class MongoShelf:
         where: Document = {"rid": {"$in": list(rids)}}
         rows = {rid: secrets.token_bytes(16) for rid in rids}
         operations: list[_Each] = []
-        for each in await self._found(RECORD, where):
+        records = await self._found(RECORD, where)
+        for each in records:
             operations += _buried(RECORD, each, {"_id": rows[each["rid"]], "tokens": []})
         for each in await self._found(VERSION, where):
             row = numbered(rows[each["rid"]], each["version"])
@@ -89,6 +91,7 @@ class MongoShelf:
         for rid in rids:
             operations.append((AUDIT, UpdateOne({"_id": rid}, {"$set": {"opening": b""}})))
         self._write(operations)
+        await self._forget(groups_of(records))
 
     async def unindex(self, type_: str, postings: Mapping[bytes, Sequence[int]]) -> None:
         """See ``Shelf.unindex``."""
@@ -96,6 +99,9 @@ class MongoShelf:
         for token, rids in postings.items():
             for rid in rids:
                 tokens.setdefault(rid, []).append(token)
+        if type_ == EVENT:
+            await self._unindex_events(tokens)
+            return
         self._write(
             [
                 (RECORD, UpdateOne({"rid": rid, "type": type_}, {"$pullAll": {"tokens": each}}))
@@ -103,11 +109,28 @@ class MongoShelf:
             ]
         )
 
+    async def _unindex_events(self, tokens: Mapping[int, Sequence[bytes]]) -> None:
+        await self._sent()
+        left, groups = await without(tokens, self._reads.find)
+        changes = [({"rid": rid}, {"$set": {"tokens": own}}) for rid, own in left.items()]
+        self._write([(RECORD, UpdateOne(where, change)) for where, change in changes])
+        await self._forget(groups)
+
+    async def _forget(self, groups: Collection[bytes]) -> None:
+        """Forget those that no event has any more."""
+        if groups:
+            await self._sent()
+            for name in await empty(groups, self._reads.find):
+                self._write([(GROUP, DeleteOne({"_id": name}))])
+
+    async def _sent(self) -> None:
+        if self._writes is not None:
+            await self._writes.send()
+
     async def _found(
         self, collection: str, where: Document, fields: tuple[tuple[str, int], ...] = ()
     ) -> list[Document]:
-        if self._writes is not None:
-            await self._writes.send()
+        await self._sent()
         return await self._reads.find(Query(collection, where, fields=fields))
 
     def _write(self, operations: list[_Each]) -> None:

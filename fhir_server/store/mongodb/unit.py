@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from fhir_server.store.mongodb.chunks import ATTACHED, require_staged
 from fhir_server.store.mongodb.documents import KEY, RECORD
+from fhir_server.store.mongodb.groups import spelled_out
 from fhir_server.store.mongodb.keys import MongoKeys, MongoNotes, wrapped_key
 from fhir_server.store.mongodb.mongo import Document, DuplicateError, InsertOne, Query
 from fhir_server.store.mongodb.reads import opened
@@ -84,9 +85,8 @@ class MongoUnit(MongoSnapshot):
         previous = await self._current(version.row)
         if previous is None:
             raise DuplicateError("no record has this row, and another one this number")
-        gone = set(drop)
-        kept = [token for token in previous["tokens"] if token not in gone]
-        pending.put(version, [*kept, *add], previous)
+        (had,) = await spelled_out([previous], self._units.look)
+        pending.put(version, sorted(had.difference(drop).union(add)), previous)
         return version.rid
 
     async def add_key(self, key: WrappedKey) -> None:

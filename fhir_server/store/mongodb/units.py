@@ -11,7 +11,8 @@ from contextlib import suppress
 from typing import TypeVar
 
 from fhir_server.errors import ConsentryError, StoreLostError
-from fhir_server.store.mongodb.documents import RECORD, selected
+from fhir_server.store.mongodb.documents import RECORD
+from fhir_server.store.mongodb.groups import chosen
 from fhir_server.store.mongodb.mongo import (
     Document,
     DuplicateError,
@@ -92,7 +93,7 @@ class MongoUnits:
         """What the transaction sees of a selection; asked once for as long as the transaction is sent nothing."""
         known = self._selected.get(selection)
         if known is None:
-            known = await self.look(selected(selection))
+            known = await chosen(selection, self.look)
             if len(known) <= _SMALL and len(self._selected) < _MOST:
                 self._selected[selection] = known
         return known
