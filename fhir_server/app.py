@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import secrets
+import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -82,6 +83,7 @@ from smart_auth.server import SmartServer
 
 _ANCHOR_WAIT = 5.0  # seconds; the anchorer looks every second what is wanted
 _LOG = logging.getLogger("consentry")
+_SWITCH = 0.001  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +316,7 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
             raise
         opened.append(house)
         settle_memory()
+        sys.setswitchinterval(_SWITCH)  # a thread that commits waits less for the interpreter
         _LOG.info(
             "started", extra={"policy": settings.policy_name, "custodian": settings.custodian}
         )

@@ -168,7 +168,12 @@ def instant(at: int) -> str:
 
 def http_date(at: int) -> str:
     """Milliseconds since 1970 UTC as an HTTP-date (RFC 9110, 5.6.7)."""
-    return formatdate(at / 1000, usegmt=True)
+    return _http_date(at // 1000)
+
+
+@lru_cache(4096)
+def _http_date(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 def references(value: object) -> list[str]:

@@ -3,8 +3,6 @@
 That takes a key which is in memory and good still; the store looks whether it is when it writes (``Store.record``).
 """
 
-from dataclasses import replace
-
 from fhir_server.store.protocol import SealedEvent, SealedVersion
 from fhir_server.vault.reader import Keys
 from fhir_server.vault.writer import Draft, Leaf, padding
@@ -20,10 +18,8 @@ def seal_event(draft: Draft, leaf: Leaf, keys: Keys, epoch: int) -> SealedEvent 
     if key is None:
         return None
     row, patients = keys.blind.row(draft.type_, draft.id_), owner if draft.patients else b""
-    bare = SealedVersion(
-        *(0, row, draft.type_, draft.version, draft.at, False, key.id, patients, b"", b"")
-    )
-    where = keys.place_of(bare)
-    sealed = replace(bare, sealed=key.seal(draft.text.encode(), where))
+    head = (0, row, draft.type_, draft.version, draft.at, False, key.id, patients, b"")
+    where = keys.place_of(SealedVersion(*head, b""))
+    sealed = SealedVersion(*head, key.seal(draft.text.encode(), where))
     tokens = [*draft.tokens, *padding(len(draft.tokens))]
     return SealedEvent(sealed, tokens, leaf.commitment, key.seal(leaf.k, b"opening|" + where))
