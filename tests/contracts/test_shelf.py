@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from dataclasses import replace
 
 import pytest
@@ -91,6 +92,47 @@ async def test_notes_are_found_by_the_beginning_of_their_name_and_by_several_nam
         await _stopped(store)
     async with store.reading() as snapshot:
         assert await snapshot.notes.load("job|") == {"b": b"job|b"}
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_a_unit_finds_the_notes_that_those_before_it_have_left(
+    store: Store, seed: int
+) -> None:
+    """By chance, several units at once, some of which fail."""
+    chance = random.Random(seed)
+    kept: dict[str, bytes] = {}
+
+    async def unit_of_some(number: int) -> None:
+        async with store.writing() as unit:
+            made = dict(kept)
+            for step in range(8):
+                name = f"job|{chance.randrange(5)}"
+                kind = chance.randrange(6)
+                if kind == 0:
+                    made[name] = f"{number} {step}".encode()
+                    await unit.notes.save(name, made[name])
+                elif kind == 1:
+                    made.pop(name, None)
+                    await unit.notes.drop(name)
+                elif kind == 2:
+                    all_ = {n.removeprefix("job|"): c for n, c in made.items()}
+                    assert await unit.notes.load("job|") == all_
+                elif kind == 3:
+                    asked = [name, "job|0", "job|nothing"]
+                    expected = {n: made[n] for n in asked if n in made}
+                    assert await unit.notes.find_all(asked) == expected
+                else:
+                    assert await unit.notes.find(name) == made.get(name)
+            if chance.random() < 0.3:
+                raise StoppedError
+            kept.clear()
+            kept.update(made)
+
+    done = await asyncio.gather(*map(unit_of_some, range(24)), return_exceptions=True)
+    assert {type(each) for each in done} <= {type(None), StoppedError}, done
+    async with store.reading() as snapshot:
+        left = await snapshot.notes.load("job|")
+        assert left == {n.removeprefix("job|"): c for n, c in kept.items()}
 
 
 async def test_a_walk_gives_versions_by_key_shared_ones_and_deleted_ones(store: Store) -> None:

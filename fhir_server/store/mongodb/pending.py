@@ -5,13 +5,14 @@ until they are durable: a unit that fails takes back its own only, and whatever 
 Nobody else can have changed anything meanwhile (``turn.py``).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fhir_server.errors import StoreFullError
 from fhir_server.store.mongodb.documents import (
     AUDIT,
     KEY,
+    META,
     PART,
     RECORD,
     VERSION,
@@ -21,6 +22,7 @@ from fhir_server.store.mongodb.documents import (
 )
 from fhir_server.store.mongodb.groups import EVENT, GROUP, grouped
 from fhir_server.store.mongodb.mongo import (
+    DeleteOne,
     Document,
     DuplicateError,
     InsertOne,
@@ -45,6 +47,7 @@ class Write:
         operations: What it does, each to a collection, in this order.
         current: The record as it is then, if it writes one.
         key: The data key as it is then, if it writes one.
+        note: The name of a note and its content then, None if it is dropped; if it writes one.
         rewraps: Whether that key was there before.
         event: Whether the record is a new AuditEvent, whose tokens go into groups.
         blurs: Whether it changes records of which only the database can tell what they are now.
@@ -53,6 +56,7 @@ class Write:
     operations: tuple[Each, ...]
     current: Document | None = None
     key: WrappedKey | None = None
+    note: tuple[str, bytes | None] | None = None
     rewraps: bool = False
     event: bool = False
     blurs: bool = False
@@ -84,6 +88,8 @@ class Pending:
         self._unsent: set[str] = set()
         self._current: dict[bytes, Document] = {}
         self._keys: list[WrappedKey] = []
+        self._notes: dict[str, bytes | None] = {}
+        self._read_notes: dict[str, bytes | None] = {}
 
     def __bool__(self) -> bool:
         return bool(self._writes)
@@ -115,6 +121,26 @@ class Pending:
         """A data key that this batch has written, by its id, or the newest of an owner."""
         kept = (k for k in reversed(self._keys) if k.id == id_ or (owner and k.owner == owner))
         return next(kept, None)
+
+    def knows_note(self, name: str) -> bool:
+        """Whether this batch has read or written a note."""
+        return name in self._notes or name in self._read_notes
+
+    def note(self, name: str) -> bytes | None:
+        """A note that it knows; None if there is none of that name."""
+        return self._notes[name] if name in self._notes else self._read_notes[name]
+
+    def remember_notes(self, found: Mapping[str, bytes | None]) -> None:
+        """Notes as the transaction has them, None where there is none."""
+        self._read_notes.update(found)
+
+    def save_note(self, name: str, content: bytes | None) -> None:
+        """A note, or that there is none any more."""
+        if content is None:
+            change: Operation = DeleteOne({"_id": name})
+        else:
+            change = ReplaceOne({"_id": name}, {"_id": name, "content": content}, upsert=True)
+        self._add(Write(((META, change),), note=(name, content)))
 
     def put(
         self, version: SealedVersion, tokens: Sequence[bytes], previous: Document | None
@@ -186,7 +212,7 @@ class Pending:
         del self._writes[mark.writes :]
         self.counters = mark.counters
         self.blurred += 1
-        self._current, self._keys = {}, []
+        self._current, self._keys, self._notes = {}, [], {}
         for write in self._writes:
             self._note(write)
         self._sent = min(self._sent, len(self._writes))
@@ -196,6 +222,7 @@ class Pending:
     def all_again(self) -> bool:
         """The transaction has lost what it had; whether that was anything."""
         had, self._sent = self._sent > 0, 0
+        self._read_notes.clear()  # another transaction may see others
         self._note_unsent()
         return had
 
@@ -233,6 +260,8 @@ class Pending:
             known = [key for key in self._keys if key.id != write.key.id]
             added = not write.rewraps or len(known) < len(self._keys)
             self._keys = [*known, write.key] if added else known
+        if write.note is not None:
+            self._notes[write.note[0]] = write.note[1]
         if write.blurs:
             self.blurred += 1
             self._current.clear()

@@ -25,6 +25,10 @@ class Writes(Reads, Protocol):
         """What the units of this transaction have written."""
         ...
 
+    async def look(self, query: Query) -> list[Document]:
+        """What matches of what is committed or was sent before."""
+        ...
+
     async def send(self) -> None:
         """Let the reads see all that was written."""
         ...

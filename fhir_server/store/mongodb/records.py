@@ -12,8 +12,9 @@ from fhir_server.store.mongodb.documents import (
     numbered,
 )
 from fhir_server.store.mongodb.groups import chosen
-from fhir_server.store.mongodb.keys import MongoKeys, MongoNotes, wrapped_key
+from fhir_server.store.mongodb.keys import MongoKeys, wrapped_key
 from fhir_server.store.mongodb.mongo import Document, Filter, Query
+from fhir_server.store.mongodb.notes import MongoNotes
 from fhir_server.store.mongodb.reads import Reads, opened
 from fhir_server.store.mongodb.shelf import MongoShelf
 from fhir_server.store.protocol import AuditRow, Changes, SealedVersion, Selection, WrappedKey

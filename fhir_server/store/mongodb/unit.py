@@ -7,8 +7,9 @@ from dataclasses import replace
 from fhir_server.store.mongodb.chunks import ATTACHED, require_staged
 from fhir_server.store.mongodb.documents import KEY, RECORD
 from fhir_server.store.mongodb.groups import spelled_out
-from fhir_server.store.mongodb.keys import MongoKeys, MongoNotes, wrapped_key
+from fhir_server.store.mongodb.keys import MongoKeys, wrapped_key
 from fhir_server.store.mongodb.mongo import Document, DuplicateError, InsertOne, Query
+from fhir_server.store.mongodb.notes import MongoUnitNotes
 from fhir_server.store.mongodb.reads import opened
 from fhir_server.store.mongodb.records import MongoSnapshot
 from fhir_server.store.mongodb.shelf import MongoShelf
@@ -34,9 +35,9 @@ class MongoUnit(MongoSnapshot):
         return MongoKeys(self._units, self._units)
 
     @property
-    def notes(self) -> MongoNotes:
+    def notes(self) -> MongoUnitNotes:
         """See ``Snapshot.notes``."""
-        return MongoNotes(self._units, self._units)
+        return MongoUnitNotes(self._units)
 
     @property
     def shelf(self) -> MongoShelf:
