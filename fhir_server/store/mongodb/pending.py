@@ -95,9 +95,9 @@ class Pending:
         return bool(self._writes)
 
     @property
-    def unsent(self) -> bool:
-        """Whether the transaction does not have all of it."""
-        return self._sent < len(self._writes)
+    def unsent(self) -> int:
+        """How many writes were not taken to be sent to the transaction."""
+        return len(self._writes) - self._sent
 
     def unsent_to(self, collection: str) -> bool:
         """Whether the transaction does not have all that is written to a collection."""
@@ -226,8 +226,8 @@ class Pending:
         self._note_unsent()
         return had
 
-    def next_operations(self) -> dict[str, list[Operation]]:
-        """What the transaction does not have yet, by collection, each in its order."""
+    def take(self) -> dict[str, list[Operation]]:
+        """What the transaction does not have yet, by collection, each in its order; it counts as sent from now on."""
         unsent = self._writes[self._sent :]
         events, groups = grouped(
             [write.current for write in unsent if write.event and write.current]
@@ -241,12 +241,9 @@ class Pending:
                 found.setdefault(collection, []).append(made)
         if groups:
             found[GROUP] = [*map(InsertOne, groups), *found.get(GROUP, ())]
-        return found
-
-    def all_sent(self) -> None:
-        """The transaction has all of it."""
         self._sent = len(self._writes)
         self._note_unsent()
+        return found
 
     def _add(self, write: Write) -> None:
         self._writes.append(write)

@@ -74,9 +74,12 @@ class MongoUnit(MongoSnapshot):
         return wrapped_key(found[0]) if found else None
 
     async def put(self, version: SealedVersion, add: Sequence[bytes], drop: Sequence[bytes]) -> int:
-        """See ``Unit.put``.  Now and then others may do something: who waits for the turn must see that this one lives."""
+        """See ``Unit.put``.  Now and then others may do something.
+
+        Who waits for the turn must see that this process lives, and what is being sent has to go on.
+        """
         self._puts += 1
-        if self._puts % _BREATH == 0:
+        if self._units.send_soon() or self._puts % _BREATH == 0:
             await asyncio.sleep(0)
         pending = self._units.pending
         if not version.rid:

@@ -1,7 +1,8 @@
 """Units of work in MongoDB: one after another, and many of them in one transaction.
 
 While a transaction is being committed, which takes some round trips, units queue up; the next commit makes all of them
-durable at once, as the embedded database does it.
+durable at once, as the embedded database does it.  While a large unit goes on, what it has written is sent already: the
+server works on that beside it.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from fhir_server.store.protocol import Selection
 
 _T = TypeVar("_T")
 _PATIENCE = 5.0  # seconds in which a transaction that the server interrupts is tried again
+_LOT = 200  # writes that are worth sending while a unit goes on
 _SMALL, _MOST = 4, 2000  # answers that are kept: of so many records, and so many of them
 _PAUSE = (0.02, 0.5)  # seconds between two tries: at first, at most
 
@@ -44,6 +46,7 @@ class MongoUnits:
         self._committer: asyncio.Task[None] | None = None
         self._session: Session | None = None
         self._stale = False  # the transaction is to be begun again
+        self._sending: asyncio.Task[None] | None = None
         self._selected: dict[Selection, list[Document]] = {}
         self.pending = Pending(Counters())
 
@@ -103,6 +106,17 @@ class MongoUnits:
         if self.pending.unsent:
             await self._within(self._flushed)
 
+    def send_soon(self) -> bool:
+        """Send what the batch has written while the unit goes on, once there is a lot of it; whether something is under way.
+
+        An error makes the transaction stale: whoever needs it next sends all of it again, and is told if that fails, too.
+        """
+        if self._sending is not None and self._sending.done():
+            self._sending = None
+        if self._sending is None and not self._stale and self.pending.unsent >= _LOT:
+            self._sending = asyncio.create_task(self._send_behind())
+        return self._sending is not None
+
     async def close(self) -> None:
         """Commit what waits, and give the turn away."""
         async with self._order:
@@ -138,9 +152,23 @@ class MongoUnits:
                     raise
             await tries.pause()
 
+    async def _send_behind(self) -> None:
+        assert self._session is not None
+        with suppress(ConsentryError):
+            if not self._session.begun:
+                self._session.begin()
+            await self._flushed(self._session)
+
+    async def _arrived(self) -> None:
+        """Wait for what is being sent: a session can not do two things at once."""
+        if self._sending is not None:
+            await asyncio.wait([self._sending])
+            self._sending = None
+
     async def _ready(self) -> Session:
         """The session with its transaction, which sees all that it was sent before."""
         assert self._session is not None
+        await self._arrived()
         if self._stale:
             with suppress(StoreLostError):
                 await self._session.abort()
@@ -157,7 +185,7 @@ class MongoUnits:
     async def _flushed(self, session: Session) -> None:
         self._selected.clear()
         try:
-            for collection, operations in self.pending.next_operations().items():
+            for collection, operations in self.pending.take().items():
                 await session.write(collection, operations)
         except BaseException as error:
             self._stale = True  # it may have a part of it
@@ -166,7 +194,6 @@ class MongoUnits:
                     "a duplicate: a record was made twice, or another process has taken over the turn to write"
                 ) from error
             raise
-        self.pending.all_sent()
 
     async def _commit_batches(self) -> None:
         while True:
@@ -216,6 +243,7 @@ class MongoUnits:
     async def _abandon(self) -> None:
         """Keep nothing, and give the turn away."""
         assert self._session is not None
+        await self._arrived()
         self.pending = Pending(Counters())
         self._selected.clear()
         self._stale = False
