@@ -1,11 +1,9 @@
 """The server put together: settings in, an ASGI application out.  The only file that knows the real clock."""
 
 import asyncio
-import gc
 import logging
 import os
 import secrets
-import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -47,6 +45,7 @@ from fhir_server.interactions.reindex.parameters import Parameters
 from fhir_server.interactions.upload import keep_swept
 from fhir_server.labels import read_label_rules
 from fhir_server.measures import AnchorMeasures, Measures
+from fhir_server.memory import settle_memory
 from fhir_server.ownership import administrative_types
 from fhir_server.pipeline.heeding import Heeding
 from fhir_server.pipeline.policies import Policies
@@ -78,12 +77,11 @@ from fhir_server.vault.documents import Documents
 from fhir_server.vault.ledger import Ledger
 from fhir_server.vault.vault import Vault
 from profiles.definitions import r4
-from profiles.validation import Validator
+from profiles.validation import r4_validator
 from smart_auth.server import SmartServer
 
 _ANCHOR_WAIT = 5.0  # seconds; the anchorer looks every second what is wanted
 _LOG = logging.getLogger("consentry")
-_SWITCH = 0.001  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +228,7 @@ def _tools(
         definitions=definitions,
         searchable=searchable,
         tokenizer=parameters.tokenizer,
-        validator=Validator(definitions),
+        validator=r4_validator(),
         strict=settings.validation == "strict",
         cursors=Cursors(cursor_key, lifetime),
         base=settings.fhir_base,
@@ -257,13 +255,6 @@ def _tools(
         grants=registry_at(settings, settings.chain_grants),
         consents=registry_at(settings, settings.chain_consents),
     )
-
-
-def settle_memory() -> None:
-    """Take what stays for good out of the garbage collector's sight, and let it look at the rest less often."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 50)
 
 
 def _probes(house: Callable[[], House], settings: Settings) -> Probes:
@@ -316,7 +307,6 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
             raise
         opened.append(house)
         settle_memory()
-        sys.setswitchinterval(_SWITCH)  # a thread that commits waits less for the interpreter
         _LOG.info(
             "started", extra={"policy": settings.policy_name, "custodian": settings.custodian}
         )
@@ -379,7 +369,7 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
 
     authorization = AuthorizationRoutes(lambda: opened[0].smart, clock, settings.custodian, heed)
     app.include_router(authorization.router)
-    app.include_router(BrandRoutes(read_brands(settings, Validator(r4()), _since())).router)
+    app.include_router(BrandRoutes(read_brands(settings, r4_validator(), _since())).router)
     app.include_router(DocumentationRoutes(lambda: opened[0].pipeline.tools).router)
     app.router.routes.extend(fhir.routes)
     hooks = HookRoutes(lambda: opened[0].pipeline, clock, settings.public_url)

@@ -16,8 +16,7 @@ from fhir_server.portal.outside_provider import provider_of
 from fhir_server.settings import Settings
 from fhir_server.store.grants import SealedGrants, SealedRegister
 from fhir_server.store.own_secrets import OwnSecret
-from profiles.definitions import r4
-from profiles.validation import Validator
+from profiles.validation import r4_validator
 from smart_auth.authorization.launch import PatientDirectory
 from smart_auth.clients.registry import ClientRegistry
 from smart_auth.people.record_access import RecordAccess
@@ -51,7 +50,7 @@ async def open_smart(
         fhir_base=settings.fhir_base,
         custodian=settings.custodian,
         brand_bundle=f"{settings.public_url}{BRANDS}",
-        brand_identifier=read_brands(settings, Validator(r4()), since).identifier,
+        brand_identifier=read_brands(settings, r4_validator(), since).identifier,
         second_factor=settings.second_factor_rule,
         outside_name=settings.sign_in_name if settings.sign_in_issuer else "",
     )

@@ -1,7 +1,8 @@
 """A JSON Schema for R4, made from the definitions table: structure, cardinality, formats and required codes.
 
 Stricter than the published ``fhir.schema.json``: cardinalities of at least one, one choice type only (``value[x]``), null
-only inside arrays of primitives, no empty object or array (R4 json.html).  Compiled by jsonschema-rs, type by type.
+only inside arrays of primitives, no empty object or array (R4 json.html).  One schema for all types: nearly all of a type's
+are data types, which all of them share.
 """
 
 from collections.abc import Iterator, Mapping
@@ -40,11 +41,16 @@ _NO_DAY: Schema = {
 }
 
 
-def schema_of(type_: str, definitions: Definitions) -> Schema:
-    """The schema of one resource type; nested resources are objects with a ``resourceType``, checked on their own."""
+def schema_of(definitions: Definitions) -> Schema:
+    """The schema of an object whose one member is a resource, named by its type.
+
+    Nested resources are objects with a ``resourceType``, checked on their own.
+    """
     needed: dict[str, Schema] = {}
-    _collect(type_, definitions, needed)
-    return {"$ref": f"#/definitions/{type_}", "definitions": needed}
+    for type_ in definitions.resource_types:
+        _collect(type_, definitions, needed)
+    members = {type_: {"$ref": f"#/definitions/{type_}"} for type_ in definitions.resource_types}
+    return {"properties": members, "definitions": needed}
 
 
 def _collect(type_: str, definitions: Definitions, needed: dict[str, Schema]) -> None:

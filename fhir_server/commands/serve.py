@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import gc
 import json
 import logging
 import os
@@ -20,8 +19,9 @@ from fhir_server.app import create_app
 from fhir_server.commands.logs import configure_logging
 from fhir_server.commands.workers import READY, Crew
 from fhir_server.errors import SettingsError, StartError
+from fhir_server.memory import keep_together, share_memory
 from fhir_server.settings import Settings, read_settings
-from profiles.definitions import r4
+from profiles.validation import r4_validator
 
 _SWITCH = 0.001  # seconds: a commit's thread must not wait 5 ms for its turn
 _HANDSHAKE = 10.0  # seconds
@@ -58,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     _LOG.info("policy", extra={**told, "custodian": settings.custodian})
     remember(settings)
     sys.setswitchinterval(_SWITCH)
+    keep_together()
     if count > 1:
         _preload()
         Crew(listener, partial(_work, settings), count).run()
@@ -73,9 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _preload() -> None:
     """What all workers need is read once, before there are any: they share its memory."""
-    r4()
-    gc.collect()
-    gc.freeze()
+    r4_validator()
+    share_memory()
 
 
 def _work(settings: Settings, channel: socket.socket) -> str:

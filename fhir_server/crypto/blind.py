@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from fhir_server.crypto.scopes import PatientOnly
 
 Token = bytes
-_CACHED = 32_768
+_CACHED = 16_384
 _KEY = 32
 
 

@@ -64,7 +64,7 @@ class Entry:
 
 
 def entries_of(bundle: ResourceText, base: str) -> list[Entry]:
-    """The entries of a Bundle.
+    """The entries of a Bundle, taken out of what was read of it: a large one fills its text's size ten times.
 
     Raises:
         BadRequestError: One has no request, or one that can not be understood.
@@ -72,10 +72,12 @@ def entries_of(bundle: ResourceText, base: str) -> list[Entry]:
     asked = bundle.value.get("entry", [])
     if not isinstance(asked, list) or not all(isinstance(entry, dict) for entry in asked):
         raise BadRequestError("the entries must be an array of objects", "Bundle.entry")
-    return [
+    entries = [
         _entry(number, entry, content, base)
         for number, (entry, content) in enumerate(zip(asked, entry_resources(bundle), strict=True))
     ]
+    asked.clear()
+    return entries
 
 
 def _entry(number: int, entry: Json, content: ResourceText | None, base: str) -> Entry:

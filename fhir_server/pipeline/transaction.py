@@ -6,6 +6,7 @@ request of its own, with its own scopes, consent and audit record.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
@@ -62,14 +63,21 @@ async def run_transaction(
     run = _Transaction(in_scope, desk, perform, gate)
     for entry in entries:
         await _for_entry(entry, run.identify(entry))
-    answers: dict[int, Recorded] = {}
-    for entry in sorted(entries, key=_order):
-        answers[entry.number] = await _for_entry(entry, run.entry(entry))
-        await asyncio.sleep(0)  # let others in: reads go on while a large Bundle is written
-    opened = response(
-        in_scope, "transaction-response", entries, [answers[e.number] for e in entries]
-    )
+    answers = await _answers(run, entries)
+    opened = response(in_scope, "transaction-response", entries, answers)
     return await record(redact(opened, desk.tools.base), desk.unit(), desk.tools)
+
+
+async def _answers(run: "_Transaction", entries: list[Entry]) -> list[Recorded]:
+    """The answers, by the number of the entry; the content of each entry is let go when it is done."""
+    answers: dict[int, Recorded] = {}
+    waiting = deque(sorted(entries, key=_order))
+    while waiting:
+        entry = waiting.popleft()
+        answers[entry.number] = await _for_entry(entry, run.entry(entry))
+        entries[entry.number] = replace(entry, content=None)
+        await asyncio.sleep(0)  # let others in: reads go on while a large Bundle is written
+    return [answers[number] for number in range(len(entries))]
 
 
 class _Transaction:

@@ -17,6 +17,7 @@ from fhir_server.errors import BadRequestError, FhirError, StoreFullError, Store
 from fhir_server.forms import Received, Recorded
 from fhir_server.measures import Measures
 from fhir_server.media import FORM, JSON_TYPES, XML_TYPES, form_of, media_type
+from fhir_server.memory import GivingBack
 from fhir_server.pipeline.run import Pipeline
 from fhir_server.rest.bodies import body_parts, read_body
 from fhir_server.rest.headers import headers_of
@@ -47,6 +48,7 @@ class FhirRoutes:
         self._max_bundle_bytes = max_bundle_bytes
         self._max_binary_bytes = max_binary_bytes
         self._measures = measures
+        self._giving_back = GivingBack()
         self.routes = [Route("/fhir", self), Route("/fhir/{target:path}", self)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,6 +98,7 @@ class FhirRoutes:
             body = await read_body(request, limit)
         except FhirError as error:
             return await pipeline.refuse_unread(received, error)
+        self._giving_back.after(len(body))
         return await pipeline.answer(replace(received, body=body) if body else received)
 
     async def _parts(self, request: Request) -> AsyncIterator[tuple[bytes, int]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from fhir_server.app import settle_memory
+from fhir_server.memory import settle_memory
 from fhir_server.pipeline import gate
 from fhir_server.pipeline.gate import ConsentGate
 from tests.bench.consent_races import races
