@@ -13,7 +13,7 @@ import pytest
 
 from profiles.definitions import r4
 from profiles.strict_json import read
-from profiles.validation import Validator
+from profiles.validation import Validator, r4_validator
 
 Json = dict[str, Any]
 EXAMPLES = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "r4-examples"
@@ -24,7 +24,7 @@ OBSERVATION: Json = {"resourceType": "Observation", "status": "final", "code": C
 
 @pytest.fixture(scope="module")
 def validator() -> Validator:
-    return Validator(r4())
+    return r4_validator()
 
 
 def _patient(**members: object) -> Json:

@@ -14,10 +14,9 @@ from typing import Any
 
 import pytest
 
-from profiles.definitions import r4
 from profiles.errors import JsonError
 from profiles.strict_json import read
-from profiles.validation import Validator
+from profiles.validation import Validator, r4_validator
 
 FILE = (
     Path(__file__).resolve().parents[2]
@@ -55,7 +54,7 @@ def _cases() -> list[Json]:
 @pytest.fixture(scope="module")
 def found() -> dict[str, bool]:
     """Name of a case to whether we find an error in it."""
-    validator = Validator(r4())
+    validator = r4_validator()
     return {case["name"]: _is_refused(validator, case["content"]) for case in _cases()}
 
 
@@ -86,7 +85,7 @@ def test_no_good_case_is_refused(found: dict[str, bool]) -> None:
 
 
 def test_where_an_invariant_or_code_is_wrong_the_element_is_the_one_that_is_named() -> None:
-    validator = Validator(r4())
+    validator = r4_validator()
     for name, where, rule in (
         ("risk-assessment-probability-range", "RiskAssessment.prediction[0]", "ras-2"),
         ("q-enablewhen-me-wrong", "Questionnaire.item[2]", "que-12"),

@@ -6,7 +6,7 @@ import pytest
 
 from fhir_server.interactions.registered import REGISTERED
 from profiles.definitions import r4
-from profiles.validation import Validator
+from profiles.validation import r4_validator
 from tests.fhir_server.clinic import HOUSE, Answer, Clinic
 from tests.fhir_server.custom_parameters import parameter
 
@@ -19,7 +19,7 @@ async def metadata(clinic: Clinic, query: str = "", **headers: str) -> Answer:
 async def test_each_mode_is_valid_r4(clinic: Clinic, query: str) -> None:
     answer = await metadata(clinic, query)
     assert answer.status == 200
-    assert list(Validator(r4()).check(answer.json)) == []
+    assert list(r4_validator().check(answer.json)) == []
     terminology = query.endswith("terminology")
     assert (answer.json["resourceType"] == "TerminologyCapabilities") == terminology
 

@@ -6,6 +6,9 @@ import json
 
 import pytest
 
+from fhir_server.pipeline.bundles import entries_of
+from fhir_server.resource_text import read_resource
+
 from ..clinic import HOUSE, Clinic, Json, entry, observation, patient, transaction
 from ..shared_data import folder_of
 
@@ -146,3 +149,13 @@ async def test_a_conditional_create_that_finds_says_what_it_found(
     [told] = answer.json["entry"]
     assert told["response"]["status"].startswith("200")
     assert "Patient/p" in told["response"].get("location", "") or told["resource"]["id"] == "p"
+
+
+def test_entries_are_taken_out_of_the_bundle_so_that_each_can_be_let_go() -> None:
+    sent = transaction(entry("PUT", "Patient/a", patient("a")), entry("GET", "Patient/b"))
+    bundle = read_resource(json.dumps(sent).encode())
+    one, other = entries_of(bundle, "http://x/fhir/")
+    assert one.content is not None
+    assert one.content.value["id"] == "a"
+    assert other.content is None
+    assert bundle.value["entry"] == []

@@ -14,8 +14,7 @@ from fastapi import FastAPI
 from fhir_server.errors import SettingsError
 from fhir_server.portal.brands import PATH, BrandRoutes, read_brands
 from fhir_server.settings import Settings
-from profiles.definitions import r4
-from profiles.validation import Validator
+from profiles.validation import Validator, r4_validator
 
 SINCE = "2026-05-04T12:00:00+00:00"
 NAMED = Settings(brand_name="Lindenbach Clinic", base_url="https://fhir.example.org")
@@ -23,7 +22,7 @@ NAMED = Settings(brand_name="Lindenbach Clinic", base_url="https://fhir.example.
 
 @pytest.fixture(scope="module")
 def validator() -> Validator:
-    return Validator(r4())
+    return r4_validator()
 
 
 @pytest.fixture

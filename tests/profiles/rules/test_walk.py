@@ -15,12 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from profiles.definitions import r4
-from profiles.validation import Validator
+from profiles.validation import r4_validator
 
 Json = dict[str, Any]
 EXAMPLES = Path(__file__).resolve().parents[3] / ".." / "shared" / "data" / "r4-examples"
-VALIDATOR = Validator(r4())
+VALIDATOR = r4_validator()
 CLINICAL = "http://terminology.hl7.org/CodeSystem/condition-clinical"
 XHTML = '<div xmlns="http://www.w3.org/1999/xhtml">'
 R4 = "http://hl7.org/fhir/StructureDefinition"

@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from profiles.definitions import r4
-from profiles.validation import Validator
+from profiles.validation import r4_validator
 
 from ...clinic import BASE, HOUSE, Clinic, entry, observation, patient, transaction
 
@@ -51,7 +50,7 @@ async def test_the_composition_comes_first_and_the_rest_once(letter: Clinic) -> 
     assert bundle["timestamp"]
     assert [e["fullUrl"] for e in bundle["entry"]] == [f"{BASE}/{r}" for r in answer.references]
     assert not any({"search", "request", "response"} & set(e) for e in bundle["entry"])
-    assert list(Validator(r4()).check(bundle)) == []
+    assert list(r4_validator().check(bundle)) == []
     assert (await letter.get(HOUSE, f"Bundle/{bundle['id']}")).status == 404
 
 

@@ -8,8 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from profiles.definitions import r4
-from profiles.validation import Validator
+from profiles.validation import r4_validator
 
 from ...clinic import BASE, HOUSE, Clinic, entry, observation, patient, transaction
 from .ips_profiles import examples, problems
@@ -28,7 +27,7 @@ def known(id_: str, **members: Any) -> Json:
 def checked(bundle: Json) -> Json:
     """The Composition of a document that meets R4 and the IPS profiles."""
     assert problems(bundle) == []
-    assert [str(p) for p in Validator(r4()).check(bundle)] == []
+    assert [str(p) for p in r4_validator().check(bundle)] == []
     composition: Json = bundle["entry"][0]["resource"]
     for section in composition["section"]:
         ET.fromstring(section["text"]["div"])
