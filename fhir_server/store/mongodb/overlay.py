@@ -16,18 +16,18 @@ class Overlay:
 
     def __init__(self) -> None:
         self._records: dict[str, dict[bytes, Document]] = {}
-        self._rows: dict[bytes, list[bytes]] = {}
+        self._rows: dict[bytes, list[bytes]] = {}  # by token, of what is not in ``_unread``
+        self._unread: dict[str, list[Document]] = {}
 
     def add(self, record: Document) -> None:
         """A version that is the current one from now on."""
-        row = record["_id"]
-        self._records.setdefault(record["type"], {})[row] = record
-        for token in record["tokens"]:
-            self._rows.setdefault(token, []).append(row)
+        type_ = record["type"]
+        self._records.setdefault(type_, {})[record["_id"]] = record
+        self._unread.setdefault(type_, []).append(record)
 
     def clear(self) -> None:
         """The transaction has all of them."""
-        self._records, self._rows = {}, {}
+        self._records, self._rows, self._unread = {}, {}, {}
 
     def count(self, type_: str) -> int:
         """How many records of a type there are: so many more must be asked for, as they may lie over what is found."""
@@ -47,6 +47,9 @@ class Overlay:
         if not selection.all_of:
             yield from own.values()
             return
+        for record in self._unread.pop(selection.type_, ()):
+            for token in record["tokens"]:
+                self._rows.setdefault(token, []).append(record["_id"])
         for row in {row for token in selection.all_of[0] for row in self._rows.get(token, ())}:
             if row in own:
                 yield own[row]

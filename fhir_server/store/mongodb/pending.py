@@ -86,6 +86,7 @@ class Pending:
         self._writes: list[Write] = []
         self._sent = 0
         self._unsent: set[str] = set()
+        self._hides = self._hides_keys = False
         self._current: dict[bytes, Document] = {}
         self._keys: list[WrappedKey] = []
         self._notes: dict[str, bytes | None] = {}
@@ -106,12 +107,12 @@ class Pending:
     @property
     def hides(self) -> bool:
         """Whether the transaction does not have something of which only the database can tell what it has become."""
-        return any(write.blurs for write in self._writes[self._sent :])
+        return self._hides
 
     @property
     def hides_keys(self) -> bool:
         """The same of data keys."""
-        return any(write.rewraps for write in self._writes[self._sent :])
+        return self._hides_keys
 
     def current(self, row: bytes) -> Document | None:
         """The record as this batch has made it; None if it has not."""
@@ -265,11 +266,14 @@ class Pending:
 
     def _note_unsent(self) -> None:
         self._unsent = set()
+        self._hides = self._hides_keys = False
         self.overlay.clear()
         for write in self._writes[self._sent :]:
             self._note_one(write)
 
     def _note_one(self, write: Write) -> None:
         self._unsent.update(collection for collection, _ in write.operations)
+        self._hides |= write.blurs
+        self._hides_keys |= write.rewraps
         if write.current is not None:
             self.overlay.add(write.current)
