@@ -35,11 +35,11 @@ class MongoNotes:
 
     async def save(self, name: str, content: bytes) -> None:
         """See ``Notes.save``."""
-        raise AssertionError("a snapshot changes nothing")
+        raise NotImplementedError("a snapshot changes nothing")
 
     async def drop(self, name: str) -> None:
         """See ``Notes.drop``."""
-        raise AssertionError("a snapshot changes nothing")
+        raise NotImplementedError("a snapshot changes nothing")
 
 
 class MongoUnitNotes(MongoNotes):
