@@ -6,9 +6,7 @@ import gc
 import os
 from collections.abc import Callable
 
-_LARGE = (
-    256 * 1024
-)  # bytes of a request: with all that is made of it, it takes twenty times as much
+_LARGE = 256 * 1024  # bytes of a request, which takes twenty times as much with what is made of it
 _AFTER = 0.5  # seconds: by then its answer has gone out
 _C = ctypes.CDLL(None) if os.name == "posix" else None
 _ARENAS = -8  # M_ARENA_MAX, of glibc's malloc.h

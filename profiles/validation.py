@@ -5,7 +5,7 @@ Profiles are not checked, nor what needs a terminology server.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from itertools import islice
 
 import jsonschema_rs
@@ -21,12 +21,16 @@ _OF_THE_WHOLE = frozenset({"additionalProperties", "required", "oneOf", "minProp
 
 
 class Validator:
-    """Checks resources of all types; made in an eighth of a second, of 20 MB."""
+    """Checks resources of all types; the schema is compiled when it is first needed (an eighth of a second, 20 MB)."""
 
     def __init__(self, definitions: Definitions) -> None:
         self._definitions = definitions
         self._rules = Rules(definitions)
-        self._compiled = jsonschema_rs.Draft7Validator(schema_of(definitions))
+
+    @cached_property
+    def compiled(self) -> jsonschema_rs.Draft7Validator:
+        """The schema of all types; ask for it before processes are forked that shall share it."""
+        return jsonschema_rs.Draft7Validator(schema_of(self._definitions))
 
     def check(self, resource: Mapping[str, object]) -> tuple[Problem, ...]:
         """The errors of ``resource`` and of the resources in it; empty if it is R4."""
@@ -67,14 +71,11 @@ class Validator:
         type_ = resource.get("resourceType")
         if not isinstance(type_, str) or type_ not in self._definitions.resource_types:
             return list(self.check_own(resource, path)), resource
-        named = {type_: resource}
-        if self._compiled.is_valid(named):
-            return [], resource
-        errors = list(islice(self._compiled.iter_errors(named), _MOST_ERRORS))
+        errors = self._errors(type_, resource)
         for error in errors:
             if not _is_of_the_whole(error):
                 resource = _without(resource, _steps(error))
-        return list(_problems(iter(errors), path or type_)), resource
+        return list(_problems(errors, path or type_)), resource
 
     def check_own(
         self, resource: Mapping[str, object], expression: str = ""
@@ -87,11 +88,16 @@ class Validator:
                     f"{expression or 'Resource'}.resourceType", "not-supported", "is not an R4 type"
                 ),
             )
+        return tuple(_problems(self._errors(type_, resource), expression or type_))
+
+    def _errors(
+        self, type_: str, resource: Mapping[str, object]
+    ) -> list[jsonschema_rs.ValidationError]:
+        """What the schema finds wrong; whether that is anything is told much faster."""
         named = {type_: resource}
-        if self._compiled.is_valid(named):
-            return ()
-        errors = islice(self._compiled.iter_errors(named), _MOST_ERRORS)
-        return tuple(_problems(errors, expression or type_))
+        if self.compiled.is_valid(named):
+            return []
+        return list(islice(self.compiled.iter_errors(named), _MOST_ERRORS))
 
 
 @cache
@@ -179,7 +185,7 @@ def _steps(error: jsonschema_rs.ValidationError) -> Sequence[str | int]:
     return error.instance_path[1:]
 
 
-def _problems(errors: Iterator[jsonschema_rs.ValidationError], path: str) -> Iterator[Problem]:
+def _problems(errors: Sequence[jsonschema_rs.ValidationError], path: str) -> Iterator[Problem]:
     seen = set()
     for error in errors:
         keyword = str(error.schema_path[-1]) if error.schema_path else ""

@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _preload() -> None:
     """What all workers need is read once, before there are any: they share its memory."""
-    r4_validator()
+    _ = r4_validator().compiled
     share_memory()
 
 

@@ -24,10 +24,7 @@ from fhir_server.store.mongodb.tiles import MongoTiles
 from fhir_server.store.mongodb.turn import Turn
 
 SCHEMA_VERSION = 2  # stands for the documents, and for what tokens are made of
-_KNOWN = (
-    1,
-    2,
-)  # before 2, AuditEvents had no groups (``groups.py``): what there is then stays as it is
+_KNOWN = (1, SCHEMA_VERSION)  # 1 had no groups (``groups.py``): what there is then stays as it is
 _SCHEMA = "schema"
 
 
