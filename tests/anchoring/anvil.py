@@ -86,7 +86,19 @@ class Anvil:
 
     def send(self, raw: bytes) -> dict[str, Any]:
         """Send a signed transaction and give its receipt, once it is mined: automining takes a moment."""
-        hash_ = self.rpc("eth_sendRawTransaction", "0x" + raw.hex())
+        return self._mined(self.rpc("eth_sendRawTransaction", "0x" + raw.hex()))
+
+    def send_as(self, sender: bytes, to: bytes, calldata: bytes) -> dict[str, Any]:
+        """Call a contract as an account whose key nobody has, such as a timelock; the receipt, once it is mined."""
+        self.give(sender, _COINS)
+        account = "0x" + sender.hex()
+        self.rpc("anvil_impersonateAccount", account)
+        asked = {"from": account, "to": "0x" + to.hex(), "data": "0x" + calldata.hex()}
+        receipt = self._mined(self.rpc("eth_sendTransaction", asked))
+        self.rpc("anvil_stopImpersonatingAccount", account)
+        return receipt
+
+    def _mined(self, hash_: str) -> dict[str, Any]:
         until = time.monotonic() + _PATIENCE
         while time.monotonic() < until:
             found: dict[str, Any] | None = self.rpc("eth_getTransactionReceipt", hash_)

@@ -55,13 +55,8 @@ class World:
 
     def decides(self, function: str, who: bytes) -> None:
         """The institutions decide, as the timelock would carry it out."""
-        governance = "0x" + self.governance.hex()
-        self.anvil.give(self.governance, 10**20)
-        self.anvil.rpc("anvil_impersonateAccount", governance)
         call = calldata("CredentialRegistry", function, who)
-        asked = {"from": governance, "to": "0x" + self.registry.hex(), "data": "0x" + call.hex()}
-        self.anvil.rpc("eth_sendTransaction", asked)
-        self.anvil.rpc("anvil_stopImpersonatingAccount", governance)
+        assert self.anvil.send_as(self.governance, self.registry, call)["status"] == "0x1"
 
     async def step(self) -> None:
         await self.part.step(0)

@@ -45,13 +45,8 @@ class World:
 
     def decides(self, function: str, bundle: bytes = BUNDLE) -> None:
         """The institutions decide, as the timelock would carry it out."""
-        governance = "0x" + self.governance.hex()
-        self.anvil.give(self.governance, 10**20)
-        self.anvil.rpc("anvil_impersonateAccount", governance)
-        call = "0x" + calldata("ExchangeCharter", function, bundle).hex()
-        asked = {"from": governance, "to": "0x" + self.charter.hex(), "data": call}
-        self.anvil.rpc("eth_sendTransaction", asked)
-        self.anvil.rpc("anvil_stopImpersonatingAccount", governance)
+        call = calldata("ExchangeCharter", function, bundle)
+        assert self.anvil.send_as(self.governance, self.charter, call)["status"] == "0x1"
 
 
 @pytest.fixture
