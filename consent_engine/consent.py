@@ -138,17 +138,16 @@ def compile_consent(
 def _check_modifiers(consent: Json, problems: Problems) -> bool:
     """Step 3: note modifiers, which must not be overlooked; tell whether BTG or ETREAT occurs."""
     emergency = False
-    waiting: list[object] = [consent]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, list):
-            waiting.extend(node)
-        elif isinstance(node, dict):
+    nodes: list[object] = [consent]
+    for node in nodes:  # those below it come behind it
+        if isinstance(node, dict):
             if "modifierExtension" in node or "implicitRules" in node:
                 name = "modifierExtension" if "modifierExtension" in node else "implicitRules"
                 problems.append(Problem(f"{_ROOT}.{name}", "not understood, so not processed"))
             emergency = emergency or node.get("code") in ("BTG", "ETREAT")
-            waiting.extend([value for value in node.values() if isinstance(value, (dict, list))])
+            nodes += node.values()
+        elif isinstance(node, list):
+            nodes += node
     return emergency
 
 

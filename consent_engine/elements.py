@@ -83,10 +83,12 @@ def read_coding(coding: Json, path: str, problems: Problems) -> Coding | None:
 
 def read_codings(parent: Json, name: str, path: str, problems: Problems) -> list[Coding]:
     """The Codings of a repeating Coding element."""
-    read = (
-        read_coding(each, at, problems) for at, each in read_objects(parent, name, path, problems)
-    )
-    return [coding for coding in read if coding is not None]
+    found: list[Coding] = []
+    for at, each in read_objects(parent, name, path, problems):
+        coding = read_coding(each, at, problems)
+        if coding is not None:
+            found.append(coding)
+    return found
 
 
 def read_concept(concept: Json, path: str, problems: Problems) -> list[Coding]:
@@ -133,8 +135,6 @@ def read_date_time(
 
 def forbid_others(parent: Json, known: frozenset[str], path: str, problems: Problems) -> None:
     """Note every element that R4 does not have here: it might have restricted the rule."""
-    problems.extend(
-        Problem(f"{path}.{name}", "not an element of R4 here")
-        for name in parent
-        if name not in known and not name.startswith("_")
-    )
+    for name in parent:
+        if name not in known and not name.startswith("_"):
+            problems.append(Problem(f"{path}.{name}", "not an element of R4 here"))

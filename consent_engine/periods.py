@@ -7,14 +7,16 @@ the zone of the deployment.  Not here: Timing, Age and other ways of saying when
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 
 BEGINNING = datetime.min.replace(tzinfo=UTC)
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
+_DAY, _MINUTE, _SECOND = timedelta(days=1), timedelta(minutes=1), timedelta(seconds=1)
 _TICK = timedelta(microseconds=1)
 _DATE_TIME = re.compile(
-    r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2})"
-    r"(?:T([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]+))?)?(Z|[+-][0-9]{2}:[0-9]{2})?)?)?)?"
+    r"[0-9]{4}(?:-([0-9]{2})(?:-([0-9]{2})"
+    r"(?:T([01][0-9]|2[0-3]):[0-9]{2}(?::([0-9]{2})(?:\.([0-9]+))?)?(Z|[+-][0-9]{2}:[0-9]{2})?)?)?)?"
 )
 
 
@@ -48,6 +50,9 @@ class Interval:
         return starts if self.end == END_OF_TIME else (*starts, self.end + _TICK)
 
 
+@lru_cache(
+    maxsize=4096
+)  # a Consent says some of its dates twice, and patients sign on the same days
 def parse_date_time(text: str, zone: tzinfo) -> Interval:
     """Read a FHIR date, dateTime or instant as the interval that it names.
 
@@ -57,22 +62,13 @@ def parse_date_time(text: str, zone: tzinfo) -> Interval:
     found = _DATE_TIME.fullmatch(text)
     if found is None:
         raise ValueError("not a FHIR date or dateTime")
-    year, month, day, hour, minute, second, fraction, offset = found.groups()
-    start = datetime(
-        int(year),
-        int(month or 1),
-        int(day or 1),
-        int(hour or 0),
-        int(minute or 0),
-        59 if second == "60" else int(second or 0),  # datetime cannot hold a leap second
-        int((fraction or "")[:6].ljust(6, "0")),
-        tzinfo=zone if offset is None else _offset(offset),
-    )
-    return Interval(_to_utc(start), _last_instant(start, found))
-
-
-def _last_instant(start: datetime, found: re.Match[str]) -> datetime:
-    _, month, day, hour, _, second, fraction, _ = found.groups()
+    month, day, hour, second, fraction, offset = found.groups()
+    whole = text if day else f"{text}-01" if month else f"{text}-01-01"
+    if second == "60":  # datetime cannot hold a leap second
+        whole = whole.replace(":60", ":59", 1)
+    start = datetime.fromisoformat(whole)
+    if offset is None:
+        start = start.replace(tzinfo=zone)
     try:
         if month is None:
             following = start.replace(year=start.year + 1)
@@ -80,25 +76,18 @@ def _last_instant(start: datetime, found: re.Match[str]) -> datetime:
             following = (start + timedelta(days=31)).replace(day=1)
         else:
             following = start + _precision(hour, second, fraction)
+        last = _to_utc(following)
     except (ValueError, OverflowError):  # after 9999-12-31
-        return END_OF_TIME
-    last = _to_utc(following)
-    return last if last == END_OF_TIME else last - _TICK
+        last = END_OF_TIME
+    return Interval(_to_utc(start), last if last == END_OF_TIME else last - _TICK)
 
 
 def _precision(hour: str | None, second: str | None, fraction: str | None) -> timedelta:
     if hour is None:
-        return timedelta(days=1)
+        return _DAY
     if second is None:
-        return timedelta(minutes=1)
-    return timedelta(microseconds=10 ** max(0, 6 - len(fraction or "")))
-
-
-def _offset(text: str) -> tzinfo:
-    if text == "Z":
-        return UTC
-    size = timedelta(hours=int(text[1:3]), minutes=int(text[4:6]))
-    return timezone(-size if text[0] == "-" else size)
+        return _MINUTE
+    return _SECOND if fraction is None else timedelta(microseconds=10 ** max(0, 6 - len(fraction)))
 
 
 def _to_utc(local: datetime) -> datetime:

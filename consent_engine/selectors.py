@@ -162,18 +162,12 @@ class Reader:
 
     def read(self, provision: Json, path: str) -> dict[str, Selector]:
         """The selectors that the provision has, by element name, in the order of matching."""
-        readers: dict[str, Callable[[Json, str], Selector | None]] = {
-            "actor": self._actors,
-            "action": self._actions,
-            "purpose": self._purposes,
-            "securityLabel": self._labels,
-            "class": self._classes,
-            "code": self._codes,
-            "dataPeriod": self._data_period,
-            "data": self._data,
-        }
-        found = {name: read(provision, path) for name, read in readers.items() if name in provision}
-        return {name: selector for name, selector in found.items() if selector is not None}
+        found: dict[str, Selector] = {}
+        for name, read in _READERS.items():
+            selector = read(self, provision, path) if name in provision else None
+            if selector is not None:
+                found[name] = selector
+        return found
 
     def _actors(self, provision: Json, path: str) -> Selector:
         groups: dict[str, list[tuple[str, Json]]] = {}
@@ -303,6 +297,18 @@ class Reader:
             self._parties(authors),
             unnamed,
         )
+
+
+_READERS: Mapping[str, Callable[[Reader, Json, str], Selector | None]] = {
+    "actor": Reader._actors,
+    "action": Reader._actions,
+    "purpose": Reader._purposes,
+    "securityLabel": Reader._labels,
+    "class": Reader._classes,
+    "code": Reader._codes,
+    "dataPeriod": Reader._data_period,
+    "data": Reader._data,
+}
 
 
 def mime_type(text: str) -> str:

@@ -9,6 +9,7 @@ other code system; a code outside these tables covers itself only.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
@@ -97,6 +98,7 @@ SUBSTANCE_USE = frozenset((ACT_CODE, code) for code in _SENSITIVITIES_BELOW["SUD
 _NOT_SENSITIVE = REFRAIN_CODES | frozenset(_OTHER_POLICIES.split())
 
 
+@lru_cache(maxsize=1024)
 def purposes_covered(system: str, code: str) -> frozenset[tuple[str, str]]:
     """The purpose itself and, in v3-ActReason, every purpose below it, as (system, code)."""
     if system != ACT_REASON:
@@ -104,6 +106,7 @@ def purposes_covered(system: str, code: str) -> frozenset[tuple[str, str]]:
     return frozenset((system, below) for below in _PURPOSES_BELOW.get(code, (code,)))
 
 
+@lru_cache(maxsize=1024)
 def labels_covered(system: str, code: str) -> frozenset[tuple[str, str]]:
     """What a permit for this label covers: the label and its descendants, as (system, code)."""
     if system != ACT_CODE:
@@ -111,6 +114,7 @@ def labels_covered(system: str, code: str) -> frozenset[tuple[str, str]]:
     return frozenset((system, below) for below in _SENSITIVITIES_BELOW.get(code, (code,)))
 
 
+@lru_cache(maxsize=1024)
 def labels_touched(system: str, code: str) -> frozenset[tuple[str, str]]:
     """What a deny for this label touches: the label, its descendants and its ancestors."""
     if system != ACT_CODE:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -20,6 +20,7 @@ from consent_engine import (
     periods,
     policy,
     provision,
+    selectors,
     terms,
     verdict,
 )
@@ -47,9 +48,14 @@ def _put(owner: object, name: str, value: object) -> Patch:
     return lambda patch: patch.setattr(owner, name, value)
 
 
-def _ignoring(name: str) -> Patch:
+def _reading(element: str, read: Callable[..., Any]) -> Patch:
+    """An engine that reads a selector otherwise."""
+    return lambda patch: patch.setitem(cast("Any", selectors._READERS), element, read)
+
+
+def _ignoring(element: str) -> Patch:
     """An engine that does not know a selector."""
-    return _put(Reader, name, lambda *_: None)
+    return _reading(element, lambda *_: None)
 
 
 def _exact(system: str, code: str) -> frozenset[tuple[str, str]]:
@@ -122,6 +128,11 @@ def _exceptions_outside(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(evaluation, "_evaluate_inside", outside)
 
 
+def _ending_at_once(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(periods, "_precision", lambda *_: timedelta(microseconds=1))
+    patch.setattr(elements, "parse_date_time", periods.parse_date_time.__wrapped__)
+
+
 def _in_utc(patch: pytest.MonkeyPatch) -> None:
     read = periods.parse_date_time
     patch.setattr(elements, "parse_date_time", lambda text, _: read(text, UTC))
@@ -178,9 +189,7 @@ def _status_ignored(patch: pytest.MonkeyPatch) -> None:
 
 def _without_emergency(patch: pytest.MonkeyPatch) -> None:
     read = Reader._purposes
-    patch.setattr(
-        Reader, "_purposes", lambda self, *given: replace(read(self, *given), emergency=False)
-    )
+    _reading("purpose", lambda *given: replace(cast("Any", read(*given)), emergency=False))(patch)
 
 
 def _widening(patch: pytest.MonkeyPatch) -> None:
@@ -200,12 +209,10 @@ _DENY, _PERMIT, _BASE = (
     ((Status.BASE_DENY,), Kind.DENY),
 )
 WRONG: dict[str, Patch] = {
-    "the end day is over at 00:00": _put(
-        periods, "_precision", lambda *_: timedelta(microseconds=1)
-    ),
+    "the end day is over at 00:00": _ending_at_once,
     "dates without a zone are UTC": _in_utc,
     "periods of the root are ignored": _put(consents, "_read_windows", lambda *_: ()),
-    "dataPeriod is ignored": _ignoring("_data_period"),
+    "dataPeriod is ignored": _ignoring("dataPeriod"),
     "a permit needs an overlap only": _put(
         matching,
         "_read_data_period",
@@ -262,13 +269,13 @@ WRONG: dict[str, Patch] = {
     "an unknown purpose matches": _asks(unknown=True),
     "an unknown purpose does not match": _asks(unknown=False),
     "roles are ignored": _put(Reader, "_role", lambda *_: "IRCP"),
-    "actors are ignored": _ignoring("_actors"),
-    "actions are ignored": _ignoring("_actions"),
-    "purposes are ignored": _ignoring("_purposes"),
-    "labels are ignored": _ignoring("_labels"),
-    "classes are ignored": _ignoring("_classes"),
-    "codes are ignored": _ignoring("_codes"),
-    "data are ignored": _ignoring("_data"),
+    "actors are ignored": _ignoring("actor"),
+    "actions are ignored": _ignoring("action"),
+    "purposes are ignored": _ignoring("purpose"),
+    "labels are ignored": _ignoring("securityLabel"),
+    "classes are ignored": _ignoring("class"),
+    "codes are ignored": _ignoring("code"),
+    "data are ignored": _ignoring("data"),
     "related is what it points at only": _put(
         matching, "_read_data", lambda data, type_: lambda r: matching._is_referred(r, data, False)
     ),

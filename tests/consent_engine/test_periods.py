@@ -58,6 +58,7 @@ def test_the_last_and_the_first_days_of_the_calendar_are_dates() -> None:
             "2024-00-01",
             "0000",
             "2024-01-01T24:00:00Z",
+            "2024-01-01T23:60:60Z",
         ),
         *(
             "2024-01-01T10",
