@@ -3,6 +3,8 @@
 import pytest
 from eth_account import Account
 from eth_hash.auto import keccak
+from eth_keys.backends import CoinCurveECCBackend, NativeECCBackend, get_backend
+from eth_keys.datatypes import PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,6 +47,21 @@ def test_eth_account_signs_and_recovers_the_same(
     assert (ours.raw, ours.hash_) == (bytes(theirs.raw_transaction), bytes(theirs.hash))
     assert tx.read(ours.raw) == tx.ReadTransaction(content, tx.address(private), ours.hash_)
     assert Account.recover_transaction(ours.raw) == Account.from_key(private).address
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.binary(min_size=32, max_size=32), st.integers(1, 2**200))
+def test_libsecp256k1_signs_and_recovers_as_the_slow_arithmetic_does(
+    hash_: bytes, key: int
+) -> None:
+    """Whoever reads a receipt may have only the latter."""
+    fast, slow = CoinCurveECCBackend(), NativeECCBackend()
+    private = key.to_bytes(32, "big")
+    signed = [PrivateKey(private, each).sign_msg_hash(hash_) for each in (fast, slow)]
+    assert signed[0].to_bytes() == signed[1].to_bytes()
+    own = PrivateKey(private).public_key.to_bytes()
+    assert [each.recover_public_key_from_msg_hash(hash_).to_bytes() for each in signed] == [own] * 2
+    assert isinstance(get_backend(), CoinCurveECCBackend)
 
 
 def test_the_address_of_a_contract_is_that_of_create() -> None:
