@@ -42,6 +42,17 @@ class WriteTransaction:
         """Whether somebody of this process asked for the turn and did not stay; then only ``begin`` begins."""
         return self._turn.asked
 
+    def begin_at_once(self) -> bool:
+        """Begin if nobody else writes or waits for the turn; whether it has begun now.
+
+        Raises:
+            sqlite3.Error: It could not begin; the turn is given on.
+        """
+        if self.open or not self._turn.take_at_once():
+            return False
+        self._begin()
+        return True
+
     def begin_here(self) -> None:
         """The same in a thread, which waits for the turn.
 

@@ -1,9 +1,10 @@
 """The embedded database: SQLite with one group-committing writer and a pool of snapshot readers.
 
-Statements run directly in the event loop (a point read takes microseconds, less than handing it to a thread); only
-COMMIT, which waits for the disk, runs in a thread.  While it does, finished requests queue up, and the next COMMIT makes
-all of them durable at once: that is the group commit.  The write-ahead log is carried over into the database by another
-thread, a part every few commits, so that no request waits for it.
+Statements run directly in the event loop (a point read takes microseconds, less than handing it to a thread); COMMIT, which
+waits for the disk, runs in a thread, but a few answers on a quick disk are committed in the loop too (ADR 59).  While a
+commit runs, finished requests queue up, and the next one makes all of them durable at once: that is the group commit.  The
+write-ahead log is carried over into the database by another thread, a part every few commits, so that no request waits for
+it.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from time import perf_counter
 
 from fhir_server.errors import SettingsError, StoreFullError, TooManyError
 from fhir_server.measures import UNITS, Histogram
@@ -29,6 +31,7 @@ _IDLE = 0.25  # seconds without a request, after which the index catches up
 _LOOK = 0.02  # seconds between two looks whether another process waits for our part of the index
 _PATIENCE = 5.0  # seconds to wait for the others' parts
 _COMMITS_BETWEEN = 16  # checkpoints
+_FEW, _BRIEF = 64, 0.005  # answers, seconds: such a commit is made in the event loop
 _MOST_PAGES = 4000  # of the log: then a commit carries over what is left, and the log begins anew
 
 
@@ -66,6 +69,7 @@ class SqliteStore:
         self._carrier = connect(path, create=False)
         self._carrying: asyncio.Task[None] | None = None
         self._commits = 0
+        self._pace = 0.0  # seconds a commit, smoothed: a new disk is trusted once
 
     @property
     def waiting(self) -> int:
@@ -212,7 +216,10 @@ class SqliteStore:
         try:
             if self._writing.asked and not self._writing.open:
                 await self._begin_batch()
-            await asyncio.to_thread(self._write_batch)
+            if self._begins_brief(recorded):
+                self._write_batch()
+            else:
+                await asyncio.to_thread(self._write_batch)
         except sqlite3.Error as error:
             self._writing.roll_back()
             self._fail_batch(error)
@@ -230,6 +237,13 @@ class SqliteStore:
         ):
             self._carrying = asyncio.create_task(self._carry_over())
 
+    def _begins_brief(self, recorded: int) -> bool:
+        """Begin a commit that the event loop makes itself; False where it would have to wait, or take long."""
+        if not 0 < recorded <= _FEW or self._pace > _BRIEF or not self._writing.begin_at_once():
+            return False
+        self._events.begin_batch(self.connection)
+        return True
+
     async def _carry_over(self) -> None:
         """Move what is in the write-ahead log into the database; nobody waits for it, and what fails is done later."""
         with suppress(sqlite3.Error):
@@ -239,15 +253,17 @@ class SqliteStore:
         self._carrier.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _write_batch(self) -> None:
-        """In a thread, which waits for the turn, too, if no unit has done so."""
+        """Mostly in a thread, which waits for the turn, too, if nobody has done so."""
         if not self._writing.open:
             self._writing.begin_here()
             self._events.begin_batch(self.connection)
+        begun = perf_counter()
         self._recordings.write(self.connection, self._events, self._tokens)
         self._events.write(self.connection)
         self._tokens.write_now(self.connection)
         self._tokens.write_bucket(self.connection)
         self._writing.commit()
+        self._pace += (perf_counter() - begun - self._pace) / 8
 
     async def _catch_up(self) -> None:
         """Bring the index up to all durable AuditEvents of this process."""

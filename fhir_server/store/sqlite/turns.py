@@ -39,9 +39,9 @@ class WriteTurn:
 
     async def take(self) -> None:
         """Wait for the turn; without leaving the event loop if no other process has it."""
+        if self.take_at_once():
+            return
         if self._queued is None:
-            if self._take_at_once():
-                return
             self._queued = asyncio.get_running_loop().run_in_executor(None, self._queue)
             self._queued.add_done_callback(self._arrived)
         self._wanted = True
@@ -55,6 +55,15 @@ class WriteTurn:
     def asked(self) -> bool:
         """Whether this process waits already, or has waited for somebody who has gone since."""
         return self._queued is not None
+
+    def take_at_once(self) -> bool:
+        """Take the turn if nobody has it or waits for it; whether it is taken."""
+        if self.asked or not _locked(self._next):
+            return False
+        try:
+            return _locked(self._now)
+        finally:
+            fcntl.flock(self._next, fcntl.LOCK_UN)
 
     def take_here(self) -> None:
         """Wait in the thread that calls, while nobody else of this process does (``asked``)."""
@@ -74,14 +83,6 @@ class WriteTurn:
         if self._queued is queued and not self._wanted:
             self._queued = None
             self.give()
-
-    def _take_at_once(self) -> bool:
-        if not _locked(self._next):
-            return False
-        try:
-            return _locked(self._now)
-        finally:
-            fcntl.flock(self._next, fcntl.LOCK_UN)
 
     def _queue(self) -> None:
         fcntl.flock(self._next, fcntl.LOCK_EX)

@@ -1,0 +1,116 @@
+"""Where a commit is made: in the event loop while that is quick, else in a thread, and nobody waits."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from fhir_server.errors import StoreFullError
+from fhir_server.store.protocol import SealedEvent, SealedVersion
+from fhir_server.store.sqlite.connecting import WriteTransaction
+from fhir_server.store.sqlite.events import EventQueue
+from fhir_server.store.sqlite.store import SqliteStore
+from fhir_server.store.sqlite.turns import WriteTurn, lock_folder
+
+
+@dataclass
+class Disk:
+    """Notes where it was waited for; ``delay`` seconds each time."""
+
+    delay: float = 0.0
+    in_loop: list[bool] = field(default_factory=list)
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    made, commit = Disk(), WriteTransaction.commit
+
+    def waiting(transaction: WriteTransaction) -> None:
+        made.in_loop.append(threading.current_thread() is threading.main_thread())
+        time.sleep(made.delay)
+        commit(transaction)
+
+    monkeypatch.setattr(WriteTransaction, "commit", waiting)
+    return made
+
+
+@pytest.fixture
+async def store(disk: Disk, tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    made = SqliteStore(tmp_path / "store.db")
+    yield made
+    await made.close()
+
+
+def event(name: str) -> SealedEvent:
+    row = name.encode().ljust(16, b".")
+    version = SealedVersion(0, row, "AuditEvent", 1, 1, False, b"", b"", b"", b"sealed")
+    return SealedEvent(version, [], b"c" * 32, b"opening")
+
+
+async def record(store: SqliteStore, *names: str) -> list[int]:
+    answers = await asyncio.gather(*(store.record([event(name)], 0) for name in names))
+    return [number for answer in answers for number in answer or ()]
+
+
+async def test_a_few_answers_on_a_quick_disk_are_committed_in_the_event_loop(
+    store: SqliteStore, disk: Disk
+) -> None:
+    assert await record(store, "a", "b") == [0, 1]
+    assert await record(store, "c") == [2]
+    assert disk.in_loop == [True, True]
+
+
+async def test_after_a_slow_commit_the_loop_waits_for_no_disk_until_it_is_quick_again(
+    store: SqliteStore, disk: Disk
+) -> None:
+    disk.delay = 0.1
+    await record(store, "a")
+    await record(store, "b")
+    assert disk.in_loop == [True, False]
+    disk.delay = 0.0
+    for number in range(60):
+        await record(store, f"later-{number}")
+    assert disk.in_loop[-1]
+
+
+async def test_many_answers_are_committed_in_a_thread(store: SqliteStore, disk: Disk) -> None:
+    assert await record(store, *map(str, range(65))) == list(range(65))
+    assert disk.in_loop == [False]
+
+
+async def test_while_another_process_writes_the_loop_goes_on(
+    store: SqliteStore, disk: Disk, tmp_path: Path
+) -> None:
+    other = WriteTurn(lock_folder(tmp_path / "store.db"))
+    await other.take()
+    waiting = asyncio.create_task(record(store, "a"))
+    for _ in range(20):
+        await asyncio.sleep(0.002)
+    assert not waiting.done()
+    other.give()
+    assert await waiting == [0]
+    assert disk.in_loop == [False]
+    other.close()
+
+
+async def test_a_commit_that_fails_in_the_loop_gives_the_turn_on(
+    store: SqliteStore, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    for part in ("begin_batch", "write"):
+        with monkeypatch.context() as patch:
+            patch.setattr(EventQueue, part, broken)
+            with pytest.raises(StoreFullError):
+                await record(store, f"lost-{part}")
+    async with asyncio.timeout(5):
+        assert await record(store, "a") == [0]
+    assert disk.in_loop == [True]
