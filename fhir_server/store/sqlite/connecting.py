@@ -8,7 +8,7 @@ from fhir_server.errors import SettingsError
 from fhir_server.store.sqlite.schema import require_known
 from fhir_server.store.sqlite.turns import WriteTurn
 
-_PAGE_SIZE = 8192
+_PAGE_SIZE = 4096
 _CACHE_KIB = 8 * 1024
 
 

@@ -50,10 +50,11 @@ class EventQueue:
         self._before_unit = (0, 0, 0, 0)
         self._written: tuple[list[SealedVersion], list[tuple[int, *Row]]] = ([], [])
 
-    def begin_batch(self, connection: sqlite3.Connection) -> None:
-        """Nobody else writes from now on: learn the next numbers."""
+    def begin_batch(self, connection: sqlite3.Connection) -> int:
+        """Nobody else writes from now on: learn the next numbers; return the next ``rid``."""
         query = "SELECT coalesce(max(rid) + 1, 1), (SELECT coalesce(max(n) + 1, 0) FROM audit) FROM record"
         self._rid, self._number = connection.execute(query).fetchone()
+        return self._rid
 
     def begin_unit(self) -> None:
         """Remember what waits from the units before."""

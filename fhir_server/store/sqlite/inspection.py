@@ -8,18 +8,15 @@ from itertools import groupby
 
 from fhir_server.store.inspection import Kept
 from fhir_server.store.sqlite.marks import MARK
+from fhir_server.store.sqlite.parts import MISSING
 from fhir_server.store.sqlite.records import SqliteSnapshot
 from fhir_server.store.sqlite.shelf import version_of
 from fhir_server.store.sqlite.tokens import DEFERRED
 
-_TOKEN = 12
 _RECORDS = """SELECT r.version, r.at, r.deleted, r.type,
     r.rid, r.row, v.type, v.version, v.at, v.deleted, v.key_id, v.patients, v.wraps, v.sealed
     FROM record r LEFT JOIN version v ON v.rid = r.rid
     WHERE r.rid > ? AND r.rid <= ? ORDER BY r.rid, v.version"""
-_MISSING = f"""SELECT value, count(*) FROM json_each(?2) WHERE NOT EXISTS (
-    SELECT 1 FROM token t WHERE t.token = substr(?1, key * {_TOKEN} + 1, {_TOKEN}) AND t.rid = value)
-    GROUP BY value"""  # noqa: S608
 
 
 class SqliteInspection:
@@ -45,7 +42,7 @@ class SqliteInspection:
             return self._missing_events(tokens)
         rids = [rid for rid, own in tokens.items() for _ in own]
         joined = b"".join(token for own in tokens.values() for token in own)
-        return dict(self._execute(_MISSING, (joined, json.dumps(rids))))
+        return dict(self._execute(MISSING, (joined, json.dumps(rids))))
 
     def _missing_events(self, tokens: Mapping[int, Sequence[bytes]]) -> Mapping[int, int]:
         wanted: dict[bytes, set[int]] = {}

@@ -9,6 +9,7 @@ from fhir_server.errors import LostDocumentError, TamperedRecordError
 from fhir_server.store.protocol import AuditRow, Changes, SealedVersion, Selection, WrappedKey
 from fhir_server.store.sqlite.events import EventQueue, insert_record, insert_version
 from fhir_server.store.sqlite.keys import KEYS, SqliteKeys, SqliteNotes, wrapped_key
+from fhir_server.store.sqlite.parts import OF_ONE, OF_SOME, PROBE, delete
 from fhir_server.store.sqlite.shelf import COLUMNS, SqliteShelf, version_of
 from fhir_server.store.sqlite.tokens import DEFERRED, TokenQueue
 
@@ -187,9 +188,7 @@ class SqliteUnit(SqliteSnapshot):
             insert_record(self.connection, (placed,))
         if drop:
             self._tokens.write_now(self.connection)
-            self.connection.executemany(
-                "DELETE FROM token WHERE token = ? AND rid = ?", [(t, rid) for t in drop]
-            )
+            delete(self.connection, [(token, rid) for token in drop])
         self._tokens.extend(version.type_, rid, add)
         return rid
 
@@ -246,8 +245,8 @@ class _Index:
     """One of the two tables of the index, as SQL.
 
     Attributes:
-        one: What has one token, in the order of creation; empty if the table has no such order.
-        some: What has any of ``{marks}`` tokens, once.
+        one: What has one token, as ``t``, in the order of creation (``p.n, t.rid``); empty if it has no order.
+        some: What has any of ``{marks}`` tokens, once, as ``t``.
         probe: Whether ``t.rid`` has any of ``{marks}`` tokens.
     """
 
@@ -257,14 +256,14 @@ class _Index:
 
 
 _RECORDS = _Index(
-    "(SELECT rid FROM token WHERE token = ?)",
-    "(SELECT DISTINCT rid FROM token WHERE token IN ({marks}))",
-    "SELECT 1 FROM token x WHERE x.token IN ({marks}) AND x.rid = t.rid",
+    OF_ONE,
+    OF_SOME,
+    PROBE,
 )
 _EVENTS = _Index(
     "",
     "(SELECT DISTINCT j.value AS rid FROM event_token b, json_each(b.rids) j WHERE b.token IN ({marks})"
-    " AND b.last >= ? AND b.first < ? AND j.value >= ? AND j.value < ?)",
+    " AND b.last >= ? AND b.first < ? AND j.value >= ? AND j.value < ?) t",
     "SELECT 1 FROM event_token x, json_each(x.rids) j WHERE x.token IN ({marks})"
     " AND x.first <= t.rid AND x.last >= t.rid AND j.value = t.rid",
 )
@@ -275,12 +274,15 @@ def _statement(
 ) -> tuple[str, list[object]]:
     """The SELECT for a selection.  Only placeholders and fixed words are joined; values are always bound."""
     values: list[object] = []
-    source = f"record r {_CURRENT}"
+    source, creation = f"record r {_CURRENT}", "r.rid"
+    order = "DESC" if selection.descending else "ASC"
     conditions: list[str] = []
     if selection.all_of:
         first, *rest = selection.all_of
-        found = index.one if len(first) == 1 and index.one else index.some
-        source = f"{found.format(marks=_marks(first))} t CROSS JOIN record r ON r.rid = t.rid CROSS {_CURRENT}"
+        found, creation = index.some, "t.rid"
+        if len(first) == 1 and index.one:
+            found, creation = index.one, f"p.n {order}, t.rid"
+        source = f"{found.format(marks=_marks(first))} CROSS JOIN record r ON r.rid = t.rid CROSS {_CURRENT}"
         values += (*first, *window, *window)
         for group in rest:
             conditions.append(f"EXISTS ({index.probe.format(marks=_marks(group))})")
@@ -288,9 +290,7 @@ def _statement(
     conditions += ["r.type = ?", "r.deleted = 0"]
     values.append(selection.type_)
     _narrow(selection, conditions, values)
-    order = "DESC" if selection.descending else "ASC"
-    rid = "t.rid" if selection.all_of else "r.rid"
-    by = f"r.at {order}, r.rid {order}" if selection.by_time else f"{rid} {order}"
+    by = f"r.at {order}, r.rid {order}" if selection.by_time else f"{creation} {order}"
     values.append(selection.limit)
     query = (
         f"SELECT {_CHECKED} FROM {source} WHERE {' AND '.join(conditions)} ORDER BY {by} LIMIT ?"  # noqa: S608

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fhir_server.store.shelf import SealedVersion, Stretch
+from fhir_server.store.sqlite.parts import delete
 from fhir_server.store.sqlite.tokens import DEFERRED, TokenQueue
 
 COLUMNS = (
@@ -80,10 +81,7 @@ class SqliteShelf:
             self._unindex_events(postings)
             return
         self._tokens.write_now(self._connection)
-        self._connection.executemany(
-            "DELETE FROM token WHERE token = ? AND rid = ?",
-            [(token, rid) for token in sorted(postings) for rid in postings[token]],
-        )
+        delete(self._connection, [(t, rid) for t in sorted(postings) for rid in postings[t]])
 
     def _unindex_events(self, postings: Mapping[bytes, Sequence[int]]) -> None:
         """Events lie in rows of up to 512: each row is read and written once."""

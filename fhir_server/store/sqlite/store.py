@@ -32,7 +32,7 @@ _LOOK = 0.02  # seconds between two looks whether another process waits for our 
 _PATIENCE = 5.0  # seconds to wait for the others' parts
 _COMMITS_BETWEEN = 16  # checkpoints
 _FEW, _BRIEF = 64, 0.005  # answers, seconds: such a commit is made in the event loop
-_MOST_PAGES = 4000  # of the log: then a commit carries over what is left, and the log begins anew
+_MOST_PAGES = 8000  # of the log: then a commit carries over what is left, and the log begins anew
 
 
 class SqliteStore:
@@ -132,10 +132,14 @@ class SqliteStore:
         """Begin the transaction of the next units; without the next numbers there is none."""
         await self._writing.begin()
         try:
-            self._events.begin_batch(self.connection)
+            self._begin_rows()
         except BaseException:
             self._writing.roll_back()
             raise
+
+    def _begin_rows(self) -> None:
+        """Nobody else writes now: learn the numbers that come next, and where their tokens go."""
+        self._tokens.begin_batch(self.connection, self._events.begin_batch(self.connection))
 
     def end_unit(self) -> asyncio.Future[None]:
         """The unit is whole: what is returned is done when it is durable."""
@@ -241,7 +245,7 @@ class SqliteStore:
         """Begin a commit that the event loop makes itself; False where it would have to wait, or take long."""
         if not 0 < recorded <= _FEW or self._pace > _BRIEF or not self._writing.begin_at_once():
             return False
-        self._events.begin_batch(self.connection)
+        self._begin_rows()
         return True
 
     async def _carry_over(self) -> None:
@@ -256,7 +260,7 @@ class SqliteStore:
         """Mostly in a thread, which waits for the turn, too, if nobody has done so."""
         if not self._writing.open:
             self._writing.begin_here()
-            self._events.begin_batch(self.connection)
+            self._begin_rows()
         begun = perf_counter()
         self._recordings.write(self.connection, self._events, self._tokens)
         self._events.write(self.connection)

@@ -16,9 +16,8 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 from fhir_server.store.sqlite.marks import Marks
+from fhir_server.store.sqlite.parts import Pair, begin_part, insert
 
-Pair = bytes  # token (12), record (8, big-endian): sorts as the index does, in a third of a tuple's memory
-_TOKEN = 12
 _BUCKETS = 256
 DEFERRED = "AuditEvent"
 _NONE = 2**62  # more than any number
@@ -34,7 +33,11 @@ Event = tuple[int, Sequence[bytes]]  # record, tokens
 
 
 class TokenQueue:
-    """The queues of one store.  Units run one after another, so there is one unit and one batch at a time."""
+    """The queues of one store.  Units run one after another, so there is one unit and one batch at a time.
+
+    Attributes:
+        wanted: Another process waits for tokens that wait here.
+    """
 
     def __init__(self, marks: Marks, events: int) -> None:
         self._marks = marks
@@ -51,6 +54,7 @@ class TokenQueue:
         self._next = 0
         self._waiting = 0
         self.wanted = False
+        self._full = False  # the newest part of the index, when this process last wrote to it
         self._batch_first = _NONE
         self._events = self._batch_events = self._events_before_unit = self._lap_events = events
 
@@ -116,6 +120,11 @@ class TokenQueue:
                 for rid, tokens in later
             ]
 
+    def begin_batch(self, connection: sqlite3.Connection, rid: int) -> None:
+        """A batch begins, whose first new record has the number ``rid``."""
+        if self._full:  # as far as is known; and the batch may fail, and the part with it
+            begin_part(connection, rid)
+
     def begin_unit(self) -> None:
         """A unit begins: remember what waits from those before."""
         self._before_unit = len(self._now)
@@ -139,7 +148,7 @@ class TokenQueue:
         if self._now:
             self._written_in_unit += self._now[: self._before_unit]
             waiting, self._now, self._before_unit = sorted(self._now), [], 0
-            _insert(connection, waiting)
+            self._full = insert(connection, waiting)
 
     def prepare(self, type_: str, connection: sqlite3.Connection) -> None:
         """Before a unit selects records of a type: let it see their tokens, those of AuditEvents too."""
@@ -220,14 +229,6 @@ class TokenQueue:
         """The batch was not written."""
         self._now, self._batch_later, self._unit_later = [], [], []
         self._batch_events = self._events
-
-
-def _insert(connection: sqlite3.Connection, pairs: list[Pair]) -> None:
-    """One statement for all: SQLite works on it without the interpreter's lock."""
-    statement = f"""INSERT OR IGNORE INTO token (token, rid)
-        SELECT substr(?1, key * {_TOKEN + 8} + 1, {_TOKEN}), value FROM json_each(?2)"""  # noqa: S608
-    rids = [int.from_bytes(pair[_TOKEN:], "big") for pair in pairs]
-    connection.execute(statement, (b"".join(pairs), json.dumps(rids)))
 
 
 def _insert_events(connection: sqlite3.Connection, postings: Mapping[bytes, list[int]]) -> None:

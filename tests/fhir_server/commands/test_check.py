@@ -105,11 +105,11 @@ HALF = "substr(sealed, 1, 40) || zeroblob(1) || substr(sealed, 42)"
             None,  # it may be padding
         ),
         (
-            f"INSERT OR IGNORE INTO token SELECT token, {NEWEST} FROM token WHERE rid = "
+            f"INSERT OR IGNORE INTO token SELECT part, token, {NEWEST} FROM token WHERE rid = "
             "(SELECT rid FROM record WHERE type = 'Patient')",
             "are not its own",
         ),
-        ("INSERT INTO token VALUES (zeroblob(12), 99999)", "not there"),
+        ("INSERT INTO token VALUES (0, zeroblob(12), 99999)", "not there"),
         ("UPDATE event_token SET rids = '[]'", "tokens are not in the index"),
         (f"DELETE FROM audit WHERE rid = {EVENT}", "without a leaf"),
         ("UPDATE audit SET commitment = zeroblob(32) WHERE n = 5", "event 5"),

@@ -1,0 +1,68 @@
+"""The parts of the blind index over current versions: each has the tokens of the records from its first one on.
+
+Tokens are random.  In one large tree nearly each of them dirties a page of its own, and loading gets slower and slower.  So
+the index is a row of trees of a few million tokens, and new records go into the newest: a commit touches that one only.  A
+search asks all of them, in their order, which is that of the records; whether one record has a token is asked of one.
+"""
+
+import json
+import sqlite3
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+
+Pair = bytes  # token (12), record (8, big-endian): sorts as the index does, in a third of a tuple's memory
+_TOKEN = 12
+_FULL = 2_000_000  # tokens; then the next record begins a part
+
+OF_ONE = "part p CROSS JOIN token t ON t.part = p.n AND t.token = ?"
+OF_SOME = "(SELECT DISTINCT x.part, x.rid FROM part p CROSS JOIN token x ON x.part = p.n AND x.token IN ({marks})) t"
+PROBE = "SELECT 1 FROM token x WHERE x.part = t.part AND x.token IN ({marks}) AND x.rid = t.rid"
+_PART = "(SELECT n FROM part WHERE first <= {rid} ORDER BY first DESC LIMIT 1)"
+MISSING = f"""SELECT value, count(*) FROM json_each(?2) WHERE NOT EXISTS (
+    SELECT 1 FROM token t WHERE t.part = {_PART.format(rid="value")}
+        AND t.token = substr(?1, key * {_TOKEN} + 1, {_TOKEN}) AND t.rid = value)
+    GROUP BY value"""  # noqa: S608
+_DELETE = f"DELETE FROM token WHERE part = {_PART.format(rid='?2')} AND token = ?1 AND rid = ?2"  # noqa: S608
+_INSERT = f"""INSERT OR IGNORE INTO token (part, token, rid)
+    SELECT ?3, substr(?1, key * {_TOKEN + 8} + 1, {_TOKEN}), value FROM json_each(?2)"""  # noqa: S608
+_BEGIN = """INSERT INTO part (n, first, tokens)
+    SELECT n + 1, ?1, 0 FROM part WHERE n = (SELECT max(n) FROM part) AND tokens >= ?2 AND first < ?1"""
+
+
+def begin_part(connection: sqlite3.Connection, rid: int) -> None:
+    """Let records from ``rid`` on, none of which has tokens yet, go into a new part if the newest one is full."""
+    connection.execute(_BEGIN, (rid, _FULL))
+
+
+def insert(connection: sqlite3.Connection, pairs: Sequence[Pair]) -> bool:
+    """Put sorted pairs into the index; whether the newest part is full.
+
+    One statement for each part, mostly one in all: SQLite works on it without the interpreter's lock.
+    """
+    parts = connection.execute("SELECT first, n FROM part ORDER BY first").fetchall()
+    for n, some in _by_part(parts, pairs):
+        rids = [int.from_bytes(pair[_TOKEN:], "big") for pair in some]
+        connection.execute(_INSERT, (b"".join(some), json.dumps(rids), n))
+        count = "UPDATE part SET tokens = tokens + ? WHERE n = ? RETURNING tokens"
+        [(tokens,)] = connection.execute(count, (len(some), n)).fetchall()
+        if n == parts[-1][1] and tokens >= _FULL:
+            return True
+    return False
+
+
+def delete(connection: sqlite3.Connection, postings: Iterable[tuple[bytes, int]]) -> None:
+    """Take tokens of records out of the index."""
+    connection.executemany(_DELETE, postings)
+
+
+def _by_part(
+    parts: Sequence[tuple[int, int]], pairs: Sequence[Pair]
+) -> list[tuple[int, Sequence[Pair]]]:
+    """The pairs of each part, those of the newest last."""
+    firsts = [first.to_bytes(8, "big") for first, _ in parts]
+    if all(pair[_TOKEN:] >= firsts[-1] for pair in pairs):
+        return [(parts[-1][1], pairs)]
+    found: dict[int, list[Pair]] = {}
+    for pair in pairs:
+        found.setdefault(bisect_right(firsts, pair[_TOKEN:]) - 1, []).append(pair)
+    return [(parts[at][1], found[at]) for at in sorted(found)]
