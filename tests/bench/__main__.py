@@ -17,9 +17,10 @@ from tests.bench.client import Rate
 from tests.bench.consent import consent
 from tests.bench.growth import growth
 from tests.bench.log import log
+from tests.bench.million import million
 from tests.bench.on_mongo import on_mongo
 from tests.bench.servers import Consentry, Peer
-from tests.bench.store import million, store
+from tests.bench.store import store
 from tests.bench.tokens import tokens
 from tests.bench.workload import SYNTHEA, Figures, measure
 

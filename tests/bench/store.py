@@ -1,5 +1,4 @@
-"""The sealed store by itself, in process: what sealing, index and audit cost, durable writes, point reads, the index's size,
-and how a million Observations load.
+"""The sealed store by itself, in process: what sealing, index and audit cost, durable writes, point reads, the index's size.
 
 Each way of importing runs in a process of its own, on the same Bundles; what is left out is replaced by nothing at all.
 """
@@ -12,9 +11,8 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,15 +28,12 @@ from fhir_server.search.tokens import Tokenizer
 from fhir_server.settings import read_settings
 from fhir_server.store.opening import DATABASE_FILE
 from fhir_server.vault.vault import Draft
+from tests.bench.observations import draft, new_folder, observation
 from tests.bench.workload import BATCHES, patients
 
 _FILES = 8  # patients' transactions
 _CLIENTS = 64
 _SECONDS = 5.0
-_MILLION = 1_000_000
-_STEP = 100_000
-_UNIT = 500
-PLOT = Path(__file__).resolve().parents[2] / "docs" / "performance-million.svg"
 _REFERRED = (
     "Organization",
     "Practitioner",
@@ -69,7 +64,7 @@ class Import:
 
 
 def store() -> str:
-    """A table of everything but the million."""
+    """A table."""
     ways = {way: _measured(way) for way in _WAYS}
     whole, opened, bare = (ways[way] for way in _WAYS)
     reads, writes = asyncio.run(_rates())
@@ -102,7 +97,7 @@ def _measured(way: str) -> Import:
 
 
 async def _import(way: str) -> Import:
-    with _folder() as data, _without(way):
+    with new_folder() as data, _without(way):
         house = await open_house(read_settings(data=data))
         token = house.smart.system_token("system/*.cruds", clock())
         count = size = 0
@@ -167,12 +162,12 @@ def _packed(path: Path, without: str = "") -> int:
 
 async def _rates() -> tuple[float, float]:
     """Point reads and durable writes a second."""
-    with _folder() as data:
+    with new_folder() as data:
         house = await open_house(read_settings(data=data))
-        made = [_observation(number, random.Random(number)) for number in range(2000)]
+        made = [observation(number, random.Random(number)) for number in range(2000)]
         async with house.vault.writing() as writer:
             for resource in made:
-                await writer.put(_draft(house, resource))
+                await writer.put(draft(house, resource))
         reads = await _reads(house, made)
         writes = await _writes(house)
         await close_house(house)
@@ -199,116 +194,14 @@ async def _writes(house: House) -> float:
         chance = random.Random(number)
         at = 0
         while time.perf_counter() < end:
-            draft = _draft(house, _observation(10_000_000 + number * 1_000_000 + at, chance))
+            made = draft(house, observation(10_000_000 + number * 1_000_000 + at, chance))
             async with house.vault.writing() as writer:
-                await writer.put(draft)
+                await writer.put(made)
             at += 1
             count += 1
 
     await asyncio.gather(*(client(number) for number in range(_CLIENTS)))
     return count / _SECONDS
-
-
-def _draft(house: House, resource: dict[str, Any]) -> Draft:
-    patient = (resource["subject"]["reference"],)
-    tokens = house.pipeline.tools.tokenizer.tokens("Observation", resource, patient)
-    text = orjson.dumps(resource).decode()
-    return Draft("Observation", resource["id"], 1, 1, text, patient, tokens)
-
-
-def _observation(number: int, chance: random.Random) -> dict[str, Any]:
-    """As Synthea writes them: some hundred of a patient in a row, those of an encounter on one day."""
-    code = str(chance.randrange(250))
-    visit = random.Random(number // 8)
-    day = f"20{visit.randrange(26):02}-{1 + visit.randrange(12):02}-{1 + visit.randrange(28):02}"
-    return {
-        "resourceType": "Observation",
-        "id": f"o-{number}",
-        "meta": {"versionId": "1", "lastUpdated": f"{day}T08:00:00Z"},
-        "status": "final",
-        "category": [
-            {
-                "coding": [
-                    {
-                        "system": "http://terminology.hl7.org/CodeSystem/observation-category",
-                        "code": "laboratory",
-                    }
-                ]
-            }
-        ],
-        "code": {"coding": [{"system": "http://loinc.org", "code": code}], "text": f"test {code}"},
-        "subject": {"reference": f"Patient/p-{number // 400}"},
-        "encounter": {"reference": f"Encounter/e-{number // 8}"},
-        "effectiveDateTime": f"{day}T08:00:00Z",
-        "issued": f"{day}T08:00:00.123Z",
-        "valueQuantity": {
-            "value": round(chance.uniform(1, 200), 2),
-            "unit": "mg/dL",
-            "system": "http://unitsofmeasure.org",
-            "code": "mg/dL",
-        },
-    }
-
-
-async def _million(say: Callable[[str], None]) -> str:
-    """Load them in units of 500, and tell the rate of each hundred thousand."""
-    with _folder() as data:
-        house = await open_house(read_settings(data=data))
-        chance = random.Random(1)
-        points: list[tuple[int, float]] = []
-        for start in range(0, _MILLION, _STEP):
-            began = time.perf_counter()
-            for first in range(start, start + _STEP, _UNIT):
-                made = [_observation(n, chance) for n in range(first, first + _UNIT)]
-                async with house.vault.writing() as writer:
-                    for resource in made:
-                        await writer.put(_draft(house, resource))
-            points.append((start + _STEP, _STEP / (time.perf_counter() - began)))
-            say(f"{points[-1][0]:,}: {points[-1][1]:,.0f}/s")
-        await close_house(house)
-    PLOT.write_text(_plot(points))
-    rows = [f"| {size:,} | {rate:,.0f}/s | {rate / points[0][1]:.2f} |" for size, rate in points]
-    return "\n".join(
-        ["| stored | rate of the last 100,000 | against the first |", "|---|---|---|", *rows]
-    )
-
-
-def million(say: Callable[[str], None]) -> str:
-    """A table, and docs/performance-million.svg."""
-    return asyncio.run(_million(say))
-
-
-def _plot(points: list[tuple[int, float]]) -> str:
-    """A line from zero."""
-    width, height, left, bottom = 640, 320, 60, 40
-    top = max(rate for _, rate in points) * 1.2
-    places = [
-        (
-            round(left + size / _MILLION * (width - left - 30), 1),
-            round(height - bottom - rate / top * (height - bottom - 30), 1),
-        )
-        for size, rate in points
-    ]
-    marks = "".join(
-        f'<circle cx="{x}" cy="{y}" r="3" fill="#0b5394"/>'
-        f'<text x="{x}" y="{y - 8}" text-anchor="middle">{rate:,.0f}</text>'
-        f'<text x="{x}" y="{height - bottom + 16}" text-anchor="middle">{size // 1000}k</text>'
-        for (x, y), (size, rate) in zip(places, points, strict=True)
-    )
-    line = " ".join(f"{x},{y}" for x, y in places)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="11">'
-        f'<rect width="{width}" height="{height}" fill="white"/>'
-        f'<text x="{left}" y="18">Observations written a second, by how many are stored</text>'
-        f'<path d="M{left},30 V{height - bottom} H{width - 20}" fill="none" stroke="#888"/>'
-        f'<polyline points="{line}" fill="none" stroke="#0b5394" stroke-width="2"/>{marks}</svg>\n'
-    )
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="consentry-bench-store-") as name:
-        yield Path(name)
 
 
 if __name__ == "__main__":
