@@ -14,8 +14,10 @@ from functools import partial
 from pathlib import Path
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from fhir_server.app import create_app
+from fhir_server.commands.gathering import Gathered
 from fhir_server.commands.logs import configure_logging
 from fhir_server.commands.workers import READY, Crew
 from fhir_server.errors import SettingsError, StartError
@@ -94,7 +96,7 @@ def _reason(error: Exception) -> str:
 def _config(settings: Settings, failures: list[Exception]) -> uvicorn.Config:
     config = uvicorn.Config(
         create_app(settings, failures),
-        http="httptools",
+        http=GatheringProtocol,
         loop="uvloop" if sys.platform != "win32" else "asyncio",
         log_config=None,
         log_level="warning",
@@ -106,6 +108,14 @@ def _config(settings: Settings, failures: list[Exception]) -> uvicorn.Config:
     config.load()
     config.ssl = tls_context(settings)
     return config
+
+
+class GatheringProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1, which writes less often."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See ``asyncio.BaseProtocol.connection_made``."""
+        super().connection_made(Gathered(transport))  # type: ignore[arg-type]
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:

@@ -122,7 +122,7 @@ class FhirRoutes:
         return Received(
             method="GET" if request.method == "HEAD" else request.method,
             target=target,
-            query=tuple(parse_qsl(request.url.query, keep_blank_values=True)),
+            query=_query(request.scope["query_string"]),
             headers=headers,
             body=b"",
             at=int(now.timestamp() * 1000),
@@ -130,6 +130,13 @@ class FhirRoutes:
             request_id=_trace(headers.get("x-request-id", "")),
             address=request.client.host if request.client else "",
         )
+
+
+def _query(sent: bytes) -> tuple[tuple[str, str], ...]:
+    """Its parameters; what is no UTF-8 stands for no character, escaped or not."""
+    if not sent:
+        return ()
+    return tuple(parse_qsl(sent.decode(errors="replace"), keep_blank_values=True))
 
 
 def _is_large(received: Received) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 from fhir_server.app import close_house, open_house
 from fhir_server.errors import WrongKeyError
+from fhir_server.rest import routes
 from fhir_server.settings import Settings
 from profiles.definitions import r4
 from profiles.validation import r4_validator
@@ -296,6 +297,23 @@ async def test_both_forms_of_the_base_and_of_a_search_are_served(served: Served)
         await served.ask("GET", "/Patient?_format=application/fhir+json", accept="text/xml")
     ).status_code == 200
     assert (await served.ask("GET", "/Patient?_format=ttl")).status_code == 406
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        (b"", ()),
+        (b"name=M%C3%BCller&name=", (("name", "Müller"), ("name", ""))),
+        ("name=Müller".encode(), (("name", "Müller"),)),
+        (b"name=M\xfcller", (("name", "M\ufffdller"),)),
+        (b"name=M%FCller", (("name", "M\ufffdller"),)),
+        (b"a=1?b=2/#c", (("a", "1?b=2/#c"),)),
+    ],
+)
+def test_a_query_is_read_as_utf_8_escaped_or_not(
+    sent: bytes, read: tuple[tuple[str, str], ...]
+) -> None:
+    assert routes._query(sent) == read
 
 
 async def test_what_a_client_needs_first_needs_no_token(served: Served) -> None:
