@@ -310,7 +310,7 @@ async def test_both_forms_of_the_base_and_of_a_search_are_served(served: Served)
         (b"a=1?b=2/#c", (("a", "1?b=2/#c"),)),
     ],
 )
-def test_a_query_is_read_as_utf_8_escaped_or_not(
+async def test_a_query_is_read_as_utf_8_escaped_or_not(
     sent: bytes, read: tuple[tuple[str, str], ...]
 ) -> None:
     assert routes._query(sent) == read
