@@ -50,9 +50,8 @@ class Interval:
         return starts if self.end == END_OF_TIME else (*starts, self.end + _TICK)
 
 
-@lru_cache(
-    maxsize=4096
-)  # a Consent says some of its dates twice, and patients sign on the same days
+# Remembered: a Consent says some of its dates twice, and patients sign on the same days.
+@lru_cache(maxsize=4096)
 def parse_date_time(text: str, zone: tzinfo) -> Interval:
     """Read a FHIR date, dateTime or instant as the interval that it names.
 

@@ -255,11 +255,7 @@ class _Index:
     probe: str
 
 
-_RECORDS = _Index(
-    OF_ONE,
-    OF_SOME,
-    PROBE,
-)
+_RECORDS = _Index(OF_ONE, OF_SOME, PROBE)
 _EVENTS = _Index(
     "",
     "(SELECT DISTINCT j.value AS rid FROM event_token b, json_each(b.rids) j WHERE b.token IN ({marks})"
