@@ -4,8 +4,9 @@ That takes a key which is in memory and good still; the store looks whether it i
 """
 
 from fhir_server.store.protocol import SealedEvent, SealedVersion
+from fhir_server.vault.padding import padding
 from fhir_server.vault.reader import Keys
-from fhir_server.vault.writer import Draft, Leaf, padding
+from fhir_server.vault.writer import Draft, Leaf
 
 
 def seal_event(draft: Draft, leaf: Leaf, keys: Keys, epoch: int) -> SealedEvent | None:
@@ -21,5 +22,5 @@ def seal_event(draft: Draft, leaf: Leaf, keys: Keys, epoch: int) -> SealedEvent 
     head = (0, row, draft.type_, draft.version, draft.at, False, key.id, patients, b"")
     where = keys.place_of(SealedVersion(*head, b""))
     sealed = SealedVersion(*head, key.seal(draft.text.encode(), where))
-    tokens = [*draft.tokens, *padding(len(draft.tokens))]
+    tokens = [*draft.tokens, *padding(keys.blind, sealed, len(draft.tokens))]
     return SealedEvent(sealed, tokens, leaf.commitment, key.seal(leaf.k, b"opening|" + where))

@@ -19,10 +19,10 @@ from fhir_server.store.protocol import SealedVersion, Selection, Unit
 from fhir_server.store.shelf import Shelf, changed
 from fhir_server.vault.documents import Document
 from fhir_server.vault.keyring import Fresh
+from fhir_server.vault.padding import all_padding, padding, sharing
 from fhir_server.vault.reader import Keys, Reader, patient_tokens
 
 MakeTokens = Callable[[str, Mapping[str, object], Sequence[str]], frozenset[bytes]]
-_PAD = 8
 _CONSENT = "Consent"
 
 
@@ -136,7 +136,7 @@ class Writer(Reader):
             with suppress(KeyDestroyedError):
                 value = orjson.loads(await self.open(first))
                 made = tokens(first.type_, value, await self.patients(first))
-                await self._unit.index(first.type_, row.rid, list(made))
+                await self._index(first, made.union(padding(self.blind, first, len(made))))
         return len(rows)
 
     async def index_records(
@@ -165,7 +165,7 @@ class Writer(Reader):
                 except TamperedRecordError:
                     broken += 1
                     continue
-                await self._index(version, made | self.padding_of(version, len(made)))
+                await self._index(version, made.union(padding(self.blind, version, len(made))))
         return [version.rid for version in versions], broken
 
     async def _made(self, version: SealedVersion, tokens: MakeTokens) -> frozenset[bytes]:
@@ -175,13 +175,6 @@ class Writer(Reader):
 
     async def _index(self, version: SealedVersion, tokens: frozenset[bytes]) -> None:
         await self._unit.index(version.type_, version.rid, sorted(tokens))
-
-    def padding_of(self, version: SealedVersion, count: int) -> frozenset[bytes]:
-        """The same for the same record, so that doing it twice adds nothing; without the key it looks like chance."""
-        row = version.row.hex()
-        return frozenset(
-            self.blind.token(version.type_, "_padding", row, str(n)) for n in range(-count % _PAD)
-        )
 
     async def _put(self, draft: Draft) -> tuple[SealedVersion, DataKey, bytes]:
         """Seal and write; return the version, its key and its place."""
@@ -195,18 +188,29 @@ class Writer(Reader):
         rid = previous.rid if previous else 0
         head = (row, draft.type_, draft.version, draft.at, not draft.text)
         tail = (key.id, b"".join(owners), wraps)
-        where = self.place_of(SealedVersion(rid, *head, *tail, b""))
+        version = SealedVersion(rid, *head, *tail, b"")
+        where = self.place_of(version)
         sealed = key.seal(draft.text.encode(), where)
-        add = list(draft.tokens - draft.dropped)
-        if not previous:
-            add += padding(len(add))
-        drop = list(draft.dropped - draft.tokens)
+        add, drop = self._postings(draft, version)
         rid = await self._unit.put(SealedVersion(rid, *head, *tail, sealed), add, drop)
         if draft.type_ == _CONSENT:
             await self._enter(draft, row, owners)
         for consumer in self._noted.get(draft.type_, ()):
             await self.notes.save(changed(consumer, draft.type_) + row.hex(), b"")
         return SealedVersion(rid, *head, *tail, sealed), key, where
+
+    def _postings(
+        self, draft: Draft, version: SealedVersion
+    ) -> tuple[Sequence[bytes], Sequence[bytes]]:
+        """The tokens that a version brings into the index, and those that it takes out."""
+        add, drop = list(draft.tokens - draft.dropped), list(draft.dropped - draft.tokens)
+        previous = draft.previous
+        before, after = sharing(previous), sharing(version)
+        if previous is not None and before not in (None, after):
+            drop += all_padding(self.blind, previous)
+        if after not in (None, before):
+            add += padding(self.blind, version, len(draft.tokens))
+        return add, drop
 
     async def _enter(self, draft: Draft, row: bytes, owners: Iterable[bytes]) -> None:
         """Into the register with a Consent; out of it with one that was deleted."""
@@ -258,10 +262,3 @@ class Writer(Reader):
     async def _key(self, version: SealedVersion) -> DataKey:
         fresh = next((k for k in self.fresh.keys.values() if k.id == version.key_id), None)
         return fresh or await super()._key(version)
-
-
-def padding(count: int) -> list[bytes]:
-    """Random tokens that bring ``count`` to a multiple of 8: the number of rows tells less of the resource."""
-    missing = -count % _PAD
-    chance = secrets.token_bytes(12 * missing)
-    return [chance[at : at + 12] for at in range(0, len(chance), 12)]

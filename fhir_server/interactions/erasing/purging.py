@@ -18,6 +18,7 @@ from fhir_server.search.plan import compartment
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.store.protocol import SealedVersion, Selection
 from fhir_server.store.shelf import Stretch
+from fhir_server.vault.padding import all_padding
 from fhir_server.vault.vault import Vault, Writer, patient_tokens
 
 _BROKEN = (IntegrityError, WrongKeyError)  # of one record, or of one wrapped key
@@ -110,7 +111,7 @@ class Purge:
         tokens = self._tokenizer.tokens
         of_all = tokens(version.type_, value, [p for p in patients if p])
         if self._is_hers(version):
-            return of_all | own | writer.padding_of(version, 1)
+            return of_all.union(own, all_padding(writer.blind, version))
         others = [p for p in patients if p and writer.blind.patient(p) != self._owner]
         return (of_all - tokens(version.type_, value, others)) | own
 
