@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import secrets
-import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from fhir_server.exchange.keeping import (
     open_exchange,
     registry_at,
 )
+from fhir_server.ids import random_id
 from fhir_server.interactions.capabilities import Statements
 from fhir_server.interactions.capability_statement import capability_statement
 from fhir_server.interactions.cursors import Cursors
@@ -177,9 +177,7 @@ async def open_house(settings: Settings) -> House:
 
 def open_erasures(settings: Settings, vault: Vault, tokenizer: Tokenizer) -> Erasures:
     """What erases patients; whoever keeps in memory what came out of records forgets it with the keys."""
-    maker = Maker(
-        lambda: str(uuid.uuid4()), secrets.token_bytes, settings.fhir_base, settings.custodian
-    )
+    maker = Maker(random_id, secrets.token_bytes, settings.fhir_base, settings.custodian)
     vault.on_forget(tokenizer.forget)
     vault.on_forget(vault.blind.forget)
     ledger = Ledger(erasures_file(settings))
@@ -238,7 +236,7 @@ def _tools(
         zone=ZoneInfo(settings.zone),
         custodian=settings.custodian,
         administrative=administrative_types(definitions),
-        new_id=lambda: str(uuid.uuid4()),
+        new_id=random_id,
         new_secret=secrets.token_bytes,
         prove=anchorer.prove,
         anchor_wait=_ANCHOR_WAIT,

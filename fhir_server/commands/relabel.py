@@ -5,13 +5,13 @@ import asyncio
 import secrets
 import sys
 import time
-import uuid
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
 
 from fhir_server.archive import Archive, open_archive, open_index
+from fhir_server.ids import random_id
 from fhir_server.interactions.labelling import Labelling
 from fhir_server.interactions.relabelling import Maker, Relabelled, Relabeller
 from fhir_server.labels import read_label_rules
@@ -57,7 +57,7 @@ async def _relabeller(settings: Settings, archive: Archive) -> Relabeller:
     maker = Maker(
         settings.fhir_base,
         settings.custodian,
-        lambda: str(uuid.uuid4()),
+        random_id,
         secrets.token_bytes,
         lambda: int(time.time() * 1000),
     )

@@ -18,6 +18,7 @@ from fhir_server.errors import (
     WrongKeyError,
 )
 from fhir_server.forms import Asked, Pairs, Record, Recorded, Released
+from fhir_server.ids import timed_id
 from fhir_server.interactions.desk import Tools
 from fhir_server.interactions.leaf import event_draft, leaf_of, put_with_leaf
 from fhir_server.interactions.lifecycle.glass import may_break_glass, note_broken_glass
@@ -129,7 +130,7 @@ async def _drafts(
 
 def _draft(happening: Happening, tools: Tools) -> Draft:
     at = happening.asked.received.at
-    event = audit_event(happening, tools.new_id(), at, tools.base, tools.custodian)
+    event = audit_event(happening, timed_id(at), at, tools.base, tools.custodian)
     # of the patient, not of the agent: whoever is spied on must see by whom
     patients = (happening.patient,) if happening.patient else ()
     return event_draft(event, at, patients, tools.tokenizer)
