@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from functools import cache
 
+_WORD = re.compile("[a-z0-9]+")  # of what is ASCII
 _TAG = re.compile(r"<[^<>]*>")  # stops at the next tag, so that no text makes it slow
 _NOT_TEXT = frozenset({"id", "url", "system", "reference", "data", "div", "contentType"})
 
@@ -25,6 +26,8 @@ def normalise(text: str) -> str:
 
 def words(text: str) -> list[str]:
     """The words of a normalised string."""
+    if text.isascii():
+        return _WORD.findall(text.lower())
     return "".join(c if c.isalnum() else " " for c in normalise(text)).split()
 
 

@@ -10,7 +10,7 @@ of its patients only.  The vault pads the number to a multiple of 8.
 The index gives a superset: what it finds is opened, if consent permits, and checked exactly.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 
 import orjson
@@ -21,17 +21,22 @@ from fhir_server.search.elements import ReferenceValue, TokenValue, Value
 from fhir_server.search.numbers import Amount, place
 from fhir_server.search.numbers import buckets_of as amount_buckets
 from fhir_server.search.strings import words
-from fhir_server.search.values import Searchable, pack
+from fhir_server.search.values import Offer, Searchable, pack
 
 COMPARTMENT = "_patient"
 _OF_ALL = "*"  # in the place of a patient: of what is found without one
+_NOT_ONE = ("", _OF_ALL)
+_OF_ONE = "1"  # in the place of any patient
 SCOPED = frozenset({"code", "category"})
 _PREFIXES = 6
 _CACHED = 8_192
 _CACHED_WHOLE = 1024
 _VARYING = frozenset({"id", "meta", "recorded", "entity"})  # in the AuditEvents of one caller
+_ENTITY = ("AuditEvent", "entity")  # each names something else, but few types and roles are there
 _LONGEST_STEADY = 8192
 _LONGEST = 400  # bytes of a member worth remembering
+_DAYS = 4096
+Term = tuple[str, str]  # in what way a value can be asked for, and by what
 
 
 class Tokenizer:
@@ -56,6 +61,7 @@ class Tokenizer:
         self._shared = lru_cache(_CACHED)(self._of_packed)
         self._shared_whole = lru_cache(_CACHED_WHOLE)(self._of_whole)
         self._scoped_members = cache(self._members)
+        self._told = cache(self._tells)
         self._is_date = cache(self._dates)
 
     def tokens(
@@ -102,13 +108,22 @@ class Tokenizer:
         """The tokens of one member, each of its items remembered, unless it may point to a contained resource."""
         if "contained" in resource:
             return self._of_member(type_, member, resource, owner)
-        content = self._key_part(type_, member, resource[member])
-        packed = [pack(item) for item in (content if isinstance(content, list) else (content,))]
-        if not all(0 < len(item) <= _LONGEST for item in packed):
+        items = [(name, pack(item)) for name, item in self._items(type_, member, resource[member])]
+        if not all(0 < len(packed) <= _LONGEST for _, packed in items):
             return self._of_member(type_, member, resource, owner)
-        if len(packed) == 1:
-            return self._shared(type_, member, packed[0], owner)
-        return frozenset().union(*(self._shared(type_, member, item, owner) for item in packed))
+        if len(items) == 1:
+            return self._shared(type_, *items[0], owner)
+        return frozenset().union(*[self._shared(type_, *item, owner) for item in items])
+
+    def _items(self, type_: str, member: str, content: object) -> list[tuple[str, object]]:
+        """What of a member is remembered by itself, each with its path."""
+        content = self._key_part(type_, member, content)
+        items = content if isinstance(content, list) else [content]
+        if (type_, member) != _ENTITY:
+            return [(member, item) for item in items]
+        below = self._searchable.of(type_).below(member)
+        parts = [part for item in items if isinstance(item, dict) for part in item.items()]
+        return [(f"{member}.{name}", part) for name, part in parts if name in below]
 
     def _key_part(self, type_: str, member: str, content: object) -> object:
         """The part of a member that its tokens depend on: not the version and time in ``meta``, nor the time of a day."""
@@ -121,8 +136,11 @@ class Tokenizer:
     def _dates(self, type_: str, member: str) -> bool:
         return self._searchable.of(type_).offers_only("date", member)
 
-    def _of_packed(self, type_: str, member: str, packed: bytes, owner: str) -> frozenset[bytes]:
-        return self._of_member(type_, member, {member: orjson.loads(packed)}, owner)
+    def _of_packed(self, type_: str, path: str, packed: bytes, owner: str) -> frozenset[bytes]:
+        resource = orjson.loads(packed)
+        for name in reversed(path.split(".")):
+            resource = {name: resource}
+        return self._of_member(type_, path, resource, owner)
 
     def _of_whole(self, type_: str, packed: bytes) -> frozenset[bytes]:
         resource = orjson.loads(packed)
@@ -130,17 +148,24 @@ class Tokenizer:
         return frozenset().union(*(self._of_member(type_, m, resource, "") for m in members))
 
     def _of_member(
-        self, type_: str, member: str, resource: Mapping[str, object], owner: str
+        self, type_: str, path: str, resource: Mapping[str, object], owner: str
     ) -> frozenset[bytes]:
-        return frozenset(
-            self.blind.token(type_, scoped(parameter.code, owner), kind, text)
-            for parameter, value in self._searchable.of(type_).of_member(member, resource)
-            if self._is_told(type_, parameter.code, owner)
-            for kind, text in _terms(value, parameter.type)
-        )
+        token = self.blind.token
+        found: list[bytes] = []
+        for parameter, branch, read in self._told(
+            type_, path, owner if owner in _NOT_ONE else _OF_ONE
+        ):
+            name, kind = scoped(parameter.code, owner), parameter.type
+            values = [value for node in branch.find(resource) for value in read(branch, node)]
+            found += [token(type_, name, *term) for value in values for term in _terms(value, kind)]
+        return frozenset(found)
+
+    def _tells(self, type_: str, path: str, owner: str) -> Sequence[Offer]:
+        """What a member offers that has tokens in a record of nobody's, of all patients' records, or of one patient's."""
+        offers = self._searchable.of(type_).offers(path)
+        return [offer for offer in offers if self._is_told(type_, offer[0].code, owner)]
 
     def _is_told(self, type_: str, code: str, owner: str) -> bool:
-        """Whether a parameter has tokens there: of a record of nobody's, of all patients' records, or of one patient's."""
         if not owner:
             return True
         only = self.blind.patient_only(type_, code)
@@ -177,47 +202,54 @@ def _tags(meta: object) -> object:
 
 def scoped(code: str, owner: str) -> str:
     """The name inside a token: of a parameter, or of a parameter within one patient's records."""
-    return code if owner in ("", _OF_ALL) else f"{code}@{owner}"
+    return code if owner in _NOT_ONE else f"{code}@{owner}"
 
 
-def _terms(value: Value, type_: str) -> Iterator[tuple[str, str]]:
+def _terms(value: Value, type_: str) -> Sequence[Term]:
     match value:
         case TokenValue():
-            yield from _token_terms(value)
-        case ReferenceValue(reference, identifier):
-            if reference:
-                parts = reference.split("/")
-                yield "reference", reference
-                yield "reference", "/".join(parts[-2:])  # an absolute url may be one of ours
-                yield "reference", parts[-1]
-            if identifier is not None:
-                yield "identifier", f"{identifier.system}|{identifier.code}"
+            return _token_terms(value)
+        case ReferenceValue():
+            return _reference_terms(value)
         case Interval():
-            yield from _date_terms(value)
+            return _date_terms(value)
         case Amount():
-            yield from _amount_terms(value)
+            return _amount_terms(value)
         case str():
-            yield from (("uri", value),) if type_ == "uri" else string_terms(value)
+            return [("uri", value)] if type_ == "uri" else string_terms(value)
+        case _:
+            return ()
 
 
-def _token_terms(value: TokenValue) -> Iterator[tuple[str, str]]:
+def _token_terms(value: TokenValue) -> Sequence[Term]:
     """The ways in which a coded value can be asked for; one without a place for a system only by its code."""
-    if value.code:
-        yield "code", value.code
+    found = [("code", value.code)] if value.code else []
     if value.plain:
-        return
+        return found
     if value.system:
-        yield "system", value.system
-        yield "both", f"{value.system}|{value.code}"
-    elif value.code:
-        yield "both", f"|{value.code}"
+        return [*found, ("system", value.system), ("both", f"{value.system}|{value.code}")]
+    return [*found, ("both", f"|{value.code}")] if value.code else found
 
 
-def string_terms(text: str) -> Iterator[tuple[str, str]]:
+def _reference_terms(value: ReferenceValue) -> Sequence[Term]:
+    """Whole, as ``Type/id`` (an absolute url may be one of ours), by its id; and by an identifier."""
+    found: list[Term] = []
+    if value.reference:
+        parts = value.reference.split("/")
+        texts = (value.reference, "/".join(parts[-2:]), parts[-1])
+        found = [("reference", text) for text in texts]
+    if value.identifier is not None:
+        found.append(("identifier", f"{value.identifier.system}|{value.identifier.code}"))
+    return found
+
+
+def string_terms(text: str) -> Sequence[Term]:
     """Each word by its prefixes of 1 to 6 letters, so that a search finds it by its beginning."""
-    for word in words(text):
-        for length in range(1, min(len(word), _PREFIXES) + 1):
-            yield "prefix", word[:length]
+    return [
+        ("prefix", word[:length])
+        for word in words(text)
+        for length in range(1, min(len(word), _PREFIXES) + 1)
+    ]
 
 
 def word_prefix(word: str) -> str:
@@ -225,22 +257,23 @@ def word_prefix(word: str) -> str:
     return word[:_PREFIXES]
 
 
-def _date_terms(value: Interval) -> Iterator[tuple[str, str]]:
+def _date_terms(value: Interval) -> Sequence[Term]:
     first, last = days(value)
     if (
         value.high - value.low <= DAY and last - first <= 1
     ):  # a moment near midnight may lie on two days
-        for day in {first, last}:
-            yield from (("on", bucket) for bucket in buckets_of(day))
-    else:
-        yield from (("start", bucket) for bucket in buckets_of(first))
-        yield from (("end", bucket) for bucket in buckets_of(last))
+        return [term for day in {first, last} for term in _day_terms("on", day)]
+    return [*_day_terms("start", first), *_day_terms("end", last)]
 
 
-def _amount_terms(value: Amount) -> Iterator[tuple[str, str]]:
+@lru_cache(_DAYS)
+def _day_terms(kind: str, day: int) -> Sequence[Term]:
+    return [(kind, bucket) for bucket in buckets_of(day)]
+
+
+def _amount_terms(value: Amount) -> Sequence[Term]:
     low, high = place(value.low[0]), place(value.high[0])
     if low == high:
-        yield from (("on", bucket) for bucket in amount_buckets(low))
-    else:
-        yield from (("start", bucket) for bucket in amount_buckets(low))
-        yield from (("end", bucket) for bucket in amount_buckets(high))
+        return [("on", bucket) for bucket in amount_buckets(low)]
+    starts = [("start", bucket) for bucket in amount_buckets(low)]
+    return [*starts, *(("end", bucket) for bucket in amount_buckets(high))]

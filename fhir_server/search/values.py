@@ -16,6 +16,7 @@ from profiles.definitions import Component, Definitions, SearchParameter
 from profiles.fhirpath import Branch, compile_expression
 
 Json = Mapping[str, object]
+Offer = tuple[SearchParameter, Branch, Reader]
 WHOLE = frozenset({"_text", "_content", "_filter"})  # decided on the whole resource
 OWN_TYPES = frozenset(
     {"ChainFiling", "ChainRequest"}
@@ -65,7 +66,7 @@ class ResourceValues:
         self._not_complete = frozenset[str]()
         self._branches: dict[str, tuple[Branch, ...]] = {}
         self._parts: dict[str, dict[Branch, tuple[CompositePart, ...]]] = {}
-        self._by_member: dict[str, list[tuple[SearchParameter, Branch, Reader]]] = {}
+        self._by_member: dict[str, list[Offer]] = {}
 
     @classmethod
     def of_standard(cls, type_: str, definitions: Definitions) -> "ResourceValues":
@@ -123,12 +124,14 @@ class ResourceValues:
         """Whether all parameters that look at a member are of one type."""
         return all(parameter.type == kind for parameter, *_ in self._by_member[member])
 
-    def of_member(self, member: str, resource: Json) -> Iterator[tuple[SearchParameter, Value]]:
-        """Every value that one member offers to any parameter that the index keeps."""
-        for parameter, branch, read in self._by_member[member]:
-            for node in branch.find(resource):
-                for value in read(branch, node):
-                    yield parameter, value
+    def offers(self, member: str) -> Sequence[Offer]:
+        """What one member offers to the parameters that the index keeps, or a member of that (``entity.what``)."""
+        first, _, second = member.partition(".")
+        return [o for o in self._by_member[first] if not second or o[1].steps[1:2] == (second,)]
+
+    def below(self, member: str) -> frozenset[str]:
+        """The members of ``member`` that the parameters look at."""
+        return frozenset(str(branch.steps[1]) for _, branch, _ in self._by_member[member])
 
     def first_members(self, parameter: SearchParameter) -> tuple[str, ...]:
         """The members of a resource that a parameter looks at; empty where it looks at the whole."""
