@@ -5,13 +5,16 @@ the index is a row of trees of a few million tokens, and new records go into the
 search asks all of them, in their order, which is that of the records; whether one record has a token is asked of one.
 """
 
-import json
 import sqlite3
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from struct import Struct
+
+import orjson
 
 Pair = bytes  # token (12), record (8, big-endian): sorts as the index does, in a third of a tuple's memory
 _TOKEN = 12
+_RECORD = Struct(f">{_TOKEN}xQ")  # of a pair
 _FULL = 2_000_000  # tokens; then the next record begins a part
 
 OF_ONE = "part p CROSS JOIN token t ON t.part = p.n AND t.token = ?"
@@ -40,11 +43,10 @@ def insert(connection: sqlite3.Connection, pairs: Sequence[Pair]) -> bool:
     One statement for each part, mostly one in all: SQLite works on it without the interpreter's lock.
     """
     parts = connection.execute("SELECT first, n FROM part ORDER BY first").fetchall()
-    for n, some in _by_part(parts, pairs):
-        rids = [int.from_bytes(pair[_TOKEN:], "big") for pair in some]
-        connection.execute(_INSERT, (b"".join(some), json.dumps(rids), n))
+    for n, joined, rids in _by_part(parts, pairs):
+        connection.execute(_INSERT, (joined, orjson.dumps(rids).decode(), n))
         count = "UPDATE part SET tokens = tokens + ? WHERE n = ? RETURNING tokens"
-        [(tokens,)] = connection.execute(count, (len(some), n)).fetchall()
+        [(tokens,)] = connection.execute(count, (len(rids), n)).fetchall()
         if n == parts[-1][1] and tokens >= _FULL:
             return True
     return False
@@ -57,12 +59,16 @@ def delete(connection: sqlite3.Connection, postings: Iterable[tuple[bytes, int]]
 
 def _by_part(
     parts: Sequence[tuple[int, int]], pairs: Sequence[Pair]
-) -> list[tuple[int, Sequence[Pair]]]:
-    """The pairs of each part, those of the newest last."""
-    firsts = [first.to_bytes(8, "big") for first, _ in parts]
-    if all(pair[_TOKEN:] >= firsts[-1] for pair in pairs):
-        return [(parts[-1][1], pairs)]
-    found: dict[int, list[Pair]] = {}
-    for pair in pairs:
-        found.setdefault(bisect_right(firsts, pair[_TOKEN:]) - 1, []).append(pair)
-    return [(parts[at][1], found[at]) for at in sorted(found)]
+) -> list[tuple[int, bytes, Sequence[int]]]:
+    """Each part with its pairs, as one string, and their records; the newest last."""
+    joined, firsts = b"".join(pairs), [first for first, _ in parts]
+    rids = [rid for (rid,) in _RECORD.iter_unpack(joined)]
+    if min(rids, default=0) >= firsts[-1]:
+        return [(parts[-1][1], joined, rids)]
+    found: dict[int, list[tuple[Pair, int]]] = {}
+    for pair, rid in zip(pairs, rids, strict=True):
+        found.setdefault(bisect_right(firsts, rid) - 1, []).append((pair, rid))
+    return [
+        (parts[at][1], b"".join(pair for pair, _ in found[at]), [rid for _, rid in found[at]])
+        for at in sorted(found)
+    ]

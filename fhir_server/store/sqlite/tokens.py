@@ -11,9 +11,10 @@ an answer with an audit record costs.  Two queues make it cheap:
   are made again after a crash.
 """
 
-import json
 import sqlite3
 from collections.abc import Mapping, Sequence
+
+import orjson
 
 from fhir_server.store.sqlite.marks import Marks
 from fhir_server.store.sqlite.parts import Pair, begin_part, insert
@@ -238,5 +239,5 @@ def _insert_events(connection: sqlite3.Connection, postings: Mapping[bytes, list
         rids = sorted(set(postings[token]))
         for at in range(0, len(rids), _IN_ROW):
             some = rids[at : at + _IN_ROW]
-            rows.append((token, some[0], some[-1], json.dumps(some)))
+            rows.append((token, some[0], some[-1], orjson.dumps(some).decode()))
     connection.executemany(_INSERT_EVENTS, rows)
