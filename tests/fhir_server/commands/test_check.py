@@ -79,14 +79,15 @@ def test_nothing_is_found_after_a_life_of_changes(
 
 NEWEST = "(SELECT max(rid) FROM record WHERE type = 'Observation')"
 EVENT = "(SELECT rid FROM audit WHERE n = 3)"
-HALF = "substr(sealed, 1, 40) || zeroblob(1) || substr(sealed, 42)"
+OTHER_BYTE = "CASE substr(sealed, 41, 1) WHEN x'00' THEN x'01' ELSE x'00' END"
+CHANGED = f"substr(sealed, 1, 40) || {OTHER_BYTE} || substr(sealed, 42)"
 
 
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
         (
-            f"UPDATE version SET sealed = CAST({HALF} AS BLOB) WHERE rid = {NEWEST}",
+            f"UPDATE version SET sealed = CAST({CHANGED} AS BLOB) WHERE rid = {NEWEST}",
             "version 1: auth",
         ),
         (f"UPDATE version SET at = at + 1 WHERE rid = {NEWEST}", "time or deletion"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+import fcntl
 import os
 import signal
 import subprocess
@@ -200,20 +200,32 @@ async def test_a_turn_that_was_given_up_goes_to_the_next_of_the_same_process(fol
 
 async def test_two_that_always_want_to_write_take_turns(folder: Path) -> None:
     """Nobody writes twice while another one waits: what SQLite's own waiting does not promise."""
-    order: list[int] = []
+    writer, other = WriteTurn(folder), WriteTurn(folder)
+    await writer.take()
+    for _ in range(50):
+        waiting = asyncio.create_task(other.take())
+        await _somebody_queues(folder)
+        writer.give()
+        again = asyncio.create_task(writer.take())
+        await asyncio.wait_for(waiting, 5)
+        assert not again.done()
+        other.give()
+        await asyncio.wait_for(again, 5)
+    writer.give()
+    writer.close()
+    other.close()
 
-    async def write(number: int) -> None:
-        turn = WriteTurn(folder)
-        for _ in range(50):
-            await turn.take()
-            order.append(number)
+
+async def _somebody_queues(folder: Path) -> None:
+    """Return once somebody waits for the turn, who is the next then."""
+    with (folder / "next").open("rb+") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            fcntl.flock(file, fcntl.LOCK_UN)
             await asyncio.sleep(0.001)
-            turn.give()
-        turn.close()
-
-    await asyncio.gather(write(1), write(2))
-    doubles = sum(a == b for a, b in itertools.pairwise(order))
-    assert doubles <= 10
 
 
 async def test_news_told_by_one_is_counted_by_all(folder: Path) -> None:
