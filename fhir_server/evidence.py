@@ -51,6 +51,14 @@ _FEW = 64  # tiles that may be missing at start: they are written with those tha
 _OFTEN = 4096  # tiles, a million events, between two lines that tell how far it is
 
 
+def preload_evidence(settings: Settings) -> None:
+    """What opening takes into memory whatever the log is: once, before a server forks its workers."""
+    if not settings.chain_url:
+        from anchoring.chain.embedded import import_py_evm
+
+        import_py_evm()
+
+
 async def open_evidence(
     settings: Settings, database: Database, secrets: Secrets, transparency: Transparency
 ) -> Anchorer:

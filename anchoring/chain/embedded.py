@@ -71,7 +71,7 @@ class EmbeddedChain:
                 that was made for another key.
             ChainUnavailableError: The file cannot be opened.
         """
-        _import_py_evm()
+        import_py_evm()
         self._key = key
         self._lock = threading.Lock()
         self._table = _Table(_connect(path, writable=key is not None))
@@ -268,8 +268,8 @@ def _connect(path: Path, *, writable: bool) -> sqlite3.Connection:
     return connection
 
 
-def _import_py_evm() -> None:
-    """Import what the functions of this file use, before they use it."""
+def import_py_evm() -> None:
+    """Import what the functions of this file use, before they use it: some 20 MB, which processes that fork can share."""
     with kept_recursion_limit():
         import eth.chains.base
         import eth.vm.forks.prague

@@ -21,8 +21,10 @@ from fhir_server.commands.gathering import Gathered
 from fhir_server.commands.logs import configure_logging
 from fhir_server.commands.workers import READY, Crew
 from fhir_server.errors import SettingsError, StartError
+from fhir_server.evidence import preload_evidence
 from fhir_server.memory import keep_together, share_memory
 from fhir_server.settings import Settings, read_settings
+from profiles.terminology import r4_terminology
 from profiles.validation import r4_validator
 
 _SWITCH = 0.001  # seconds: a commit's thread must not wait 5 ms for its turn
@@ -62,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     sys.setswitchinterval(_SWITCH)
     keep_together()
     if count > 1:
-        _preload()
+        _preload(settings)
         Crew(listener, partial(_work, settings), count).run()
         return 0
     failures: list[Exception] = []
@@ -74,9 +76,11 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _preload() -> None:
+def _preload(settings: Settings) -> None:
     """What all workers need is read once, before there are any: they share its memory."""
     _ = r4_validator().compiled
+    r4_terminology()
+    preload_evidence(settings)
     share_memory()
 
 

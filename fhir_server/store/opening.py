@@ -1,4 +1,7 @@
-"""Opening the database that the settings name: the only place that knows which kinds there are."""
+"""Opening the database that the settings name: the only place that knows which kinds there are.
+
+Whoever has a file need not have the driver of a server in memory: it is imported when it is needed.
+"""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
@@ -7,9 +10,6 @@ from fhir_server.errors import SettingsError
 from fhir_server.settings import Settings
 from fhir_server.store.database import Database
 from fhir_server.store.inspection import Inspection
-from fhir_server.store.mongodb.database import open_mongo
-from fhir_server.store.mongodb.inspection import MongoInspection
-from fhir_server.store.mongodb.records import MongoSnapshot
 from fhir_server.store.protocol import Snapshot
 from fhir_server.store.sqlite.database import open_sqlite
 from fhir_server.store.sqlite.inspection import SqliteInspection
@@ -33,6 +33,9 @@ async def looking(database: Database) -> AsyncIterator[Look]:
 @asynccontextmanager
 async def _server_snapshot(database: Database) -> AsyncIterator[tuple[Snapshot, Inspection]]:
     async with database.store.reading() as snapshot:
+        from fhir_server.store.mongodb.inspection import MongoInspection
+        from fhir_server.store.mongodb.records import MongoSnapshot
+
         assert isinstance(snapshot, MongoSnapshot), "there are two kinds of databases"
         yield snapshot, MongoInspection(snapshot.reads)
 
@@ -44,6 +47,8 @@ async def open_database(settings: Settings, *, create: bool = True) -> Database:
         SettingsError: There is none, or it can not be used; the message says why.
     """
     if settings.store:
+        from fhir_server.store.mongodb.database import open_mongo
+
         return await open_mongo(settings.store, create=create)
     path = settings.data / DATABASE_FILE
     if not create and not path.exists():

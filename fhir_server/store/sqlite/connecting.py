@@ -9,7 +9,7 @@ from fhir_server.store.sqlite.schema import require_known
 from fhir_server.store.sqlite.turns import WriteTurn
 
 _PAGE_SIZE = 4096
-_CACHE_KIB = 8 * 1024
+_CACHE_KIB = 4 * 1024
 
 
 class WriteTransaction:

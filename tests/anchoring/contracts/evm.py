@@ -77,7 +77,7 @@ class Embedded:
         from eth.constants import POST_MERGE_DIFFICULTY, POST_MERGE_MIX_HASH, POST_MERGE_NONCE
         from eth.db.atomic import AtomicDB
 
-        embedded._import_py_evm()
+        embedded.import_py_evm()
         self.now = _START
         genesis = {
             "coinbase": bytes(20),
