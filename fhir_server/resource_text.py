@@ -159,11 +159,14 @@ def _meta(resource: ResourceText, own: Mapping[str, str]) -> str:
     return "{" + head + "}"
 
 
-@lru_cache(4096)
 def instant(at: int) -> str:
     """Milliseconds since 1970 UTC as a FHIR instant."""
-    whole = datetime.fromtimestamp(at // 1000, UTC)
-    return f"{whole:%Y-%m-%dT%H:%M:%S}.{at % 1000:03d}Z"
+    return f"{_second(at // 1000)}.{at % 1000:03d}Z"
+
+
+@lru_cache(4096)
+def _second(second: int) -> str:
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def http_date(at: int) -> str:

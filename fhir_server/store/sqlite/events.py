@@ -18,23 +18,24 @@ _VERSION = (
 )
 _AUDIT = "INSERT INTO audit (n, rid, commitment, opening) VALUES (?, ?, ?, ?)"
 Row = tuple[int, bytes, bytes]  # record, commitment, opening
+Placed = tuple[int, SealedVersion]  # record, whatever ``rid`` the version has
 
 
-def insert_record(connection: sqlite3.Connection, versions: Sequence[SealedVersion]) -> None:
-    """New records with their first versions; each has its ``rid``."""
+def insert_records(connection: sqlite3.Connection, versions: Sequence[Placed]) -> None:
+    """New records with their first versions."""
     connection.executemany(
-        _RECORD, [(v.rid, v.row, v.type_, v.version, v.at, v.deleted) for v in versions]
+        _RECORD, [(rid, v.row, v.type_, v.version, v.at, v.deleted) for rid, v in versions]
     )
-    insert_version(connection, versions)
+    insert_versions(connection, versions)
 
 
-def insert_version(connection: sqlite3.Connection, versions: Sequence[SealedVersion]) -> None:
+def insert_versions(connection: sqlite3.Connection, versions: Sequence[Placed]) -> None:
     """Versions of records that are there."""
     connection.executemany(
         _VERSION,
         [
-            (v.rid, v.type_, v.version, v.at, v.deleted, v.key_id, v.patients, v.wraps, v.sealed)
-            for v in versions
+            (rid, v.type_, v.version, v.at, v.deleted, v.key_id, v.patients, v.wraps, v.sealed)
+            for rid, v in versions
         ],
     )
 
@@ -44,11 +45,11 @@ class EventQueue:
 
     def __init__(self) -> None:
         self._rid = self._number = 0  # the next ones; asked of the database when a batch begins
-        self._versions: list[SealedVersion] = []
+        self._versions: list[Placed] = []
         self._rows: set[bytes] = set()  # of ``_versions``: every look for a record asks here first
         self._audit: list[tuple[int, *Row]] = []
         self._before_unit = (0, 0, 0, 0)
-        self._written: tuple[list[SealedVersion], list[tuple[int, *Row]]] = ([], [])
+        self._written: tuple[list[Placed], list[tuple[int, *Row]]] = ([], [])
 
     def begin_batch(self, connection: sqlite3.Connection) -> int:
         """Nobody else writes from now on: learn the next numbers; return the next ``rid``."""
@@ -65,7 +66,7 @@ class EventQueue:
         """The unit was taken back, and with it what it wrote of the units before: that waits again."""
         self._rid, self._number, versions, audit = self._before_unit
         self._versions = self._written[0] + self._versions[:versions]
-        self._rows = {version.row for version in self._versions}
+        self._rows = {version.row for _, version in self._versions}
         self._audit = self._written[1] + self._audit[:audit]
 
     def number(self) -> int:
@@ -73,9 +74,9 @@ class EventQueue:
         self._rid += 1
         return self._rid - 1
 
-    def put(self, version: SealedVersion) -> None:
+    def put(self, rid: int, version: SealedVersion) -> None:
         """A new AuditEvent waits."""
-        self._versions.append(version)
+        self._versions.append((rid, version))
         self._rows.add(version.row)
 
     def append(self, row: Row) -> int:
@@ -92,7 +93,7 @@ class EventQueue:
         """Write what waits, in the batch's transaction."""
         if not self._versions and not self._audit:
             return
-        insert_record(connection, self._versions)
+        insert_records(connection, self._versions)
         connection.executemany(_AUDIT, self._audit)
         _, _, versions, audit = self._before_unit
         self._written[0].extend(self._versions[:versions])

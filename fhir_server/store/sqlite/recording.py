@@ -7,7 +7,7 @@ longer than their commits take.  What a unit would look up first, the epoch of t
 import asyncio
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from fhir_server.store.protocol import SealedEvent
 from fhir_server.store.sqlite.events import EventQueue
@@ -78,7 +78,7 @@ class Recordings:
 
 def _put(event: SealedEvent, rows: EventQueue, tokens: TokenQueue) -> int:
     rid = rows.number()
-    rows.put(replace(event.version, rid=rid))
+    rows.put(rid, event.version)
     tokens.extend(DEFERRED, rid, event.tokens)
     number = rows.append((rid, event.commitment, event.opening))
     tokens.event(number)

@@ -7,7 +7,7 @@ from typing import Any
 
 from fhir_server.errors import LostDocumentError, TamperedRecordError
 from fhir_server.store.protocol import AuditRow, Changes, SealedVersion, Selection, WrappedKey
-from fhir_server.store.sqlite.events import EventQueue, insert_record, insert_version
+from fhir_server.store.sqlite.events import EventQueue, insert_records, insert_versions
 from fhir_server.store.sqlite.keys import KEYS, SqliteKeys, SqliteNotes, wrapped_key
 from fhir_server.store.sqlite.parts import OF_ONE, OF_SOME, PROBE, delete
 from fhir_server.store.sqlite.shelf import COLUMNS, SqliteShelf, version_of
@@ -179,13 +179,12 @@ class SqliteUnit(SqliteSnapshot):
     async def put(self, version: SealedVersion, add: Sequence[bytes], drop: Sequence[bytes]) -> int:
         """See ``Unit.put``."""
         rid = version.rid or self._events.number()
-        placed = version if version.rid else replace(version, rid=rid)
         if version.rid:
-            self._follow(placed)
+            self._follow(version)
         elif version.type_ == DEFERRED:
-            self._events.put(placed)
+            self._events.put(rid, version)
         else:
-            insert_record(self.connection, (placed,))
+            insert_records(self.connection, ((rid, version),))
         if drop:
             self._tokens.write_now(self.connection)
             delete(self.connection, [(token, rid) for token in drop])
@@ -200,7 +199,7 @@ class SqliteUnit(SqliteSnapshot):
             "UPDATE record SET version = ?, at = ?, deleted = ? WHERE rid = ?",
             (version.version, version.at, version.deleted, version.rid),
         )
-        insert_version(self.connection, (version,))
+        insert_versions(self.connection, ((version.rid, version),))
 
     async def add_key(self, key: WrappedKey) -> None:
         """See ``Unit.add_key``."""
