@@ -1,6 +1,6 @@
 """``make bench``: the figures of docs/performance.md, measured on real servers, ours with everything on.
 
-``python -m tests.bench`` compares with the peer; ``--alone`` leaves the peer out; ``--growth`` measures how a search grows
+``--alone`` leaves the peer out, ``--peer`` everything else; ``--growth`` measures how a search grows
 with what is stored, and draws docs/performance-growth.svg; ``--mongo`` measures the server on a MongoDB, ``--store`` the
 sealed store in process, ``--tokens`` the authorization server, ``--consent`` what consent costs, ``--million`` how a million
 Observations load (docs/performance-million.svg), ``--log`` the audit log in tiles, ``--anchoring [SECONDS]`` whether
@@ -19,7 +19,8 @@ from tests.bench.growth import growth
 from tests.bench.log import log
 from tests.bench.million import million
 from tests.bench.on_mongo import on_mongo
-from tests.bench.servers import Consentry, Peer
+from tests.bench.peer import against_peer
+from tests.bench.servers import Consentry
 from tests.bench.store import store
 from tests.bench.tokens import tokens
 from tests.bench.workload import SYNTHEA, Figures, measure
@@ -35,18 +36,18 @@ def main(arguments: list[str]) -> int:
         if f"--{name}" in arguments:
             _say(part([int(each) for each in arguments if each.isdigit()]))
             return 0
-    ours = _measured(Consentry())
-    _say(_goals(ours))
+    _say(_goals(_measured()))
+    if "--alone" not in arguments:
+        _say(against_peer())
     _say(tokens())
     _say(consent())
     _say(anchoring())
     _say(log(_say))
-    if "--alone" not in arguments:
-        _say(_comparison(ours, _measured(Peer())))
     return 0
 
 
-def _measured(server: Consentry | Peer) -> Figures:
+def _measured() -> Figures:
+    server = Consentry()
     try:
         return measure(server)
     finally:
@@ -65,25 +66,6 @@ def _goals(f: Figures) -> str:
     return "\n".join(["| what | measured | goal |", "|---|---|---|", *lines, ""])
 
 
-def _comparison(ours: Figures, peer: Figures) -> str:
-    sort = f"first page of {ours.sorted_:,} Observations by date, 1 client"
-    rows = [
-        ("import", ours.loaded[0] / ours.loaded[1], peer.loaded[0] / peer.loaded[1], "1 or more"),
-        ("read by id, 16 clients", ours.read.per_second, peer.read.per_second, "2 or more"),
-        ("create, 16 clients", ours.create.per_second, peer.create.per_second, "1 or more"),
-        (
-            "patient and code, 16 clients",
-            ours.search.per_second,
-            peer.search.per_second,
-            "1 or more",
-        ),
-        (sort, ours.sort.per_second, peer.sort.per_second, "20 or more"),
-    ]
-    lines = [f"| {w} | {a:,.1f}/s | {b:,.1f}/s | {a / b:.1f} | {goal} |" for w, a, b, goal in rows]
-    head = f"| what | Consentry | {Peer.name} | ratio | goal |"
-    return "\n".join([head, "|---|---|---|---|---|", *lines, ""])
-
-
 def _import(figures: Figures) -> str:
     return f"{figures.loaded[0] / figures.loaded[1]:,.0f}/s"
 
@@ -99,6 +81,7 @@ def _say(text: str) -> None:
 
 _PARTS: dict[str, Callable[[list[int]], str]] = {
     "anchoring": lambda numbers: anchoring(*numbers),
+    "peer": lambda _: against_peer(),
     "store": lambda _: store(),
     "million": lambda _: million(_say),
     "mongo": lambda _: on_mongo(),

@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 
 from tests.bench.client import Call, Connection, Rate, hammer
-from tests.bench.servers import Server
+from tests.bench.servers import Consentry, Server
 
 SYNTHEA = Path(__file__).resolve().parents[3] / "shared" / "data" / "synthea-2021"
 BATCHES = [SYNTHEA / "hospitalInformation.json.gz", SYNTHEA / "practitionerInformation.json.gz"]
@@ -24,17 +24,34 @@ class Figures:
     Attributes:
         largest: Entries and seconds of the largest transaction.
         loaded: Entries and seconds of all others.
-        sort: The chart of one patient, sorted by date, its first page, one client.
     """
 
     largest: tuple[int, float]
     loaded: tuple[int, float]
     peak_mb: float
     read: Rate
-    create: Rate
     search: Rate
-    sort: Rate
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A server that has everything, and what it can be asked.
+
+    Attributes:
+        found: Some Observations of each patient.
+        sort: The chart of one patient, sorted by date, its first page.
+        sorted_: How many Observations are in that chart.
+    """
+
+    server: Server
+    found: Sequence[dict[str, object]]
+    sort: Call
     sorted_: int
+
+    @property
+    def reads(self) -> list[Call]:
+        """Each of them by its id."""
+        return [Call(f"/fhir/Observation/{resource['id']}") for resource in self.found]
 
 
 def patients() -> list[Path]:
@@ -42,34 +59,35 @@ def patients() -> list[Path]:
     return sorted((SYNTHEA / "patients").glob("*.json.gz"), key=lambda p: p.stat().st_size)
 
 
-def measure(server: Server) -> Figures:
+def measure(server: Consentry) -> Figures:
     """Load everything, then ask."""
     asyncio.run(load(server, server.token(), BATCHES))
     largest = asyncio.run(load(server, server.token(), patients()[-1:]))
-    loaded = asyncio.run(load(server, server.token(), patients()[:-1]))
-    peak = getattr(server, "peak_mb", lambda: 0.0)()
-    found = asyncio.run(_found(server, server.token()))
-    reads = [Call(f"/fhir/Observation/{r['id']}") for r in found]
-    chart, size = asyncio.run(_largest_chart(server, server.token(), found))
+    others = asyncio.run(load(server, server.token(), patients()[:-1]))
+    peak, asked = server.peak_mb(), loaded(server)
     return Figures(
-        largest,
-        loaded,
-        peak,
-        read=rate(server, reads),
-        create=rate(server, [Call("/fhir/Observation", "POST", _new(r)) for r in found[:200]]),
-        search=rate(server, searches(found)),
-        sort=rate(
-            server, [Call(f"/fhir/Observation?patient={chart}&_sort=date&_count=50")], clients=1
-        ),
-        sorted_=size,
+        largest, others, peak, rate(server, asked.reads), rate(server, searches(asked.found))
     )
 
 
-def rate(server: Server, calls: Sequence[Call], *, clients: int = _CLIENTS) -> Rate:
+def loaded(server: Server) -> Loaded:
+    """What a server can be asked that has everything."""
+    found = asyncio.run(_found(server, server.token()))
+    chart, size = asyncio.run(_largest_chart(server, server.token(), found))
+    page = Call(f"/fhir/Observation?patient={chart}&_sort=date&_count=50")
+    return Loaded(server, found, page, size)
+
+
+def rate(
+    server: Server, calls: Sequence[Call], *, clients: int = _CLIENTS, seconds: float = _SECONDS
+) -> Rate:
     """How fast a server answers."""
-    return asyncio.run(
-        hammer(server.port, server.token(), calls, clients=clients, seconds=_SECONDS)
-    )
+    return asyncio.run(hammer(server.port, server.token(), calls, clients=clients, seconds=seconds))
+
+
+def new_ones(found: Sequence[dict[str, object]]) -> list[Call]:
+    """Observations like these, to be created."""
+    return [Call("/fhir/Observation", "POST", _new(resource)) for resource in found[:200]]
 
 
 def searches(found: Sequence[dict[str, object]]) -> list[Call]:
