@@ -47,7 +47,7 @@ def _points(server: Consentry) -> list[tuple[int, float]]:
 
 
 def _median(server: Consentry, calls: list[Call]) -> float:
-    return asyncio.run(hammer(server.port, server.token(), calls, clients=1, seconds=5)).p50_ms
+    return hammer(server.port, server.token(), calls, clients=1, seconds=5).p50_ms
 
 
 async def _observations(server: Consentry, token: str) -> list[dict[str, object]]:
