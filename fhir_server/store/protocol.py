@@ -138,7 +138,7 @@ class Unit(Snapshot, Protocol):
     """One transaction: all of its writes become durable together, or none does."""
 
     async def put(self, version: SealedVersion, add: Sequence[bytes], drop: Sequence[bytes]) -> int:
-        """Write a version (``rid`` 0 for a new record) and change its tokens; return its ``rid``."""
+        """Write a version (``rid`` 0 for a new record), take tokens out, then put some in; return its ``rid``."""
         ...
 
     async def add_key(self, key: WrappedKey) -> None:

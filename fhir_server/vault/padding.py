@@ -18,8 +18,9 @@ def padding(blind: BlindIndex, version: SealedVersion, count: int) -> list[Token
 
 
 def all_padding(blind: BlindIndex, version: SealedVersion) -> list[Token]:
-    """What a record may have, whatever the number of its tokens."""
-    return _padding(blind, version, _MULTIPLE - 1)
+    """What a record may have, whatever the number of its tokens, and though an erasure has left it to one patient."""
+    shared = _padding(blind, version, _MULTIPLE - 1)
+    return shared + _of(blind, version.type_, version.row, _MULTIPLE - 1)
 
 
 def sharing(version: SealedVersion | None) -> bytes | None:
@@ -30,5 +31,8 @@ def sharing(version: SealedVersion | None) -> bytes | None:
 
 
 def _padding(blind: BlindIndex, version: SealedVersion, missing: int) -> list[Token]:
-    whose = (sharing(version) or b"").hex()
-    return [blind.token(version.type_, "_padding", whose, str(n)) for n in range(missing)]
+    return _of(blind, version.type_, sharing(version) or b"", missing)
+
+
+def _of(blind: BlindIndex, type_: str, whose: bytes, missing: int) -> list[Token]:
+    return [blind.token(type_, "_padding", whose.hex(), str(n)) for n in range(missing)]

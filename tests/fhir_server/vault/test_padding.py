@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ..clinic import HOUSE, Clinic, Json, observation, patient
 
 NOTES = ("one", "two", "three")
@@ -85,3 +87,32 @@ async def test_an_update_of_one_patient_changes_no_padding(clinic: Clinic) -> No
     [before] = _tokens(clinic, "Observation")
     await clinic.put(observation("o", "a", note=[{"text": "changed"}]))
     assert _tokens(clinic, "Observation") == [before]
+
+
+@pytest.mark.parametrize("changed", [False, True])
+async def test_nothing_of_a_record_of_two_stays_in_the_index_once_both_are_erased(
+    clinic: Clinic, *, changed: bool
+) -> None:
+    for id_ in "ab":
+        await clinic.put(patient(id_))
+    await clinic.put(observation("o", "a", performer=[{"reference": "Patient/b"}]))
+    assert await _erased(clinic, "b")
+    if changed:
+        await clinic.put(observation("o", "a"))
+    assert await _erased(clinic, "a")
+    assert _tokens(clinic, "Observation") == [set()]
+
+
+async def test_a_record_that_an_erasure_left_to_one_can_become_anothers_too(clinic: Clinic) -> None:
+    for id_ in "abc":
+        await clinic.put(patient(id_))
+    await clinic.put(observation("o", "a", performer=[{"reference": "Patient/b"}]))
+    assert await _erased(clinic, "b")
+    for other in "cac":
+        await clinic.put(observation("o", "a", performer=[{"reference": f"Patient/{other}"}]))
+        [tokens] = _tokens(clinic, "Observation")
+        assert len(tokens) % 8 == 0
+
+
+async def _erased(clinic: Clinic, id_: str) -> bool:
+    return (await clinic.ask(HOUSE, "POST", f"Patient/{id_}/$erase")).status == 200
