@@ -63,6 +63,7 @@ class Tokenizer:
         self._scoped_members = cache(self._members)
         self._told = cache(self._tells)
         self._is_date = cache(self._dates)
+        self._looked_at = cache(self._below)
 
     def tokens(
         self, type_: str, resource: Mapping[str, object], patients: Sequence[str]
@@ -121,7 +122,7 @@ class Tokenizer:
         items = content if isinstance(content, list) else [content]
         if (type_, member) != _ENTITY:
             return [(member, item) for item in items]
-        below = self._searchable.of(type_).below(member)
+        below = self._looked_at(type_, member)
         parts = [part for item in items if isinstance(item, dict) for part in item.items()]
         return [(f"{member}.{name}", part) for name, part in parts if name in below]
 
@@ -135,6 +136,9 @@ class Tokenizer:
 
     def _dates(self, type_: str, member: str) -> bool:
         return self._searchable.of(type_).offers_only("date", member)
+
+    def _below(self, type_: str, member: str) -> frozenset[str]:
+        return self._searchable.of(type_).below(member)
 
     def _of_packed(self, type_: str, path: str, packed: bytes, owner: str) -> frozenset[bytes]:
         resource = orjson.loads(packed)
