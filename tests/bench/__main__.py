@@ -4,7 +4,7 @@
 with what is stored, and draws docs/performance-growth.svg; ``--mongo`` measures the server on a MongoDB, ``--store`` the
 sealed store in process, ``--tokens`` the authorization server, ``--consent`` what consent costs, ``--million`` how a million
 Observations load (docs/performance-million.svg), ``--log`` the audit log in tiles, ``--anchoring [SECONDS]`` whether
-anchoring keeps up (300 seconds).
+anchoring keeps up (300 seconds), ``--machine RATE`` what the machine itself does to answers at that rate.
 """
 
 import os
@@ -17,6 +17,7 @@ from tests.bench.client import Rate
 from tests.bench.consent import consent
 from tests.bench.growth import growth
 from tests.bench.log import log
+from tests.bench.machine import counting
 from tests.bench.million import million
 from tests.bench.on_mongo import on_mongo
 from tests.bench.peer import against_peer
@@ -36,7 +37,9 @@ def main(arguments: list[str]) -> int:
         if f"--{name}" in arguments:
             _say(part([int(each) for each in arguments if each.isdigit()]))
             return 0
-    _say(_goals(_measured()))
+    figures = _measured()
+    _say(_goals(figures))
+    _say(_machine(figures.read.per_second))
     if "--alone" not in arguments:
         _say(against_peer())
     _say(tokens())
@@ -66,6 +69,10 @@ def _goals(f: Figures) -> str:
     return "\n".join(["| what | measured | goal |", "|---|---|---|", *lines, ""])
 
 
+def _machine(rate: float) -> str:
+    return f"two processes that only count, asked as often: {_told(counting(rate))}\n"
+
+
 def _import(figures: Figures) -> str:
     return f"{figures.loaded[0] / figures.loaded[1]:,.0f}/s"
 
@@ -83,6 +90,7 @@ _PARTS: dict[str, Callable[[list[int]], str]] = {
     "anchoring": lambda numbers: anchoring(*numbers),
     "peer": lambda _: against_peer(),
     "store": lambda _: store(),
+    "machine": lambda numbers: _machine(*numbers),
     "million": lambda _: million(_say),
     "mongo": lambda _: on_mongo(),
     "tokens": lambda _: tokens(),

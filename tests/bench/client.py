@@ -95,10 +95,12 @@ class Call:
     body: bytes = b""
 
 
-def hammer(port: int, token: str, calls: Sequence[Call], *, clients: int, seconds: float) -> Rate:
+def hammer(
+    ports: Sequence[int], token: str, calls: Sequence[Call], *, clients: int, seconds: float
+) -> Rate:
     """Send ``calls``, over and over, from ``clients`` connections at once for ``seconds``; all must succeed."""
     started = time.perf_counter()
-    times = sorted(uvloop.run(_hammer(port, token, calls, clients, started + seconds)))
+    times = sorted(uvloop.run(_hammer(ports, token, calls, clients, started + seconds)))
     elapsed = time.perf_counter() - started
     return Rate(
         len(times) / elapsed,
@@ -108,13 +110,13 @@ def hammer(port: int, token: str, calls: Sequence[Call], *, clients: int, second
 
 
 async def _hammer(
-    port: int, token: str, calls: Sequence[Call], clients: int, end: float
+    ports: Sequence[int], token: str, calls: Sequence[Call], clients: int, end: float
 ) -> list[float]:
     """The seconds that each request took."""
     times: list[float] = []
 
     async def one(number: int) -> None:
-        connection = await Connection.open(port, token)
+        connection = await Connection.open(ports[number % len(ports)], token)
         at = number
         while time.perf_counter() < end:
             call = calls[at % len(calls)]

@@ -1,40 +1,58 @@
 """How a search by patient and code grows with what is stored, as a table and a plot."""
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 from math import log10
 from pathlib import Path
 
 import orjson
 
-from tests.bench.client import Call, Connection, hammer
+from tests.bench.client import Connection, hammer
 from tests.bench.servers import Consentry
+from tests.bench.turns import in_turn
 from tests.bench.workload import BATCHES, load, patients, searches
 
 SIZES = (1_000, 3_000, 10_000, 30_000, 100_000)
 PLOT = Path(__file__).resolve().parents[2] / "docs" / "performance-growth.svg"
+_SECONDS = 2.0
+_GOAL = 2
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 640, 320, 60, 40
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Medians in milliseconds: of the server that grows, and of one that stays as the first was, asked in turn."""
+
+    size: int
+    ms: float
+    small_ms: float
+
+    @property
+    def ratio(self) -> float:
+        return self.ms / self.small_ms
 
 
 def growth() -> str:
     """Fill a server step by step; at each size ask for the same patients' observations, one request at a time."""
-    server = Consentry()
+    servers = [Consentry(), Consentry()]
     try:
-        points = _points(server)
+        points = _points(*servers)
     finally:
-        server.stop()
+        for server in servers:
+            server.stop()
     PLOT.write_text(_plot(points))
-    rows = [f"| {size:,} | {ms:.2f} ms | {ms / points[0][1]:.2f} |" for size, ms in points]
-    head = [
-        "| resources | patient and code, median of one client | against the first |",
-        "|---|---|---|",
-    ]
-    return "\n".join([*head, *rows])
+    rows = [f"| {p.size:,} | {p.ms:.2f} ms | {p.small_ms:.2f} ms | {p.ratio:.2f} |" for p in points]
+    first = f"a store of {points[0].size:,} meanwhile"
+    head = f"| resources | patient and code, median of one client | {first} | ratio |"
+    return "\n".join([head, "|---|---|---|---|", *rows])
 
 
-def _points(server: Consentry) -> list[tuple[int, float]]:
-    stored = asyncio.run(load(server, server.token(), BATCHES))[0]
-    stored += asyncio.run(load(server, server.token(), patients()[:1]))[0]
-    calls = searches(asyncio.run(_observations(server, server.token())))
+def _points(server: Consentry, small: Consentry) -> list[Point]:
+    first = [*BATCHES, patients()[0]]
+    stored = asyncio.run(load(server, server.token(), first))[0]
+    asyncio.run(load(small, small.token(), first))
+    one, other = _median_of(server), _median_of(small)
     points = []
     files = patients()[1:20]
     at = 0
@@ -42,12 +60,18 @@ def _points(server: Consentry) -> list[tuple[int, float]]:
         while stored < size:
             stored += asyncio.run(load(server, server.token(), files[at % len(files) :][:1]))[0]
             at += 1
-        points.append((stored, _median(server, calls)))
+        points.append(Point(stored, *in_turn(one, other)))
     return points
 
 
-def _median(server: Consentry, calls: list[Call]) -> float:
-    return hammer(server.port, server.token(), calls, clients=1, seconds=5).p50_ms
+def _median_of(server: Consentry) -> Callable[[], float]:
+    """Asks a server for what it has now, then and later."""
+    calls = searches(asyncio.run(_observations(server, server.token())))
+
+    def median() -> float:
+        return hammer([server.port], server.token(), calls, clients=1, seconds=_SECONDS).p50_ms
+
+    return median
 
 
 async def _observations(server: Consentry, token: str) -> list[dict[str, object]]:
@@ -57,25 +81,28 @@ async def _observations(server: Consentry, token: str) -> list[dict[str, object]
     return [entry["resource"] for entry in orjson.loads(answer.body)["entry"]]
 
 
-def _plot(points: list[tuple[int, float]]) -> str:
-    """A line over a logarithmic scale of sizes."""
-    top = max(ms for _, ms in points) * 1.25
+def _plot(points: list[Point]) -> str:
+    """A line over a logarithmic scale of sizes: how many times what the small store took meanwhile."""
+    top = max(_GOAL, *(p.ratio for p in points)) * 1.1
     low, high = len(str(SIZES[0])) - 1, len(str(SIZES[-1])) - 1
 
-    def place(size: float, ms: float) -> tuple[float, float]:
+    def place(size: float, ratio: float) -> tuple[float, float]:
         share = (log10(size) - low) / (high - low)
         x = _LEFT + share * (_WIDTH - _LEFT - 30)
-        return round(x, 1), round(_HEIGHT - _BOTTOM - ms / top * (_HEIGHT - _BOTTOM - 30), 1)
+        return round(x, 1), round(_HEIGHT - _BOTTOM - ratio / top * (_HEIGHT - _BOTTOM - 30), 1)
 
-    line = " ".join("{},{}".format(*place(*point)) for point in points)
-    marks = "".join(_mark(*place(size, ms), f"{ms:.2f} ms") for size, ms in points)
+    line = " ".join("{},{}".format(*place(p.size, p.ratio)) for p in points)
+    marks = "".join(_mark(*place(p.size, p.ratio), f"{p.ratio:.2f}") for p in points)
     x0, y0 = place(SIZES[0], 0)
     ticks = "".join(_tick(place(10**n, 0)[0], y0, f"{10**n:,}") for n in range(low, high + 1))
+    goal = place(SIZES[0], _GOAL)[1]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" font-size="12">'
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>'
-        f'<text x="{_LEFT}" y="18">search by patient and code: median of one request, by resources stored</text>'
+        f'<text x="{_LEFT}" y="18">search by patient and code, by resources stored: times a store of {points[0].size:,}</text>'
         f'<path d="M{x0},30 V{y0} H{_WIDTH - 20}" fill="none" stroke="#888"/>{ticks}'
+        f'<path d="M{x0},{goal} H{_WIDTH - 20}" stroke="#888" stroke-dasharray="4"/>'
+        f'<text x="{x0 + 6}" y="{goal - 6}" fill="#666">goal: at most {_GOAL}</text>'
         f'<polyline points="{line}" fill="none" stroke="#0b5394" stroke-width="2"/>{marks}</svg>\n'
     )
 

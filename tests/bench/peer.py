@@ -1,16 +1,13 @@
-"""Against a peer: both servers stand loaded, and each is asked in turn, because the machine's own speed changes.
-
-Of several rounds the one counts whose ratio is the middle one.
-"""
+"""Against a peer: both servers stand loaded, and each is asked in turn."""
 
 import asyncio
 from collections.abc import Sequence
 
 from tests.bench.client import Call, Rate
 from tests.bench.servers import Consentry, Peer, Server
+from tests.bench.turns import ROUNDS, in_turn
 from tests.bench.workload import BATCHES, Loaded, load, loaded, new_ones, patients, rate, searches
 
-_ROUNDS = 5
 _SECONDS = 3.0
 
 
@@ -70,13 +67,13 @@ def _in_turn(
     calls: Sequence[Call],
     others: Sequence[Call],
     *,
-    rounds: int = _ROUNDS,
+    rounds: int = ROUNDS,
     clients: int = 16,
 ) -> tuple[float, float]:
     """Answers a second of both, in the round whose ratio is the middle one."""
-    found = [(_rate(one, calls, clients), _rate(other, others, clients)) for _ in range(rounds)]
-    found.sort(key=lambda pair: pair[0] / pair[1])
-    return found[len(found) // 2]
+    return in_turn(
+        lambda: _rate(one, calls, clients), lambda: _rate(other, others, clients), rounds=rounds
+    )
 
 
 def _rate(asked: Loaded, calls: Sequence[Call], clients: int) -> float:

@@ -82,7 +82,7 @@ def rate(
     server: Server, calls: Sequence[Call], *, clients: int = _CLIENTS, seconds: float = _SECONDS
 ) -> Rate:
     """How fast a server answers."""
-    return hammer(server.port, server.token(), calls, clients=clients, seconds=seconds)
+    return hammer([server.port], server.token(), calls, clients=clients, seconds=seconds)
 
 
 def new_ones(found: Sequence[dict[str, object]]) -> list[Call]:
