@@ -99,7 +99,7 @@ def _plot(points: list[Point]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" font-size="12">'
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>'
-        f'<text x="{_LEFT}" y="18">search by patient and code, by resources stored: times a store of {points[0].size:,}</text>'
+        f'<text x="{_LEFT}" y="18">search by patient and code, by size: times a store of {points[0].size:,}</text>'
         f'<path d="M{x0},30 V{y0} H{_WIDTH - 20}" fill="none" stroke="#888"/>{ticks}'
         f'<path d="M{x0},{goal} H{_WIDTH - 20}" stroke="#888" stroke-dasharray="4"/>'
         f'<text x="{x0 + 6}" y="{goal - 6}" fill="#666">goal: at most {_GOAL}</text>'
