@@ -73,7 +73,10 @@ def _forged(made: Path, folder: Path, alter: Callable[[Path], None], **manifest:
     inside = folder / "inside"
     inside.mkdir()
     with tarfile.open(made) as tar:
-        tar.extractall(inside, filter="data")
+        for member in tar:
+            content = tar.extractfile(member)
+            assert content, "a backup has files only"
+            (inside / member.name).write_bytes(content.read())
     alter(inside / "consentry.sqlite")
     told = json.loads((inside / "manifest.json").read_text())
     names = [f["name"] for f in told["files"]]
