@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 
 from fhir_server.store.database import News
+from fhir_server.store.preparing import StaleError
+from fhir_server.vault.preparing import PreparedWriter
 from fhir_server.vault.vault import Vault, Writer
 
 Again = Callable[[], Awaitable[None]]
@@ -46,6 +48,20 @@ class Heeding:
         """A unit of work that begins with nothing unheeded."""
         return _CurrentUnit(self, self._vault)
 
+    def preparing(self) -> "_PreparedUnit":
+        """A unit of work that is prepared beside others, and written when its context ends.
+
+        Raises:
+            StaleError: Nothing was written, and the same has to be done in a ``unit``: what it depends on has changed
+                meanwhile, or it does what can not be prepared.
+        """
+        return _PreparedUnit(self, self._vault)
+
+    @property
+    def heeded(self) -> int:
+        """How much news this process knows of."""
+        return self._heeded
+
     async def _look(self) -> None:
         async with self._lock:
             told = await self._news.count()
@@ -81,3 +97,35 @@ class _CurrentUnit:
         trace: TracebackType | None,
     ) -> bool | None:
         return await self._writing.__aexit__(kind, error, trace)
+
+
+class _PreparedUnit:
+    """The context of a writer that prepares."""
+
+    __slots__ = ("_heeded", "_heeding", "_preparing", "_vault", "_writer")
+
+    def __init__(self, heeding: Heeding, vault: Vault) -> None:
+        self._heeding = heeding
+        self._vault = vault
+
+    async def __aenter__(self) -> PreparedWriter:
+        await self._heeding.heed()
+        self._heeded = self._heeding.heeded
+        self._preparing = self._vault.preparing()
+        self._writer = await self._preparing.__aenter__()
+        return self._writer
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._preparing.__aexit__(kind, error, trace)
+        if error is not None:
+            return
+        async with self._heeding.unit() as writer:
+            if self._heeding.heeded != self._heeded:
+                raise StaleError("there was news")
+            await self._writer.write_into(writer)
+        self._vault.publish(self._writer)

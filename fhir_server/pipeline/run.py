@@ -7,6 +7,7 @@ of work for condition, consent, data and audit.  A refusal at any stage gets an 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from fhir_server.errors import (
@@ -48,9 +49,10 @@ from fhir_server.pipeline.pour import pour
 from fhir_server.pipeline.record import events_of, record, record_at_once, record_refusal
 from fhir_server.pipeline.redact import redact
 from fhir_server.pipeline.step_up import require_step_up
-from fhir_server.pipeline.transaction import run_transaction
+from fhir_server.pipeline.transaction import is_large, run_transaction
 from fhir_server.resource_text import ResourceText
 from fhir_server.search.custom import SEARCH_PARAMETER
+from fhir_server.store.preparing import StaleError
 from fhir_server.tracing import Tracing
 from fhir_server.vault.vault import Draft, Reader, Vault, Writer
 from smart_auth.server import SmartServer
@@ -95,6 +97,7 @@ class Pipeline:
     heeding: Heeding
     organizations: Organizations = field(default_factory=Organizations)
     tracing: Tracing = field(default_factory=Tracing)
+    large: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def answer(
         self,
@@ -183,12 +186,7 @@ class Pipeline:
         if code == "batch":
             return await self._batch(in_scope)
         if code == "transaction":
-            await self._complete_log(in_scope)
-            async with self.heeding.unit() as writer:
-                desk = self._desk(in_scope, writer, writer)
-                recorded = await run_transaction(in_scope, desk, self._entry, self._gate)
-                await self._announced(writer)
-            return await self._committed(writer, recorded)
+            return await self._transaction(in_scope)
         if code in _WRITES or performing.writes(in_scope.asked.interaction):
             with self.tracing.stage("perform and record"):
                 async with self.heeding.unit() as writer:
@@ -206,6 +204,34 @@ class Pipeline:
                 events = await events_of(released, reader, self.tools)
         with self.tracing.stage("record"):
             return await self._on_record(released, events, reader.epoch)
+
+    async def _transaction(self, in_scope: InScope) -> Recorded:
+        """All entries in one unit of work; a large one is prepared first, so that others do not wait for it."""
+        await self._complete_log(in_scope)
+        if self.vault.prepares and is_large(in_scope):
+            with suppress(StaleError):
+                return await self._prepared(in_scope)
+            in_scope = self._in_scope(in_scope.asked.received, in_scope.asked.requester)
+        async with self.heeding.unit() as writer:
+            desk = self._desk(in_scope, writer, writer)
+            recorded = await run_transaction(in_scope, desk, self._entry, self._gate)
+            await self._announced(writer)
+        return await self._committed(writer, recorded)
+
+    def _in_scope(self, received: Received, requester: Requester) -> InScope:
+        """The same request read once more: the entries of a Bundle are let go while they are written."""
+        asked = ask(received, requester, self.tools.definitions.resource_types)
+        return authorise(asked, self.tools.custodian)
+
+    async def _prepared(self, in_scope: InScope) -> Recorded:
+        """A transaction in a unit of work that is prepared, one at a time in a process."""
+        async with self.large, self.heeding.preparing() as writer:
+            desk = self._desk(in_scope, writer, writer)
+            recorded = await run_transaction(in_scope, desk, self._entry, self._gate)
+            if SEARCH_PARAMETER in writer.types:
+                raise StaleError("all processes have to be told")
+        numbers = tuple(writer.number(n) for n in recorded.log_numbers)
+        return replace(recorded, log_numbers=numbers)
 
     async def _on_record(self, released: Released, events: Sequence[Draft], epoch: int) -> Recorded:
         """An answer that wrote nothing needs no unit of work, as long as nothing has changed since it was read."""

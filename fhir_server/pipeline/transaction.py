@@ -35,6 +35,7 @@ from fhir_server.search.match import Matcher
 from fhir_server.search.query import parse_criteria
 from fhir_server.vault.vault import Reader
 
+_LARGE = 30  # entries: more of them take longer than a commit, many times over
 _ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
 
 _Answer = TypeVar("_Answer")
@@ -66,6 +67,13 @@ async def run_transaction(
     answers = await _answers(run, entries)
     opened = response(in_scope, "transaction-response", entries, answers)
     return await record(redact(opened, desk.tools.base), desk.unit(), desk.tools)
+
+
+def is_large(in_scope: InScope) -> bool:
+    """Whether a transaction has so many entries that others would have to wait for it."""
+    content = in_scope.asked.interaction.content
+    entries = content.value.get("entry") if content is not None else None
+    return isinstance(entries, list) and len(entries) > _LARGE
 
 
 async def _answers(run: "_Transaction", entries: list[Entry]) -> list[Recorded]:

@@ -163,7 +163,13 @@ class Unit(Snapshot, Protocol):
 
 
 class Store(Protocol):
-    """A sealed store."""
+    """A sealed store.
+
+    Attributes:
+        asks_cheaply: Whether a unit of work may ask everything twice (``preparing.py``): no question goes to a server.
+    """
+
+    asks_cheaply: bool
 
     def reading(self, *, complete: bool = False) -> AbstractAsyncContextManager[Snapshot]:
         """A snapshot for reading.

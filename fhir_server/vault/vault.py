@@ -1,14 +1,17 @@
 """Reading and writing sealed records: snapshots and units of work of one store, with the keys to open and to seal."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from time import monotonic
 from types import TracebackType
+from typing import Generic, TypeVar
 
 from fhir_server.crypto.blind import BlindIndex
+from fhir_server.store.preparing import Prepared
 from fhir_server.store.protocol import Snapshot, Store, Unit
 from fhir_server.vault.keyring import KeyRing
+from fhir_server.vault.preparing import PreparedWriter
 from fhir_server.vault.reader import Keys, Reader, patient_tokens
 from fhir_server.vault.recording import seal_event
 from fhir_server.vault.register import ConsentRegister
@@ -19,6 +22,7 @@ __all__ = ["Draft", "Leaf", "Reader", "Vault", "Writer", "patient_tokens"]
 _Kind = type[BaseException] | None
 _Error = BaseException | None
 _Trace = TracebackType | None
+_Reads = TypeVar("_Reads")
 
 
 class Vault:
@@ -37,9 +41,9 @@ class Vault:
             noted[type_] = (*noted.get(type_, ()), consumer)
         self._keys = replace(self._keys, noted=noted)
 
-    def reading(self, *, complete: bool = False) -> "_Reading":
+    def reading(self, *, complete: bool = False) -> "_Reading[Reader]":
         """A snapshot for reading; ``complete`` if AuditEvents are to be selected."""
-        return _Reading(self, self._store.reading(complete=complete))
+        return _Reading(self.reader, self._store.reading(complete=complete))
 
     def writing(self) -> "_Writing":
         """A unit of work; durable as a whole when the context has ended.
@@ -48,6 +52,15 @@ class Vault:
             StoreFullError: The disk is full; nothing of the unit was kept.
         """
         return _Writing(self, self._store.writing())
+
+    @property
+    def prepares(self) -> bool:
+        """Whether large units of work should be prepared: ``preparing`` is good for this store."""
+        return self._store.asks_cheaply
+
+    def preparing(self) -> "_Reading[PreparedWriter]":
+        """A unit of work that is prepared beside others', as of one snapshot; nothing is written when its context ends."""
+        return _Reading(self.preparer, self._store.reading())
 
     async def record(
         self, events: Sequence[tuple[Draft, Leaf]], epoch: int
@@ -94,6 +107,11 @@ class Vault:
         """A unit of work with the keys of this vault."""
         return Writer(unit, await self._ring.follow(unit), began, self._keys)
 
+    async def preparer(self, snapshot: Snapshot, began: float) -> PreparedWriter:
+        """The writer of a unit of work that is prepared, with the keys of this vault."""
+        prepared = Prepared(snapshot)
+        return PreparedWriter(prepared, await self._ring.follow(prepared), began, self._keys)
+
     def publish(self, writer: Writer) -> None:
         """Share the keys that a durable unit has made."""
         self._ring.publish(writer.fresh, writer.epoch)
@@ -107,20 +125,24 @@ class Vault:
         self._ring.on_forget(forget)
 
 
-class _Reading:
-    """The context of a reader (a class, because a generator costs more than the reading)."""
+class _Reading(Generic[_Reads]):
+    """The context of a reader of one snapshot (a class, because a generator costs more than the reading)."""
 
-    __slots__ = ("_inner", "_vault")
+    __slots__ = ("_inner", "_make")
 
-    def __init__(self, vault: Vault, inner: AbstractAsyncContextManager[Snapshot]) -> None:
-        self._vault = vault
+    def __init__(
+        self,
+        make: Callable[[Snapshot, float], Awaitable[_Reads]],
+        inner: AbstractAsyncContextManager[Snapshot],
+    ) -> None:
+        self._make = make
         self._inner = inner
 
-    async def __aenter__(self) -> Reader:
+    async def __aenter__(self) -> _Reads:
         began = monotonic()
         snapshot = await self._inner.__aenter__()
         try:
-            return await self._vault.reader(snapshot, began)
+            return await self._make(snapshot, began)
         except BaseException as error:
             await self._inner.__aexit__(type(error), error, error.__traceback__)
             raise

@@ -65,7 +65,7 @@ class Writer(Reader):
 
     def __init__(self, unit: Unit, epoch: int, began: float, keys: Keys) -> None:
         super().__init__(unit, epoch, began, keys)
-        self._unit = unit
+        self.unit = unit
         self._noted = keys.noted
         self.fresh = Fresh()
         self.types: set[str] = set()  # of what was written
@@ -77,7 +77,7 @@ class Writer(Reader):
     @property
     def shelf(self) -> Shelf:
         """Records where they lie, to be changed in this unit."""
-        return self._unit.shelf
+        return self.unit.shelf
 
     async def new_key(self, owner: bytes, at: int) -> None:
         """Make another key for an owner who has one, for what is sealed in later units.
@@ -88,7 +88,7 @@ class Writer(Reader):
         name = await self.name(owner)
         if not name:
             raise KeyDestroyedError("the patient was erased")
-        await self._ring.make(owner, name, self._unit, at)
+        await self._ring.make(owner, name, self.unit, at)
 
     async def reseal(self, version: SealedVersion, owners: Sequence[bytes]) -> None:
         """Seal a version that is there anew, for these patients (tokens) only, under their newest keys.
@@ -107,7 +107,7 @@ class Writer(Reader):
         anew = replace(version, key_id=key.id, patients=b"".join(names), wraps=wraps)
         where = self.place_of(anew)
         opening = key.seal(k, b"opening|" + where) if row else b""
-        await self._unit.shelf.replace(replace(anew, sealed=key.seal(content, where)), opening)
+        await self.unit.shelf.replace(replace(anew, sealed=key.seal(content, where)), opening)
 
     async def put(self, draft: Draft) -> SealedVersion:
         """Seal and write one version; the caller has decided that it follows ``previous``."""
@@ -118,7 +118,7 @@ class Writer(Reader):
         """Write an AuditEvent with its leaf; return it and its number in the log."""
         version, key, where = await self._put(draft)
         opening = key.seal(leaf.k, b"opening|" + where)
-        return version, await self._unit.append_audit(version.rid, leaf.commitment, opening)
+        return version, await self.unit.append_audit(version.rid, leaf.commitment, opening)
 
     async def attach(self, document: Document, version: SealedVersion) -> None:
         """Make a document that was staged one of the record whose version was just written.
@@ -126,11 +126,11 @@ class Writer(Reader):
         Raises:
             LostDocumentError: It was swept: nothing of it had come for too long.
         """
-        await self._unit.attach(document.id, version.rid, chunks_of(document.size))
+        await self.unit.attach(document.id, version.rid, chunks_of(document.size))
 
     async def index_events(self, start: int, stop: int, tokens: MakeTokens) -> int:
         """Index AuditEvents ``start`` to ``stop - 1`` anew; return how many there are.  Erased ones stay out."""
-        rows = await self._unit.audit(start=start, stop=stop)
+        rows = await self.unit.audit(start=start, stop=stop)
         for row in rows:
             first = (await self.history(row.rid))[-1]
             with suppress(KeyDestroyedError):
@@ -146,7 +146,7 @@ class Writer(Reader):
 
         What was erased is passed over.  What has a token already keeps it.
         """
-        versions = await self._unit.select(Selection(type_, after=(0, after), limit=limit))
+        versions = await self.unit.select(Selection(type_, after=(0, after), limit=limit))
         for version in versions:
             with suppress(KeyDestroyedError):
                 await self._index(version, await self._made(version, tokens))
@@ -156,7 +156,7 @@ class Writer(Reader):
         self, type_: str, after: int, limit: int, tokens: MakeTokens
     ) -> tuple[Sequence[int], int]:
         """As ``index_records``, with all of a record's tokens, padded; also return how many did not open."""
-        versions = await self._unit.select(Selection(type_, after=(0, after), limit=limit))
+        versions = await self.unit.select(Selection(type_, after=(0, after), limit=limit))
         broken = 0
         for version in versions:
             with suppress(KeyDestroyedError):
@@ -174,7 +174,7 @@ class Writer(Reader):
         return tokens(version.type_, value, patients)
 
     async def _index(self, version: SealedVersion, tokens: frozenset[bytes]) -> None:
-        await self._unit.index(version.type_, version.rid, sorted(tokens))
+        await self.unit.index(version.type_, version.rid, sorted(tokens))
 
     async def _put(self, draft: Draft) -> tuple[SealedVersion, DataKey, bytes]:
         """Seal and write; return the version, its key and its place."""
@@ -192,7 +192,7 @@ class Writer(Reader):
         where = self.place_of(version)
         sealed = key.seal(draft.text.encode(), where)
         add, drop = self._postings(draft, version)
-        rid = await self._unit.put(SealedVersion(rid, *head, *tail, sealed), add, drop)
+        rid = await self.unit.put(SealedVersion(rid, *head, *tail, sealed), add, drop)
         if draft.type_ == _CONSENT:
             await self._enter(draft, row, owners)
         for consumer in self._noted.get(draft.type_, ()):
@@ -237,7 +237,7 @@ class Writer(Reader):
         if not owners:
             owners = {self.blind.patient(f"type:{type_}"): f"type:{type_}"}
         keys = {
-            token: await self._ring.for_owner(token, name, self._unit, self.epoch, self.fresh)
+            token: await self._ring.for_owner(token, name, self.unit, self.epoch, self.fresh)
             for token, name in owners.items()
             if revive or await self._is_alive(token)
         }
@@ -255,7 +255,7 @@ class Writer(Reader):
         """
         if owner in self.fresh.keys or await self.name(owner):
             return True
-        if await self._unit.key(owner=owner) is not None:
+        if await self.unit.key(owner=owner) is not None:
             raise KeyDestroyedError("the patient was erased")
         return True
 

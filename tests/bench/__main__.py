@@ -4,7 +4,8 @@
 with what is stored, and draws docs/performance-growth.svg; ``--mongo`` measures the server on a MongoDB, ``--store`` the
 sealed store in process, ``--tokens`` the authorization server, ``--consent`` what consent costs, ``--million`` how a million
 Observations load (docs/performance-million.svg), ``--log`` the audit log in tiles, ``--anchoring [SECONDS]`` whether
-anchoring keeps up (300 seconds), ``--machine RATE`` what the machine itself does to answers at that rate.
+anchoring keeps up (300 seconds), ``--machine RATE`` what the machine itself does to answers at that rate,
+``--beside`` what a large transaction costs those who read meanwhile.
 """
 
 import os
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Callable
 
 from tests.bench.anchoring import anchoring
+from tests.bench.beside import beside
 from tests.bench.client import Rate
 from tests.bench.consent import consent
 from tests.bench.growth import growth
@@ -40,6 +42,7 @@ def main(arguments: list[str]) -> int:
     figures = _measured()
     _say(_goals(figures))
     _say(_machine(figures.read.per_second))
+    _say(beside())
     if "--alone" not in arguments:
         _say(against_peer())
     _say(tokens())
@@ -88,6 +91,7 @@ def _say(text: str) -> None:
 
 _PARTS: dict[str, Callable[[list[int]], str]] = {
     "anchoring": lambda numbers: anchoring(*numbers),
+    "beside": lambda _: beside(),
     "peer": lambda _: against_peer(),
     "store": lambda _: store(),
     "machine": lambda numbers: _machine(*numbers),

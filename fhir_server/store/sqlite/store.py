@@ -38,6 +38,8 @@ _MOST_PAGES = 8000  # of the log: then a commit carries over what is left, and t
 class SqliteStore:
     """A ``Store`` over one file, which several processes on this machine may have open."""
 
+    asks_cheaply = True
+
     def __init__(self, path: Path) -> None:
         self.folder = path.parent
         self.connection = connect(path, create=True)
