@@ -107,25 +107,24 @@ async def _imports() -> Mapping[str, Import]:
     """The same files into a house of each way; each file goes to one after the other."""
     found = {way: Import() for way in _WAYS}
     async with AsyncExitStack() as opened:
-        houses = {way: await opened.enter_async_context(_house(way)) for way in _WAYS}
+        houses = {way: await opened.enter_async_context(_house(way, found[way])) for way in _WAYS}
         files = [*BATCHES, *patients()[:_FILES]]
         for at, file in enumerate(files):
             body = gzip.decompress(file.read_bytes())
             for way in sorted(_WAYS, reverse=bool(at % 2)):
                 found[way].add(body, await _post(houses[way], way, body))
-        for way, house in houses.items():
-            found[way].index = _sizes(house.settings.data / DATABASE_FILE)
     return found
 
 
 @asynccontextmanager
-async def _house(way: str) -> AsyncIterator[House]:
+async def _house(way: str, found: Import) -> AsyncIterator[House]:
     with new_folder() as data:
         with _without(way):
             house = await open_house(read_settings(data=data))
         yield house
         with _without(way):
             await close_house(house)
+        found.index = _sizes(data / DATABASE_FILE)  # all of the log is in the file now
 
 
 async def _post(house: House, way: str, body: bytes) -> float:

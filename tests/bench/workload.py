@@ -8,7 +8,7 @@ from pathlib import Path
 
 import orjson
 
-from tests.bench.client import Call, Connection, Rate, hammer
+from tests.bench.client import Answer, Call, Connection, Rate, hammer
 from tests.bench.servers import Consentry, Server
 
 SYNTHEA = Path(__file__).resolve().parents[3] / "shared" / "data" / "synthea-2021"
@@ -24,6 +24,7 @@ class Figures:
     Attributes:
         largest: Entries and seconds of the largest transaction.
         loaded: Entries and seconds of all others.
+        by_two: The same of all others once more, posted by two clients at once, at the end.
     """
 
     largest: tuple[int, float]
@@ -31,6 +32,7 @@ class Figures:
     peak_mb: float
     read: Rate
     search: Rate
+    by_two: tuple[int, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,9 @@ def measure(server: Consentry) -> Figures:
     largest = asyncio.run(load(server, server.token(), patients()[-1:]))
     others = asyncio.run(load(server, server.token(), patients()[:-1]))
     peak, asked = server.peak_mb(), loaded(server)
-    return Figures(
-        largest, others, peak, rate(server, asked.reads), rate(server, searches(asked.found))
-    )
+    read, search = rate(server, asked.reads), rate(server, searches(asked.found))
+    by_two = asyncio.run(load_at_once(server, server.token(), patients()[:-1], 2))
+    return Figures(largest, others, peak, read, search, by_two)
 
 
 def loaded(server: Server) -> Loaded:
@@ -108,10 +110,33 @@ async def load(server: Server, token: str, files: Sequence[Path]) -> tuple[int, 
         answer = await connection.send("POST", "/fhir", body)
         seconds += asyncio.get_running_loop().time() - started
         connection.close()
-        entries = orjson.loads(answer.body)["entry"]
-        assert all(e["response"]["status"][:1] == "2" for e in entries), "an entry was refused"
-        count += len(entries)
+        count += _stored(answer)
     return count, seconds
+
+
+async def load_at_once(
+    server: Server, token: str, files: Sequence[Path], clients: int
+) -> tuple[int, float]:
+    """The same from several clients, each of which takes the next Bundle."""
+    bodies = iter([gzip.decompress(file.read_bytes()) for file in files])
+
+    async def one() -> int:
+        connection = await Connection.open(server.port, token)
+        count = 0
+        for body in bodies:
+            count += _stored(await connection.send("POST", "/fhir", body))
+        connection.close()
+        return count
+
+    started = asyncio.get_running_loop().time()
+    counts = await asyncio.gather(*(one() for _ in range(clients)))
+    return sum(counts), asyncio.get_running_loop().time() - started
+
+
+def _stored(answer: Answer) -> int:
+    entries = orjson.loads(answer.body)["entry"]
+    assert all(e["response"]["status"][:1] == "2" for e in entries), "an entry was refused"
+    return len(entries)
 
 
 async def _found(server: Server, token: str) -> list[dict[str, object]]:
