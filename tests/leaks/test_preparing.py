@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from tests.fhir_server.clinic import (
@@ -16,16 +18,20 @@ from tests.fhir_server.clinic import (
     sharing,
     transaction,
 )
-from tests.fhir_server.pipeline.test_preparing import _runs
+from tests.fhir_server.pipeline.test_preparing import runs_of
 
 pytestmark = pytest.mark.skipif(ON_MONGO, reason="units of work on a server are not prepared")
 
 
-def _reading(id_: str) -> Json:
+def _reading() -> Json:
     """A transaction of another hospital: many reads, so that it is prepared."""
     return transaction(
-        *(entry("GET", f"Observation/{id_}?_pretty={n}") for n in ("true", "false") * 20)
+        *(entry("GET", f"Observation/o?_pretty={n}") for n in ("true", "false") * 20)
     )
+
+
+async def _erase(clinic: Clinic) -> None:
+    assert (await clinic.ask(HOUSE, "POST", "Patient/p/$erase")).status == 200
 
 
 @pytest.fixture
@@ -42,10 +48,10 @@ async def test_a_consent_that_was_revoked_meanwhile_holds(
     async def revoke() -> None:
         await shared.put({**sharing("p"), "status": "inactive"})
 
-    permitted = await shared.ask(OTHER, "POST", "", _reading("o"))
+    permitted = await shared.ask(OTHER, "POST", "", _reading())
     assert b"secret" in permitted.body
-    async with _runs(monkeypatch, revoke) as runs:
-        answer = await shared.ask(OTHER, "POST", "", _reading("o"))
+    async with runs_of(monkeypatch, revoke) as runs:
+        answer = await shared.ask(OTHER, "POST", "", _reading())
     assert runs.count == 2
     assert b"secret" not in answer.body
     assert answer.status == 404
@@ -54,11 +60,8 @@ async def test_a_consent_that_was_revoked_meanwhile_holds(
 async def test_a_record_that_was_erased_meanwhile_is_not_given(
     shared: Clinic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def erase() -> None:
-        assert (await shared.ask(HOUSE, "POST", "Patient/p/$erase")).status == 200
-
-    async with _runs(monkeypatch, erase):
-        answer = await shared.ask(OTHER, "POST", "", _reading("o"))
+    async with runs_of(monkeypatch, partial(_erase, shared)):
+        answer = await shared.ask(OTHER, "POST", "", _reading())
     assert b"secret" not in answer.body
     assert answer.status == 404
 
@@ -66,16 +69,13 @@ async def test_a_record_that_was_erased_meanwhile_is_not_given(
 async def test_what_is_written_for_a_patient_who_was_erased_meanwhile_opens(
     shared: Clinic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def erase() -> None:
-        assert (await shared.ask(HOUSE, "POST", "Patient/p/$erase")).status == 200
-
     some = (entry("PUT", f"Observation/n{n}", observation(f"n{n}", "p")) for n in range(40))
-    async with _runs(monkeypatch, erase) as runs:
+    async with runs_of(monkeypatch, partial(_erase, shared)) as runs:
         answer = await shared.ask(HOUSE, "POST", "", transaction(*some))
     assert runs.count == 2
-    if answer.status == 200:
-        for number in range(40):
-            assert (await shared.get(HOUSE, f"Observation/n{number}")).status == 200
+    assert answer.status == 200
+    for number in range(40):
+        assert (await shared.get(HOUSE, f"Observation/n{number}")).status == 200
     assert (await shared.get(HOUSE, "Patient/p")).status in (404, 410)
 
 
@@ -86,8 +86,8 @@ async def test_a_label_that_came_meanwhile_hides_what_it_labels(
         security = {"security": [_ETH]}
         await shared.put(observation("o", "p", note=[{"text": "secret"}], meta=security))
 
-    async with _runs(monkeypatch, label) as runs:
-        answer = await shared.ask(OTHER, "POST", "", _reading("o"))
+    async with runs_of(monkeypatch, label) as runs:
+        answer = await shared.ask(OTHER, "POST", "", _reading())
     assert runs.count == 2
     assert b"secret" not in answer.body
 

@@ -58,7 +58,7 @@ class Runs:
 
 
 @asynccontextmanager
-async def _runs(
+async def runs_of(
     monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], Awaitable[object]] | None = None
 ) -> AsyncIterator[Runs]:
     runs = Runs(meanwhile)
@@ -87,7 +87,7 @@ async def test_it_is_done_once_although_others_read_meanwhile(
     clinic: Clinic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await clinic.put(patient("p"))
-    async with _runs(monkeypatch, lambda: clinic.get(HOUSE, "Patient/p")) as runs:
+    async with runs_of(monkeypatch, lambda: clinic.get(HOUSE, "Patient/p")) as runs:
         answer = await clinic.ask(HOUSE, "POST", "", _large())
     assert runs.count == 1
     assert _statuses(answer) == ["201"] * MANY
@@ -112,7 +112,7 @@ async def test_a_version_that_came_meanwhile_is_followed(
     clinic: Clinic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await clinic.put(patient("p"))
-    async with _runs(monkeypatch, lambda: clinic.put(patient("p", active=False))) as runs:
+    async with runs_of(monkeypatch, lambda: clinic.put(patient("p", active=False))) as runs:
         bundle = _large(entry("PUT", "Patient/p", patient("p", active=True)))
         answer = await clinic.ask(HOUSE, "POST", "", bundle)
     assert runs.count == 2
@@ -125,7 +125,7 @@ async def test_a_condition_that_no_longer_holds_refuses_all_of_it(
     clinic: Clinic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await clinic.put(patient("p"))
-    async with _runs(monkeypatch, lambda: clinic.put(patient("p", active=False))):
+    async with runs_of(monkeypatch, lambda: clinic.put(patient("p", active=False))):
         change = entry("PUT", "Patient/p", patient("p", active=True), ifMatch='W/"1"')
         answer = await clinic.ask(HOUSE, "POST", "", _large(change))
     assert answer.status == 412
@@ -138,7 +138,7 @@ async def test_what_was_created_under_the_same_condition_meanwhile_is_found(
 ) -> None:
     new = {"resourceType": "Patient", **KNOWN}
     create = entry("POST", "Patient", new, ifNoneExist="identifier=urn:mrn|1")
-    async with _runs(monkeypatch, lambda: clinic.put(patient("first", **KNOWN))) as runs:
+    async with runs_of(monkeypatch, lambda: clinic.put(patient("first", **KNOWN))) as runs:
         answer = await clinic.ask(HOUSE, "POST", "", _large(create))
     assert runs.count == 2
     assert _statuses(answer) == ["200", *["201"] * MANY]
@@ -150,7 +150,7 @@ async def test_what_was_created_under_the_same_condition_meanwhile_is_found(
 async def test_an_id_that_somebody_else_has_taken_meanwhile_gets_a_second_version(
     clinic: Clinic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with _runs(monkeypatch, lambda: clinic.put(observation("3", "p"))):
+    async with runs_of(monkeypatch, lambda: clinic.put(observation("3", "p"))):
         answer = await clinic.ask(HOUSE, "POST", "", _large())
     assert _statuses(answer).count("200") == 1
     assert (await clinic.get(HOUSE, "Observation/3")).json["meta"]["versionId"] == "2"
@@ -161,7 +161,7 @@ async def test_another_process_that_has_changed_something_is_noticed(
 ) -> None:
     clinic, other = await open_clinic(tmp_path), await open_clinic(tmp_path)
     await clinic.put(patient("p"))
-    async with _runs(monkeypatch, lambda: other.put(patient("p", active=False))) as runs:
+    async with runs_of(monkeypatch, lambda: other.put(patient("p", active=False))) as runs:
         bundle = _large(entry("PUT", "Patient/p", patient("p", active=True)))
         answer = await clinic.ask(HOUSE, "POST", "", bundle)
     assert runs.count == 2
@@ -184,7 +184,7 @@ async def test_what_can_not_be_prepared_is_done_in_its_turn(
     clinic: Clinic, monkeypatch: pytest.MonkeyPatch, asked: Json
 ) -> None:
     await clinic.put(patient("p"))
-    async with _runs(monkeypatch) as runs:
+    async with runs_of(monkeypatch) as runs:
         answer = await clinic.ask(HOUSE, "POST", "", _large(asked))
     assert runs.count == 2
     assert sorted(_statuses(answer))[-MANY:] == ["201"] * MANY
@@ -201,7 +201,7 @@ async def test_a_read_entry_sees_what_another_entry_writes(
     clinic: Clinic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await clinic.put(patient("p"))
-    async with _runs(monkeypatch) as runs:
+    async with runs_of(monkeypatch) as runs:
         answer = await clinic.ask(HOUSE, "POST", "", _large(entry("GET", "Observation/3")))
     assert runs.count == 1
     assert answer.json["entry"][0]["resource"]["note"] == [{"text": "xxxx"}]
