@@ -1,7 +1,8 @@
 """``consentry load``: FHIR files into a running server, over HTTP, as the custodian's own system.
 
 Reads transaction and batch Bundles (``.json``, ``.json.gz``) and resources one a line (``.ndjson``, ``.ndjson.gz``).
-Batches go first, because patients' Bundles refer to the hospitals and practitioners in them.
+Batches go first, because patients' Bundles refer to the hospitals and practitioners in them.  The others do not depend on
+each other: several files are posted at once, on a connection each, so that each worker of the server has some.
 """
 
 import argparse
@@ -10,9 +11,11 @@ import gzip
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import orjson
@@ -22,10 +25,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fhir_server.app import clock, open_tokens
 from fhir_server.commands.token import settings_of
 from fhir_server.errors import LoadError, SettingsError
+from smart_auth.server import SmartServer
 
 _TOKEN_AGE = 200.0  # seconds; a token lives 300
 _LINES = 200  # resources of an NDJSON file that are sent as one batch
 _SUFFIXES = (".json", ".json.gz", ".ndjson", ".ndjson.gz")
+_HOSPITALS, _PRACTITIONERS, _OTHERS = range(3)
+_AT_ONCE = 2  # more brings nothing: a worker prepares one large transaction at a time
 
 
 @dataclass(slots=True)
@@ -41,15 +47,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command."""
     parser.add_argument("paths", nargs="+", type=Path, help="files, or folders of them")
     parser.add_argument("--data", type=Path, help="data folder of the running server")
+    parser.add_argument(
+        "--at-once",
+        type=int,
+        default=_AT_ONCE,
+        metavar="N",
+        help=f"how many files are posted at the same time (default: {_AT_ONCE}); 1: one after another, by name",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Load, with a progress bar; exit 1 if anything was refused."""
     files = list(find_files(arguments.paths))
+    if arguments.at_once < 1:
+        raise SettingsError("--at-once has to be 1 or more")
     if not files:
         raise SettingsError("no .json, .json.gz or .ndjson files there")
     try:
-        summary = asyncio.run(_load(files, arguments.data))
+        summary = asyncio.run(_load(files, arguments.data, arguments.at_once))
     except httpx2.HTTPError as error:
         kind = type(error).__name__
         raise LoadError(
@@ -86,12 +101,13 @@ def find_files(paths: Sequence[Path]) -> Iterator[Path]:
 
 def _rank(name: str) -> int:
     lowered = name.lower()
-    return 0 if lowered.startswith("hospital") else 1 if lowered.startswith("practitioner") else 2
+    if lowered.startswith("hospital"):
+        return _HOSPITALS
+    return _PRACTITIONERS if lowered.startswith("practitioner") else _OTHERS
 
 
-async def _load(files: Sequence[Path], data: Path | None) -> Summary:
+async def _load(files: Sequence[Path], data: Path | None, at_once: int) -> Summary:
     settings = settings_of(data, None)
-    summary = Summary()
     started = time.perf_counter()
     columns = (
         TextColumn("{task.description}"),
@@ -101,18 +117,67 @@ async def _load(files: Sequence[Path], data: Path | None) -> Summary:
     )
     progress = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
     async with open_tokens(settings) as smart, httpx2.AsyncClient(timeout=600) as client:
-        token, made = "", 0.0
+        loading = Loading(client, settings.fhir_base, smart)
         with progress:
-            for file in progress.track(files, description="loading"):
-                for bundle in bundles_of(file):
-                    if time.perf_counter() - made > _TOKEN_AGE:
-                        token, made = (
-                            smart.system_token("system/*.cruds", clock()),
-                            time.perf_counter(),
-                        )
-                    await _send(client, settings.fhir_base, token, bundle, file.name, summary)
-    summary.seconds = time.perf_counter() - started
-    return summary
+            bar = progress.add_task("loading", total=len(files))
+            for rank, alike in groupby(files, key=lambda file: _rank(file.name)):
+                clients = at_once if rank == _OTHERS else 1
+                await loading.post(list(alike), clients, lambda: progress.advance(bar))
+    loading.summary.seconds = time.perf_counter() - started
+    return loading.summary
+
+
+class Loading:
+    """Posts files to a server, as the custodian's own system.
+
+    Attributes:
+        summary: What has come of them.
+    """
+
+    def __init__(self, client: httpx2.AsyncClient, base: str, smart: SmartServer) -> None:
+        self.summary = Summary()
+        self._client = client
+        self._base = base
+        self._smart = smart
+        self._token, self._made = "", 0.0
+
+    async def post(self, files: Sequence[Path], clients: int, done: Callable[[], object]) -> None:
+        """Post files, begun in this order, several at once; call ``done`` after each.
+
+        Raises:
+            httpx2.HTTPError: The server does not answer.
+        """
+        waiting = iter(files)
+        await asyncio.gather(*(self._post_each(waiting, done) for _ in range(clients)))
+
+    async def _post_each(self, waiting: Iterator[Path], done: Callable[[], object]) -> None:
+        for file in waiting:
+            for bundle in bundles_of(file):
+                await self._send(bundle, file.name)
+            done()
+
+    def _headers(self) -> dict[str, str]:
+        if not self._token or time.perf_counter() - self._made > _TOKEN_AGE:
+            self._token = self._smart.system_token("system/*.cruds", clock())
+            self._made = time.perf_counter()
+        return {"Authorization": f"Bearer {self._token}", "Content-Type": "application/fhir+json"}
+
+    async def _send(self, bundle: bytes, name: str) -> None:
+        answer = await self._client.post(self._base, content=bundle, headers=self._headers())
+        content = orjson.loads(answer.content)
+        if answer.status_code != 200:
+            self.summary.refused.append(f"{name}: {answer.status_code} {_words(content)}")
+            return
+        for entry in content.get("entry", ()):
+            self._count(entry["response"], name)
+
+    def _count(self, response: dict[str, Any], name: str) -> None:
+        if response["status"][:1] == "2":
+            location = response.get("location", "/")
+            self.summary.stored[location.split("/_history")[0].split("/")[-2] or "deleted"] += 1
+        else:
+            words = _words(response.get("outcome", {}))
+            self.summary.refused.append(f"{name}: {response['status']} {words}")
 
 
 def bundles_of(file: Path) -> Iterator[bytes]:
@@ -143,26 +208,6 @@ def _entry(resource: bytes) -> bytes:
         {"method": "PUT", "url": f"{type_}/{id_}"} if id_ else {"method": "POST", "url": type_}
     )
     return b'{"resource":' + resource + b',"request":' + orjson.dumps(request) + b"}"
-
-
-async def _send(
-    client: httpx2.AsyncClient, base: str, token: str, bundle: bytes, name: str, summary: Summary
-) -> None:
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/fhir+json"}
-    answer = await client.post(base, content=bundle, headers=headers)
-    content = orjson.loads(answer.content)
-    if answer.status_code != 200:
-        summary.refused.append(f"{name}: {answer.status_code} {_words(content)}")
-        return
-    for entry in content.get("entry", ()):
-        response = entry["response"]
-        if response["status"][:1] == "2":
-            location = response.get("location", "/")
-            summary.stored[location.split("/_history")[0].split("/")[-2] or "deleted"] += 1
-        else:
-            summary.refused.append(
-                f"{name}: {response['status']} {_words(response.get('outcome', {}))}"
-            )
 
 
 def _words(outcome: dict[str, object]) -> str:
