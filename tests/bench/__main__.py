@@ -63,8 +63,8 @@ def _measured() -> Figures:
 def _goals(f: Figures) -> str:
     rows = [
         (f"transaction of {f.largest[0]:,} entries", f"{f.largest[1]:.1f} s", "under 10 s"),
-        (f"import of {f.loaded[0]:,} resources in transactions", _import(f.loaded), "550/s"),
-        ("the same from two clients at once", _import(f.by_two), ""),
+        (f"import of {f.loaded[0]:,} resources, `consentry load`", _import(f.loaded), "550/s"),
+        ("the same transactions from one client", _import(f.by_one), ""),
         ("resident memory while loading, most", f"{f.peak_mb:.0f} MB", "under 400 MB"),
         ("read by id, 16 clients", _told(f.read), "1,500/s, p99 under 15 ms"),
         ("one patient's observations by code, 16 clients", _told(f.search), "600/s"),
