@@ -10,7 +10,7 @@ of its patients only.  The vault pads the number to a multiple of 8.
 The index gives a superset: what it finds is opened, if consent permits, and checked exactly.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
 
 import orjson
@@ -37,6 +37,7 @@ _LONGEST_STEADY = 8192
 _LONGEST = 400  # bytes of a member worth remembering
 _DAYS = 4096
 Term = tuple[str, str]  # in what way a value can be asked for, and by what
+Cut = Callable[[object], Sequence[tuple[str, object]]]  # of the content of a member
 
 
 class Tokenizer:
@@ -60,10 +61,10 @@ class Tokenizer:
         self._edition = self._searchable.edition
         self._shared = lru_cache(_CACHED)(self._of_packed)
         self._shared_whole = lru_cache(_CACHED_WHOLE)(self._of_whole)
-        self._scoped_members = cache(self._members)
+        self._scoped_members = cache(self._own)
         self._told = cache(self._tells)
-        self._is_date = cache(self._dates)
-        self._looked_at = cache(self._below)
+        self._cut = cache(self._cuts)
+        self._looked_at = cache(self._members)
 
     def tokens(
         self, type_: str, resource: Mapping[str, object], patients: Sequence[str]
@@ -71,19 +72,17 @@ class Tokenizer:
         """The tokens of ``resource``, unpadded; equal input gives equal tokens: an update can take them back."""
         if self._edition != self._searchable.edition:
             self._begin()
-        values = self._searchable.of(type_)
         owners = [self.blind.patient(patient).hex() for patient in patients]
         found = {self.blind.token(type_, COMPARTMENT, "patient", owner) for owner in owners}
         steady = _steady(type_, resource)
         if steady:
             found |= self._shared_whole(type_, steady)
-        for member in values.members(resource):
-            if not steady or member in _VARYING:
-                found |= self._tokens(type_, member, resource, _OF_ALL if owners else "")
-        for owner in owners:
-            for member in values.members(resource):
-                if member in self._scoped_members(type_):
-                    found |= self._tokens(type_, member, resource, owner)
+        everybody = (_OF_ALL if owners else "",)
+        looked_at, own = self._looked_at(type_), self._scoped_members(type_)
+        for member in resource:
+            if member in looked_at and (not steady or member in _VARYING):
+                whose = (*everybody, *owners) if member in own else everybody
+                self._add(found, type_, member, resource, whose)
         return frozenset(found)
 
     def tokens_of(
@@ -103,42 +102,41 @@ class Tokenizer:
             for name in names
         )
 
-    def _tokens(
-        self, type_: str, member: str, resource: Mapping[str, object], owner: str
-    ) -> frozenset[bytes]:
-        """The tokens of one member, each of its items remembered, unless it may point to a contained resource."""
-        if "contained" in resource:
-            return self._of_member(type_, member, resource, owner)
-        items = [(name, pack(item)) for name, item in self._items(type_, member, resource[member])]
-        if not all(0 < len(packed) <= _LONGEST for _, packed in items):
-            return self._of_member(type_, member, resource, owner)
-        if len(items) == 1:
-            return self._shared(type_, *items[0], owner)
-        return frozenset().union(*[self._shared(type_, *item, owner) for item in items])
+    def _add(
+        self,
+        found: set[bytes],
+        type_: str,
+        member: str,
+        resource: Mapping[str, object],
+        whose: Sequence[str],
+    ) -> None:
+        """The tokens of one member, each piece of it remembered, unless it may point to a contained resource."""
+        pieces = () if "contained" in resource else self._cut(type_, member)(resource[member])
+        packed = [(path, pack(piece)) for path, piece in pieces]
+        short = bool(packed) and all(0 < len(piece) <= _LONGEST for _, piece in packed)
+        for owner in whose:
+            if not short:
+                found |= self._of_member(type_, member, resource, owner)
+                continue
+            for path, piece in packed:
+                found |= self._shared(type_, path, piece, owner)
 
-    def _items(self, type_: str, member: str, content: object) -> list[tuple[str, object]]:
-        """What of a member is remembered by itself, each with its path."""
-        content = self._key_part(type_, member, content)
-        items = content if isinstance(content, list) else [content]
-        if (type_, member) != _ENTITY:
-            return [(member, item) for item in items]
-        below = self._looked_at(type_, member)
-        parts = [part for item in items if isinstance(item, dict) for part in item.items()]
-        return [(f"{member}.{name}", part) for name, part in parts if name in below]
-
-    def _key_part(self, type_: str, member: str, content: object) -> object:
-        """The part of a member that its tokens depend on: not the version and time in ``meta``, nor the time of a day."""
+    def _cuts(self, type_: str, member: str) -> Cut:
+        """How a member is cut into what is remembered by itself, each with its path, and without what has no tokens."""
         if member == "meta":
-            return _tags(content)
-        if isinstance(content, str) and content.endswith("Z") and self._is_date(type_, member):
-            return content.partition("T")[0]
-        return content
-
-    def _dates(self, type_: str, member: str) -> bool:
-        return self._searchable.of(type_).offers_only("date", member)
-
-    def _below(self, type_: str, member: str) -> frozenset[str]:
-        return self._searchable.of(type_).below(member)
+            return lambda content: [(member, _tags(content))]
+        if (type_, member) == _ENTITY:
+            below = self._searchable.of(type_).below(member)
+            return lambda content: [
+                (f"{member}.{name}", part)
+                for item in _items(content)
+                if isinstance(item, dict)
+                for name, part in item.items()
+                if name in below
+            ]
+        if self._searchable.of(type_).offers_only("date", member):
+            return lambda content: [(member, _day(item)) for item in _items(content)]
+        return lambda content: [(member, item) for item in _items(content)]
 
     def _of_packed(self, type_: str, path: str, packed: bytes, owner: str) -> frozenset[bytes]:
         resource = orjson.loads(packed)
@@ -148,8 +146,8 @@ class Tokenizer:
 
     def _of_whole(self, type_: str, packed: bytes) -> frozenset[bytes]:
         resource = orjson.loads(packed)
-        members = self._searchable.of(type_).members(resource)
-        return frozenset().union(*(self._of_member(type_, m, resource, "") for m in members))
+        members = self._looked_at(type_).intersection(resource)
+        return frozenset().union(*[self._of_member(type_, m, resource, "") for m in members])
 
     def _of_member(
         self, type_: str, path: str, resource: Mapping[str, object], owner: str
@@ -176,6 +174,10 @@ class Tokenizer:
         return not only if owner == _OF_ALL else only or code in SCOPED
 
     def _members(self, type_: str) -> frozenset[str]:
+        """The members that have tokens."""
+        return self._searchable.of(type_).looked_at
+
+    def _own(self, type_: str) -> frozenset[str]:
         """The members that have tokens of one patient's."""
         if type_ == "AuditEvent":
             return frozenset()
@@ -202,6 +204,17 @@ def _tags(meta: object) -> object:
     if not isinstance(meta, dict):
         return meta
     return {name: value for name, value in meta.items() if name not in ("versionId", "lastUpdated")}
+
+
+def _items(content: object) -> Sequence[object]:
+    return content if isinstance(content, list) else (content,)
+
+
+def _day(content: object) -> object:
+    """A time without its time of day, if it tells its day in UTC: that is what the index knows of it."""
+    if isinstance(content, str) and content.endswith("Z"):
+        return content.partition("T")[0]
+    return content
 
 
 def scoped(code: str, owner: str) -> str:

@@ -116,9 +116,10 @@ class ResourceValues:
         """The parameter under whose name the index keeps the values of parameter ``code``."""
         return _INDEXED_AS.get((self.type_, code), code)
 
-    def members(self, resource: Json) -> Iterator[str]:
-        """The members of ``resource`` that any parameter looks at."""
-        return (member for member in resource if member in self._by_member)
+    @property
+    def looked_at(self) -> frozenset[str]:
+        """The members of a resource that any parameter in the index looks at."""
+        return frozenset(self._by_member)
 
     def offers_only(self, kind: str, member: str) -> bool:
         """Whether all parameters that look at a member are of one type."""
