@@ -6,7 +6,7 @@ Not here: the audit log against its anchors (``anchoring/receipts/audit.py``).
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import orjson
 
@@ -184,7 +184,7 @@ async def _open(version: SealedVersion, reader: Reader) -> bytes:
     text: bytes | None = None
     for wrap in wraps:
         try:
-            text = await reader.open(replace(version, wraps=wrap))
+            text = await reader.open(version._replace(wraps=wrap))
         except KeyDestroyedError:
             continue
     if text is None:

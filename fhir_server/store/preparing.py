@@ -8,7 +8,7 @@ all of it had happened there.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, NoReturn
 
@@ -112,7 +112,7 @@ class Prepared:
 
     async def put(self, version: SealedVersion, add: Sequence[bytes], drop: Sequence[bytes]) -> int:
         """See ``Unit.put``."""
-        made = replace(version, rid=version.rid or -1 - len(self._writes))
+        made = version._replace(rid=version.rid or -1 - len(self._writes))
         self._versions[version.row] = made
         self._types.add(version.type_)
         self._writes.append(_Put(made, add, drop))
@@ -156,7 +156,7 @@ class Prepared:
             match each:
                 case _Put(version, add, drop):
                     rid = rids.get(version.rid, max(version.rid, 0))
-                    rids[version.rid] = await unit.put(replace(version, rid=rid), add, drop)
+                    rids[version.rid] = await unit.put(version._replace(rid=rid), add, drop)
                 case _Audit(rid, commitment, opening):
                     numbers.append(await unit.append_audit(rids[rid], commitment, opening))
                 case WrappedKey():

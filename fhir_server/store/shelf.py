@@ -5,7 +5,7 @@ They are parts of a snapshot or unit of work (``protocol.py``), and so of one tr
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 ANCHOR_WANTED = (
     "anchor-wanted"  # a note: the audit number that is to be anchored soon (8 bytes, big-endian)
@@ -17,9 +17,8 @@ def changed(consumer: str, type_: str) -> str:
     return f"changed|{consumer}|{type_}|"
 
 
-@dataclass(frozen=True, slots=True)
-class SealedVersion:
-    """One version of one resource, as the database holds it.
+class SealedVersion(NamedTuple):
+    """One version of one resource, as the database holds it (a tuple: of these more are made than of anything else).
 
     Attributes:
         rid: Place in the order of creation; the same for all versions.

@@ -8,7 +8,7 @@ patients is sealed under a key of its own (32 random bytes), which is sealed for
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import orjson
 
@@ -104,10 +104,10 @@ class Writer(Reader):
         if not all(names.values()):
             raise KeyDestroyedError("a patient of this record was erased")
         key, wraps = await self._seal_key(version.type_, version.row, names)
-        anew = replace(version, key_id=key.id, patients=b"".join(names), wraps=wraps)
+        anew = version._replace(key_id=key.id, patients=b"".join(names), wraps=wraps)
         where = self.place_of(anew)
         opening = key.seal(k, b"opening|" + where) if row else b""
-        await self.unit.shelf.replace(replace(anew, sealed=key.seal(content, where)), opening)
+        await self.unit.shelf.replace(anew._replace(sealed=key.seal(content, where)), opening)
 
     async def put(self, draft: Draft) -> SealedVersion:
         """Seal and write one version; the caller has decided that it follows ``previous``."""

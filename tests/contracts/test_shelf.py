@@ -138,11 +138,11 @@ async def test_a_unit_finds_the_notes_that_those_before_it_have_left(
 async def test_a_walk_gives_versions_by_key_shared_ones_and_deleted_ones(store: Store) -> None:
     mine, other = b"m" * 16, b"o" * 16
     async with store.writing() as unit:
-        a = await unit.put(replace(version("a"), key_id=mine), [], [])
-        await unit.put(replace(version("a", 2, a), key_id=other), [], [])
-        b = await unit.put(replace(version("b"), key_id=b"x" * 16, wraps=b"w" * 9), [], [])
-        c = await unit.put(replace(version("c"), key_id=mine), [], [])
-        await unit.put(replace(version("c", 2, c, deleted=True), key_id=mine), [], [])
+        a = await unit.put(version("a")._replace(key_id=mine), [], [])
+        await unit.put(version("a", 2, a)._replace(key_id=other), [], [])
+        b = await unit.put(version("b")._replace(key_id=b"x" * 16, wraps=b"w" * 9), [], [])
+        c = await unit.put(version("c")._replace(key_id=mine), [], [])
+        await unit.put(version("c", 2, c, deleted=True)._replace(key_id=mine), [], [])
     async with store.reading() as snapshot:
 
         async def walked(**narrowed: object) -> list[tuple[int, int]]:
@@ -169,9 +169,9 @@ async def test_a_seal_is_replaced_and_nothing_else(store: Store) -> None:
         "e", rid=rid, type_="AuditEvent", patients=b"p" * 16, wraps=b"w", sealed=b"anew" * 9
     )
     async with store.writing() as unit:
-        await unit.shelf.replace(replace(anew, key_id=b"n" * 16), b"new")
+        await unit.shelf.replace(anew._replace(key_id=b"n" * 16), b"new")
     async with store.reading() as snapshot:
-        assert await snapshot.find(row("e")) == replace(anew, key_id=b"n" * 16)
+        assert await snapshot.find(row("e")) == anew._replace(key_id=b"n" * 16)
         (audited,) = await snapshot.audit(rid=rid)
         assert (audited.commitment, audited.opening) == (b"c" * 32, b"new")
 

@@ -83,7 +83,7 @@ class MongoUnit(MongoSnapshot):
             await asyncio.sleep(0)
         pending = self._units.pending
         if not version.rid:
-            made = replace(version, rid=pending.counters.rid)
+            made = version._replace(rid=pending.counters.rid)
             pending.put(made, add, None)
             return made.rid
         previous = await self._current(version.row)

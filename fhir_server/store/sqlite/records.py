@@ -233,10 +233,9 @@ def _current(found: Sequence[Any]) -> SealedVersion:
     Raises:
         TamperedRecordError: There is no such version, or it is not that of which the record tells time and deletion.
     """
-    *columns, agrees = found
-    if not agrees:
+    if not found[-1]:
         raise TamperedRecordError("a record does not agree with its current version")
-    return version_of(columns)
+    return version_of(found[:-1])
 
 
 @dataclass(frozen=True, slots=True)

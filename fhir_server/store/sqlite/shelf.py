@@ -105,5 +105,8 @@ class SqliteShelf:
 
 def version_of(found: Sequence[Any]) -> SealedVersion:
     """A version from the columns of ``COLUMNS``."""
-    rid, row, type_, version, at, deleted, *sealed = found  # typed by the STRICT columns
-    return SealedVersion(rid, row, type_, version, at, bool(deleted), *sealed)
+    rid, row, type_, version, at, deleted, key_id, patients, wraps, sealed = found
+    # typed by the STRICT columns
+    return SealedVersion(
+        rid, row, type_, version, at, bool(deleted), key_id, patients, wraps, sealed
+    )
