@@ -8,9 +8,8 @@ all of it had happened there.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from fhir_server.store.protocol import AuditRow, Changes, SealedVersion, Selection, Snapshot, Unit
 from fhir_server.store.shelf import Shelf, WrappedKey
@@ -30,15 +29,16 @@ class StaleError(Exception):
     """
 
 
-@dataclass(frozen=True, slots=True)
-class _Put:
+class _Put(NamedTuple):
+    """``rid`` is that of the version, or the number that a new record has until it is written."""
+
+    rid: int
     version: SealedVersion
     add: Sequence[bytes]
     drop: Sequence[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class _Audit:
+class _Audit(NamedTuple):
     rid: int
     commitment: bytes
     opening: bytes
@@ -54,7 +54,7 @@ class Prepared:
         self._snapshot = snapshot
         self._answers: dict[Question, object] = {}
         self._writes: list[_Put | _Audit | WrappedKey] = []
-        self._versions: dict[bytes, SealedVersion] = {}
+        self._newest: dict[bytes, _Put] = {}  # of each row
         self._keys: list[WrappedKey] = []
         self._types = {_BEHIND}
         self._numbers: list[int] = []
@@ -75,15 +75,15 @@ class Prepared:
 
     async def find(self, row: bytes, version: int | None = None) -> SealedVersion | None:
         """See ``Snapshot.find``."""
-        own = self._versions.get(row)
-        if own is not None and version in (None, own.version):
-            return own
+        own = self._newest.get(row)
+        if own is not None and version in (None, own.version.version):
+            return own.version._replace(rid=own.rid)
         found: SealedVersion | None = await self.ask("find", row, version)
         return found
 
     async def history(self, changes: Changes) -> Sequence[SealedVersion]:
         """See ``Snapshot.history``."""
-        own = {version.rid for version in self._versions.values()}
+        own = {put.rid for put in self._newest.values()}
         if changes.rid in own or changes.type_ in self._types:
             unprepared()
         found: Sequence[SealedVersion] = await self.ask("history", changes)
@@ -112,11 +112,11 @@ class Prepared:
 
     async def put(self, version: SealedVersion, add: Sequence[bytes], drop: Sequence[bytes]) -> int:
         """See ``Unit.put``."""
-        made = version._replace(rid=version.rid or -1 - len(self._writes))
-        self._versions[version.row] = made
+        put = _Put(version.rid or -1 - len(self._writes), version, add, drop)
+        self._newest[version.row] = put
         self._types.add(version.type_)
-        self._writes.append(_Put(made, add, drop))
-        return made.rid
+        self._writes.append(put)
+        return put.rid
 
     async def add_key(self, key: WrappedKey) -> None:
         """See ``Unit.add_key``."""
@@ -154,9 +154,11 @@ class Prepared:
         numbers = []
         for count, each in enumerate(self._writes):
             match each:
-                case _Put(version, add, drop):
-                    rid = rids.get(version.rid, max(version.rid, 0))
-                    rids[version.rid] = await unit.put(version._replace(rid=rid), add, drop)
+                case _Put(rid, version, add, drop):
+                    again = (
+                        version if rid > 0 or rid not in rids else version._replace(rid=rids[rid])
+                    )
+                    rids[rid] = await unit.put(again, add, drop)
                 case _Audit(rid, commitment, opening):
                     numbers.append(await unit.append_audit(rids[rid], commitment, opening))
                 case WrappedKey():
