@@ -61,8 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     told = {"template": settings.policy_name, "env": settings.env, "workers": count}
     _LOG.info("policy", extra={**told, "custodian": settings.custodian})
     remember(settings)
-    sys.setswitchinterval(_SWITCH)
-    keep_together()
+    set_up_process()
     if count > 1:
         _preload(settings)
         Crew(listener, partial(_work, settings), count).run()
@@ -74,6 +73,12 @@ def run(arguments: argparse.Namespace) -> int:
     if failures:
         raise StartError(_reason(failures[0])) from failures[0]
     return 0
+
+
+def set_up_process() -> None:
+    """Set what holds for the whole interpreter, before there are threads or other processes."""
+    sys.setswitchinterval(_SWITCH)
+    keep_together()
 
 
 def _preload(settings: Settings) -> None:

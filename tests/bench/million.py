@@ -4,7 +4,6 @@ The machine may be shared, and its speed change by half within minutes.  So a ne
 and what counts is the rate against that of the new store at the same time.
 """
 
-import asyncio
 import random
 import statistics
 import time
@@ -12,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fhir_server.app import House, close_house, open_house
-from fhir_server.settings import read_settings
+from fhir_server.app import House, close_house
 from tests.bench.observations import draft, new_folder, observation
+from tests.bench.worker import opened, run
 
 PLOT = Path(__file__).resolve().parents[2] / "docs" / "performance-million.svg"
 _MILLION = 1_000_000
@@ -45,13 +44,13 @@ class Point:
 
 def million(say: Callable[[str], None]) -> str:
     """A table, and docs/performance-million.svg."""
-    return asyncio.run(_million(say))
+    return run(_million(say))
 
 
 async def _million(say: Callable[[str], None]) -> str:
     points: list[Point] = []
     with new_folder() as data:
-        house = await open_house(read_settings(data=data))
+        house = await opened(data)
         chance = random.Random(1)
         for start in range(0, _MILLION, _STEP):
             points.append(await _step(house, start, chance))
@@ -78,7 +77,7 @@ async def _step(house: House, start: int, chance: random.Random) -> Point:
 
 async def _of_new() -> float:
     with new_folder() as data:
-        house = await open_house(read_settings(data=data))
+        house = await opened(data)
         seconds = await _fill(house, 0, _NEW, random.Random(2))
         await close_house(house)
     return _NEW / seconds

@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 import pytest
 
-from fhir_server.app import House, clock, close_house, open_house
+from fhir_server.app import House, clock, close_house
 from fhir_server.crypto.seal import DataKey
 from fhir_server.evidence import preload_evidence
 from fhir_server.forms import Received
@@ -29,12 +29,14 @@ from fhir_server.settings import read_settings
 from fhir_server.store.opening import DATABASE_FILE
 from fhir_server.vault.vault import Draft
 from tests.bench.observations import draft, new_folder, observation
+from tests.bench.worker import opened, run
 from tests.bench.workload import BATCHES, patients
 
 _FILES = 8  # patients' transactions
 _ROUNDS = 5  # of all ways of importing, behind one that warms up
 _CLIENTS = 64
 _SECONDS = 5.0
+_MOST = 500  # writes of one client
 _REFERRED = (
     "Organization",
     "Practitioner",
@@ -75,11 +77,11 @@ class Import:
 def store() -> str:
     """A table."""
     preload_evidence(read_settings())
-    _, *rounds = [asyncio.run(_imports()) for _ in range(1 + _ROUNDS)]
+    _, *rounds = [run(_imports()) for _ in range(1 + _ROUNDS)]
     rounds.sort(key=lambda ways: _less(ways, "bare"))
     ways = rounds[_ROUNDS // 2]
     whole = ways["all"]
-    reads, writes = asyncio.run(_rates())
+    reads, writes = run(_rates())
     of_records, of_events, _ = whole.index
     shares = [f"{_less(each, 'bare'):.0%}" for each in rounds]
     rows = [
@@ -120,7 +122,7 @@ async def _imports() -> Mapping[str, Import]:
 async def _house(way: str, found: Import) -> AsyncIterator[House]:
     with new_folder() as data:
         with _without(way):
-            house = await open_house(read_settings(data=data))
+            house = await opened(data)
         yield house
         with _without(way):
             await close_house(house)
@@ -190,7 +192,7 @@ def _packed(path: Path, without: str = "") -> int:
 async def _rates() -> tuple[float, float]:
     """Point reads and durable writes a second."""
     with new_folder() as data:
-        house = await open_house(read_settings(data=data))
+        house = await opened(data)
         made = [observation(number, random.Random(number)) for number in range(2000)]
         async with house.vault.writing() as writer:
             for resource in made:
@@ -213,19 +215,25 @@ async def _reads(house: House, made: list[dict[str, Any]]) -> float:
 
 
 async def _writes(house: House) -> float:
-    end = time.perf_counter() + _SECONDS
+    of_each = [_new_ones(number) for number in range(_CLIENTS)]
+    began = time.perf_counter()
     count = 0
 
-    async def client(number: int) -> None:
+    async def client(resources: Iterator[dict[str, Any]]) -> None:
         nonlocal count
-        chance = random.Random(number)
-        at = 0
-        while time.perf_counter() < end:
-            made = draft(house, observation(10_000_000 + number * 1_000_000 + at, chance))
+        for resource in resources:
+            if time.perf_counter() > began + _SECONDS:
+                return
+            made = draft(house, resource)
             async with house.vault.writing() as writer:
                 await writer.put(made)
-            at += 1
             count += 1
 
-    await asyncio.gather(*(client(number) for number in range(_CLIENTS)))
-    return count / _SECONDS
+    await asyncio.gather(*(client(iter(resources)) for resources in of_each))
+    return count / (time.perf_counter() - began)
+
+
+def _new_ones(client: int) -> list[dict[str, Any]]:
+    """More than one client writes in the time."""
+    chance, first = random.Random(client), 10_000_000 + client * 1_000_000
+    return [observation(first + at, chance) for at in range(_MOST)]
