@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fhir_server.store.protocol import SealedEvent
-from fhir_server.store.sqlite.events import EventQueue
 from fhir_server.store.sqlite.keys import epoch_of
+from fhir_server.store.sqlite.rows import RowQueue
 from fhir_server.store.sqlite.tokens import DEFERRED, TokenQueue
 
 
@@ -50,7 +50,7 @@ class Recordings:
         self._taken, self._waiting = self._waiting, []
         return len(self._taken)
 
-    def write(self, connection: sqlite3.Connection, rows: EventQueue, tokens: TokenQueue) -> None:
+    def write(self, connection: sqlite3.Connection, rows: RowQueue, tokens: TokenQueue) -> None:
         """Give numbers to what was taken and hand it to the queues of the batch, as one unit."""
         epoch = epoch_of(connection)
         rows.begin_unit()
@@ -76,7 +76,7 @@ class Recordings:
         return [recording for recording in taken if not recording.durable.done()]
 
 
-def _put(event: SealedEvent, rows: EventQueue, tokens: TokenQueue) -> int:
+def _put(event: SealedEvent, rows: RowQueue, tokens: TokenQueue) -> int:
     rid = rows.number()
     rows.put(rid, event.version)
     tokens.extend(DEFERRED, rid, event.tokens)

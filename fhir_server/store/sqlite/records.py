@@ -7,11 +7,11 @@ from typing import Any
 
 from fhir_server.errors import LostDocumentError, TamperedRecordError
 from fhir_server.store.protocol import AuditRow, Changes, SealedVersion, Selection, WrappedKey
-from fhir_server.store.sqlite.events import EventQueue, insert_records, insert_versions
 from fhir_server.store.sqlite.keys import KEYS, SqliteKeys, SqliteNotes, wrapped_key
 from fhir_server.store.sqlite.parts import OF_ONE, OF_SOME, PROBE, delete
+from fhir_server.store.sqlite.rows import RowQueue, insert_versions
 from fhir_server.store.sqlite.shelf import COLUMNS, SqliteShelf, version_of
-from fhir_server.store.sqlite.tokens import DEFERRED, TokenQueue
+from fhir_server.store.sqlite.tokens import TokenQueue
 
 _FOREVER = 2**62
 _CHECKED = f"{COLUMNS}, v.at = r.at AND v.deleted = r.deleted"
@@ -120,15 +120,13 @@ class SqliteSnapshot:
 class SqliteUnit(SqliteSnapshot):
     """See ``store.protocol.Unit``.
 
-    It begins a savepoint when it first asks the database anything: one that only records an answer never does.
+    It begins a savepoint when it first asks the database anything: one that only writes new records never does.
     """
 
-    def __init__(
-        self, connection: sqlite3.Connection, tokens: TokenQueue, events: EventQueue
-    ) -> None:
+    def __init__(self, connection: sqlite3.Connection, tokens: TokenQueue, rows: RowQueue) -> None:
         self._raw = connection
         self._tokens = tokens
-        self._events = events
+        self._rows = rows
         self._complete = True
         self.saved = False
 
@@ -148,24 +146,24 @@ class SqliteUnit(SqliteSnapshot):
     @property
     def shelf(self) -> SqliteShelf:
         """See ``Snapshot.shelf``."""
-        self._events.write(self.connection)
+        self._rows.write(self.connection)
         return SqliteShelf(self.connection, self._tokens)
 
     async def find(self, row: bytes, version: int | None = None) -> SealedVersion | None:
         """See ``Snapshot.find``."""
-        if self._events.holds(row):
-            self._events.write(self.connection)
+        if self._rows.holds(row):
+            self._rows.write(self.connection)
         return await super().find(row, version)
 
     async def history(self, changes: Changes) -> Sequence[SealedVersion]:
         """See ``Snapshot.history``."""
-        self._events.write(self.connection)
+        self._rows.write(self.connection)
         return await super().history(changes)
 
     async def select(self, selection: Selection) -> Sequence[SealedVersion]:
         """See ``Snapshot.select``; sees what this batch has written."""
-        if selection.type_ == DEFERRED:
-            self._events.write(self.connection)
+        if self._rows.holds_some(selection.type_):
+            self._rows.write(self.connection)
         self._tokens.prepare(selection.type_, self.connection)
         return await super().select(selection)
 
@@ -173,18 +171,16 @@ class SqliteUnit(SqliteSnapshot):
         self, *, start: int = 0, stop: int = 0, rid: int | None = None
     ) -> Sequence[AuditRow]:
         """See ``Snapshot.audit``."""
-        self._events.write(self.connection)
+        self._rows.write(self.connection)
         return await super().audit(start=start, stop=stop, rid=rid)
 
     async def put(self, version: SealedVersion, add: Sequence[bytes], drop: Sequence[bytes]) -> int:
         """See ``Unit.put``."""
-        rid = version.rid or self._events.number()
+        rid = version.rid or self._rows.number()
         if version.rid:
             self._follow(version)
-        elif version.type_ == DEFERRED:
-            self._events.put(rid, version)
         else:
-            insert_records(self.connection, ((rid, version),))
+            self._rows.put(rid, version)
         if drop:
             self._tokens.write_now(self.connection)
             delete(self.connection, [(token, rid) for token in drop])
@@ -193,8 +189,8 @@ class SqliteUnit(SqliteSnapshot):
 
     def _follow(self, version: SealedVersion) -> None:
         """Write the next version of a record."""
-        if version.type_ == DEFERRED:
-            self._events.write(self.connection)
+        if self._rows.holds(version.row):
+            self._rows.write(self.connection)
         self.connection.execute(
             "UPDATE record SET version = ?, at = ?, deleted = ? WHERE rid = ?",
             (version.version, version.at, version.deleted, version.rid),
@@ -210,7 +206,7 @@ class SqliteUnit(SqliteSnapshot):
 
     async def append_audit(self, rid: int, commitment: bytes, opening: bytes) -> int:
         """See ``Unit.append_audit``."""
-        number = self._events.append((rid, commitment, opening))
+        number = self._rows.append((rid, commitment, opening))
         self._tokens.event(number)
         return number
 

@@ -18,10 +18,10 @@ from fhir_server.errors import SettingsError, StoreFullError, TooManyError
 from fhir_server.measures import UNITS, Histogram
 from fhir_server.store.protocol import SealedEvent
 from fhir_server.store.sqlite.connecting import WriteTransaction, connect, is_full
-from fhir_server.store.sqlite.events import EventQueue
 from fhir_server.store.sqlite.marks import Marks
 from fhir_server.store.sqlite.recording import Recordings
 from fhir_server.store.sqlite.records import SqliteSnapshot, SqliteUnit
+from fhir_server.store.sqlite.rows import RowQueue
 from fhir_server.store.sqlite.schema import bring_up
 from fhir_server.store.sqlite.tokens import TokenQueue
 from fhir_server.store.sqlite.turns import SqliteNews, WriteTurn, lock_folder
@@ -60,7 +60,7 @@ class SqliteStore:
         self._dirty = asyncio.Event()
         self._marks = Marks(folder)
         self._tokens = TokenQueue(self._marks, _events(self.connection))
-        self._events = EventQueue()
+        self._rows = RowQueue()
         self._recordings = Recordings()
         self._unit: SqliteUnit
         self._readers: asyncio.LifoQueue[sqlite3.Connection] = asyncio.LifoQueue()
@@ -122,8 +122,8 @@ class SqliteStore:
             self._turn.release()
             raise
         self._tokens.begin_unit()
-        self._events.begin_unit()
-        self._unit = SqliteUnit(self.connection, self._tokens, self._events)
+        self._rows.begin_unit()
+        self._unit = SqliteUnit(self.connection, self._tokens, self._rows)
         return self._unit
 
     def _begin_committing(self) -> None:
@@ -141,7 +141,7 @@ class SqliteStore:
 
     def _begin_rows(self) -> None:
         """Nobody else writes now: learn the numbers that come next, and where their tokens go."""
-        self._tokens.begin_batch(self.connection, self._events.begin_batch(self.connection))
+        self._tokens.begin_batch(self.connection, self._rows.begin_batch(self.connection))
 
     def end_unit(self) -> asyncio.Future[None]:
         """The unit is whole: what is returned is done when it is durable."""
@@ -161,7 +161,7 @@ class SqliteStore:
     def undo_unit(self, error: BaseException) -> None:
         """Take the unit back and let the next one begin."""
         self._tokens.undo_unit()
-        self._events.undo_unit()
+        self._rows.undo_unit()
         try:
             self._undo(error)
         finally:
@@ -183,7 +183,7 @@ class SqliteStore:
 
     def _fail_batch(self, error: BaseException) -> None:
         self._tokens.failed()
-        self._events.clear()
+        self._rows.clear()
         failed = StoreFullError(f"the batch was not written ({type(error).__name__})")
         self._recordings.failed(failed)
         waiting, self._waiting = self._waiting, []
@@ -264,8 +264,8 @@ class SqliteStore:
             self._writing.begin_here()
             self._begin_rows()
         begun = perf_counter()
-        self._recordings.write(self.connection, self._events, self._tokens)
-        self._events.write(self.connection)
+        self._recordings.write(self.connection, self._rows, self._tokens)
+        self._rows.write(self.connection)
         self._tokens.write_now(self.connection)
         self._tokens.write_bucket(self.connection)
         self._writing.commit()

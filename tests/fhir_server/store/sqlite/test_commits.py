@@ -15,7 +15,7 @@ from fhir_server.errors import StoreFullError
 from fhir_server.store.protocol import SealedEvent, SealedVersion
 from fhir_server.store.sqlite import store as sqlite_store
 from fhir_server.store.sqlite.connecting import WriteTransaction
-from fhir_server.store.sqlite.events import EventQueue
+from fhir_server.store.sqlite.rows import RowQueue
 from fhir_server.store.sqlite.store import SqliteStore
 from fhir_server.store.sqlite.turns import WriteTurn, lock_folder
 
@@ -110,7 +110,7 @@ async def test_a_commit_that_fails_in_the_loop_gives_the_turn_on(
 
     for part in ("begin_batch", "write"):
         with monkeypatch.context() as patch:
-            patch.setattr(EventQueue, part, broken)
+            patch.setattr(RowQueue, part, broken)
             with pytest.raises(StoreFullError):
                 await record(store, f"lost-{part}")
     async with asyncio.timeout(5):

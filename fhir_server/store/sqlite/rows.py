@@ -1,52 +1,54 @@
-"""New AuditEvents on their way into the database: rows that are written by the commit, not by the unit.
+"""New records on their way into the database: rows that are written by the commit, not by the unit.
 
-Every answer writes an AuditEvent, so this is what an answer costs.  Its rows (record, version, audit) need nothing of the
-database but their numbers, and those are known as long as nobody else writes.  So a unit that only records an answer
-touches no table: its rows wait here and go in with those of the whole batch, in the commit's thread.  A unit that looks
-for AuditEvents has them written first.
+Every answer writes an AuditEvent, so this is what an answer costs.  The rows of a new record (record, version, audit) need
+nothing of the database but their numbers, and those are known as long as nobody else writes.  So a unit that only records
+an answer touches no table: its rows wait here and go in with those of the whole batch, in the commit's thread, many by one
+statement, on which SQLite works without the interpreter's lock.  A unit that looks for what waits has it written first.
 """
 
 import sqlite3
 from collections.abc import Sequence
+from itertools import chain
 
 from fhir_server.store.protocol import SealedVersion
 
-_RECORD = "INSERT INTO record (rid, row, type, version, at, deleted) VALUES (?, ?, ?, ?, ?, ?)"
-_VERSION = (
-    "INSERT INTO version (rid, type, version, at, deleted, key_id, patients, wraps, sealed)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_AUDIT = "INSERT INTO audit (n, rid, commitment, opening) VALUES (?, ?, ?, ?)"
+_RECORD = ("record", "rid, row, type, version, at, deleted")
+_VERSION = ("version", "rid, type, version, at, deleted, key_id, patients, wraps, sealed")
+_AUDIT = ("audit", "n, rid, commitment, opening")
+_AT_ONCE = 64  # rows of a statement
 Row = tuple[int, bytes, bytes]  # record, commitment, opening
 Placed = tuple[int, SealedVersion]  # record, whatever ``rid`` the version has
 
 
-def insert_records(connection: sqlite3.Connection, versions: Sequence[Placed]) -> None:
-    """New records with their first versions."""
-    connection.executemany(
-        _RECORD, [(rid, v.row, v.type_, v.version, v.at, v.deleted) for rid, v in versions]
-    )
-    insert_versions(connection, versions)
-
-
 def insert_versions(connection: sqlite3.Connection, versions: Sequence[Placed]) -> None:
     """Versions of records that are there."""
-    connection.executemany(
-        _VERSION,
-        [
-            (rid, v.type_, v.version, v.at, v.deleted, v.key_id, v.patients, v.wraps, v.sealed)
-            for rid, v in versions
-        ],
-    )
+    rows = [
+        (rid, v.type_, v.version, v.at, v.deleted, v.key_id, v.patients, v.wraps, v.sealed)
+        for rid, v in versions
+    ]
+    _insert(connection, _VERSION, rows)
 
 
-class EventQueue:
+def _insert(
+    connection: sqlite3.Connection, into: tuple[str, str], rows: Sequence[Sequence[object]]
+) -> None:
+    table, columns = into
+    one = f"({', '.join('?' * len(columns.split(', ')))})"
+    for at in range(0, len(rows), _AT_ONCE):
+        some = rows[at : at + _AT_ONCE]
+        values = ", ".join([one] * len(some))
+        query = f"INSERT INTO {table} ({columns}) VALUES {values}"  # noqa: S608
+        connection.execute(query, tuple(chain.from_iterable(some)))
+
+
+class RowQueue:
     """The rows of one batch, and the numbers that it gives out.  Units run one after another."""
 
     def __init__(self) -> None:
         self._rid = self._number = 0  # the next ones; asked of the database when a batch begins
         self._versions: list[Placed] = []
         self._rows: set[bytes] = set()  # of ``_versions``: every look for a record asks here first
+        self._types: set[str] = set()  # of them, or of some that were
         self._audit: list[tuple[int, *Row]] = []
         self._before_unit = (0, 0, 0, 0)
         self._written: tuple[list[Placed], list[tuple[int, *Row]]] = ([], [])
@@ -67,6 +69,7 @@ class EventQueue:
         self._rid, self._number, versions, audit = self._before_unit
         self._versions = self._written[0] + self._versions[:versions]
         self._rows = {version.row for _, version in self._versions}
+        self._types = {version.type_ for _, version in self._versions}
         self._audit = self._written[1] + self._audit[:audit]
 
     def number(self) -> int:
@@ -75,12 +78,13 @@ class EventQueue:
         return self._rid - 1
 
     def put(self, rid: int, version: SealedVersion) -> None:
-        """A new AuditEvent waits."""
+        """A new record waits."""
         self._versions.append((rid, version))
         self._rows.add(version.row)
+        self._types.add(version.type_)
 
     def append(self, row: Row) -> int:
-        """Its audit row waits; return its number."""
+        """The audit row of a new AuditEvent waits; return its number."""
         self._audit.append((self._number, *row))
         self._number += 1
         return self._number - 1
@@ -89,12 +93,18 @@ class EventQueue:
         """Whether the record of this row key waits."""
         return row in self._rows
 
+    def holds_some(self, type_: str) -> bool:
+        """Whether records of this type may wait."""
+        return type_ in self._types
+
     def write(self, connection: sqlite3.Connection) -> None:
         """Write what waits, in the batch's transaction."""
         if not self._versions and not self._audit:
             return
-        insert_records(connection, self._versions)
-        connection.executemany(_AUDIT, self._audit)
+        records = [(r, v.row, v.type_, v.version, v.at, v.deleted) for r, v in self._versions]
+        _insert(connection, _RECORD, records)
+        insert_versions(connection, self._versions)
+        _insert(connection, _AUDIT, self._audit)
         _, _, versions, audit = self._before_unit
         self._written[0].extend(self._versions[:versions])
         self._written[1].extend(self._audit[:audit])
@@ -103,4 +113,5 @@ class EventQueue:
 
     def clear(self) -> None:
         """Nothing waits any more: it is written, or the batch has failed."""
-        self._versions, self._rows, self._audit = [], set(), []
+        self._versions, self._audit = [], []
+        self._rows, self._types = set(), set()
