@@ -280,6 +280,7 @@ def _gauges(house: Callable[[], House]) -> Gauges:
         events=lambda: house().anchorer.size,
         anchoring=partial(_anchoring, house),
         batches=lambda: house().database.batches,
+        prepared=lambda: house().pipeline.prepared,
         waiting=lambda: house().database.waiting(),
         reindexing=lambda: house().pipeline.tools.parameters.left,
     )

@@ -6,6 +6,7 @@ of work for condition, consent, data and audit.  A refusal at any stage gets an 
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -88,7 +89,12 @@ _WRITES: dict[str, Write] = {
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Answers requests."""
+    """Answers requests.
+
+    Attributes:
+        large: Who prepares a large transaction.
+        prepared: How many were: ``written``, or done ``again`` in a turn, because that could not be written.
+    """
 
     vault: Vault
     smart: SmartServer
@@ -98,6 +104,7 @@ class Pipeline:
     organizations: Organizations = field(default_factory=Organizations)
     tracing: Tracing = field(default_factory=Tracing)
     large: asyncio.Lock = field(default_factory=asyncio.Lock)
+    prepared: Counter[str] = field(default_factory=Counter)
 
     async def answer(
         self,
@@ -210,7 +217,10 @@ class Pipeline:
         await self._complete_log(in_scope)
         if self.vault.prepares and is_large(in_scope):
             with suppress(StaleError):
-                return await self._prepared(in_scope)
+                recorded = await self._prepared(in_scope)
+                self.prepared["written"] += 1
+                return recorded
+            self.prepared["again"] += 1
             in_scope = self._in_scope(in_scope.asked.received, in_scope.asked.requester)
         async with self.heeding.unit() as writer:
             desk = self._desk(in_scope, writer, writer)

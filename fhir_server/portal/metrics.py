@@ -75,6 +75,14 @@ class _Collected(Collector):
         units = HistogramMetricFamily("consentry_commit_units", "Units of work in a commit")
         units.add_metric((), _buckets(told.batches), told.batches.total)
         yield units
+        prepared = CounterMetricFamily(
+            "consentry_prepared_transactions",
+            "Large transactions that were prepared beside others",
+            labels=("outcome",),
+        )
+        for outcome, count in sorted(told.prepared.items()):
+            prepared.add_metric((outcome,), count)
+        yield prepared
         for name, words, value in (
             ("audit_events", "Events in the audit log", told.events),
             ("index_waiting_tokens", "Tokens waiting for the index", told.waiting),

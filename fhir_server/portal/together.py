@@ -30,6 +30,7 @@ class Gauges:
         events: Size of the audit log.
         anchoring: How anchoring is.
         batches: Units of work in a commit.
+        prepared: Large transactions that were prepared, by what came of that.
         waiting: Tokens that wait for the index.
         reindexing: Records that jobs of custom search parameters have not looked at yet.
     """
@@ -37,6 +38,7 @@ class Gauges:
     events: Callable[[], int]
     anchoring: Callable[[], AnchorMeasures]
     batches: Callable[[], Histogram]
+    prepared: Callable[[], Counter[str]]
     waiting: Callable[[], int]
     reindexing: Callable[[], int]
 
@@ -51,6 +53,7 @@ class Told:
     waiting: int = 0
     reindexing: int = 0
     processes: int = 1
+    prepared: Counter[str] = field(default_factory=Counter)
     anchoring: AnchorMeasures = field(default_factory=AnchorMeasures)
 
     def add(self, other: "Told") -> None:
@@ -60,6 +63,7 @@ class Told:
             own = self.measures.seconds.setdefault(interaction, Histogram(SECONDS))
             own.take(histogram)
         self.batches.take(other.batches)
+        self.prepared.update(other.prepared)
         self.waiting += other.waiting
         self.events = max(self.events, other.events)
         self.anchoring.add(other.anchoring)
@@ -101,6 +105,7 @@ class Shared:
             gauges.events(),
             gauges.waiting(),
             gauges.reindexing(),
+            prepared=gauges.prepared(),
             anchoring=gauges.anchoring(),
         )
 
@@ -128,6 +133,7 @@ def _packed(told: Told) -> bytes:
             "answers": answers,
             "seconds": seconds,
             "batches": [told.batches.counts, told.batches.total],
+            "prepared": dict(told.prepared),
             "gauges": [told.events, told.waiting, told.reindexing],
             "anchoring": _packed_anchoring(told.anchoring),
         }
@@ -148,8 +154,17 @@ def _unpacked(text: bytes) -> Told:
     anchoring.paid = int(anchoring.paid)  # wei do not fit into JSON's numbers
     anchoring.failures = Counter(anchoring.failures)
     batches = _histogram(UNITS, found["batches"])
+    prepared = Counter({str(outcome): int(count) for outcome, count in found["prepared"].items()})
     events, waiting, reindexing = map(int, found["gauges"])
-    return Told(measures, batches, events, waiting, reindexing, anchoring=anchoring)
+    return Told(
+        measures,
+        batches,
+        events,
+        waiting,
+        reindexing,
+        prepared=prepared,
+        anchoring=anchoring,
+    )
 
 
 def _histogram(bounds: tuple[float, ...], kept: list[object]) -> Histogram:

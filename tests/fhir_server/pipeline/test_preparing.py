@@ -90,6 +90,7 @@ async def test_it_is_done_once_although_others_read_meanwhile(
     async with runs_of(monkeypatch, lambda: clinic.get(HOUSE, "Patient/p")) as runs:
         answer = await clinic.ask(HOUSE, "POST", "", _large())
     assert runs.count == 1
+    assert clinic.pipeline.prepared == {"written": 1}
     assert _statuses(answer) == ["201"] * MANY
     for number in range(MANY):
         found = await clinic.get(HOUSE, f"Observation/{number}")
@@ -116,6 +117,7 @@ async def test_a_version_that_came_meanwhile_is_followed(
         bundle = _large(entry("PUT", "Patient/p", patient("p", active=True)))
         answer = await clinic.ask(HOUSE, "POST", "", bundle)
     assert runs.count == 2
+    assert clinic.pipeline.prepared == {"again": 1}
     assert _statuses(answer) == ["200", *["201"] * MANY]
     history = (await clinic.get(HOUSE, "Patient/p/_history")).json["entry"]
     assert [e["resource"].get("active") for e in history] == [True, False, None]

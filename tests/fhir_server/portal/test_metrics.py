@@ -33,7 +33,10 @@ ANCHORING = AnchorMeasures(
     paid=10**19,
     failures=Counter({"HistoryError": 1}),
 )
-GAUGES = Gauges(lambda: 1, lambda: ANCHORING, lambda: Histogram(UNITS), lambda: 3, lambda: 4)
+PREPARED = Counter(written=5, again=2)
+GAUGES = Gauges(
+    lambda: 1, lambda: ANCHORING, lambda: Histogram(UNITS), lambda: PREPARED, lambda: 3, lambda: 4
+)
 
 
 def client(token: str = "", host: str = "127.0.0.1") -> httpx2.AsyncClient:
@@ -129,6 +132,13 @@ async def test_how_anchoring_is_is_told() -> None:
     assert told["consentry_anchor_stopped"] == 0
 
 
+async def test_how_many_large_transactions_were_prepared_in_vain_is_told() -> None:
+    async with client() as asking:
+        text = (await asking.get("/metrics")).text
+    assert 'consentry_prepared_transactions_total{outcome="again"} 2.0' in text
+    assert 'consentry_prepared_transactions_total{outcome="written"} 5.0' in text
+
+
 async def test_buckets_are_cumulated() -> None:
     measures = Measures()
     for seconds in (0.0005, 0.002, 0.002, 100.0):
@@ -153,6 +163,7 @@ def process(folder: Path, number: int, **gauges: int) -> Shared:
     told = {"events": 10, "waiting": 3, "reindexing": 4, **gauges}
     calls = {name: (lambda value=value: value) for name, value in told.items()}
     calls |= {"batches": lambda: Histogram(UNITS), "anchoring": lambda: ANCHORING}
+    calls |= {"prepared": lambda: PREPARED}
     shared = Shared(folder, measures, Gauges(**calls))
     shared._write(folder / "metrics" / f"{number}.json")
     return shared
@@ -166,6 +177,7 @@ async def test_whichever_process_is_asked_tells_of_all(tmp_path: Path) -> None:
     assert told.measures.answers == {("read", 200): 12}
     assert sum(told.measures.seconds["read"].counts) == 12
     assert (told.events, told.waiting, told.processes) == (12, 12, 2)
+    assert told.prepared == {"written": 10, "again": 4}
     anchoring = told.anchoring
     assert (anchoring.lag, anchoring.waited, anchoring.block) == (2, 7.5, 9)
     assert (anchoring.anchors, anchoring.paid) == (6, 2 * 10**19)
