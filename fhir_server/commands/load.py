@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=_AT_ONCE,
         metavar="N",
-        help=f"how many files are posted at the same time (default: {_AT_ONCE}); 1: one after another, by name",
+        help=f"files posted at the same time, behind hospitals and practitioners (default: {_AT_ONCE}); 1: by name",
     )
 
 
