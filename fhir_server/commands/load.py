@@ -31,7 +31,7 @@ _TOKEN_AGE = 200.0  # seconds; a token lives 300
 _LINES = 200  # resources of an NDJSON file that are sent as one batch
 _SUFFIXES = (".json", ".json.gz", ".ndjson", ".ndjson.gz")
 _HOSPITALS, _PRACTITIONERS, _OTHERS = range(3)
-_AT_ONCE = 2  # more brings nothing: a worker prepares one large transaction at a time
+_AT_ONCE = 2  # a worker prepares one large transaction at a time
 
 
 @dataclass(slots=True)
