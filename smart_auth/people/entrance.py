@@ -8,7 +8,7 @@ from datetime import datetime
 import anyio
 import anyio.to_thread
 
-from smart_auth.people.passwords import WrongPasswordError, hash_password, verify_password
+from smart_auth.people.passwords import WrongPasswordError, decoy_hash, verify_password
 from smart_auth.people.throttle import Throttle
 from smart_auth.people.users import User, UserRegistry
 
@@ -33,7 +33,7 @@ class Entrance:
     def of(cls, users: UserRegistry, throttle: Throttle) -> Entrance:
         """Return the entrance for these users."""
         hashes = (user.password_hash for user in users if user.password_hash)
-        nobody = next(hashes, None) or hash_password("nobody")
+        nobody = next(hashes, None) or decoy_hash()
         return cls(users, throttle, nobody, anyio.CapacityLimiter(2))
 
     async def admit(self, username: str, password: str, now: datetime) -> User | None:

@@ -5,6 +5,8 @@ Hashes are the PHC strings of argon2 (``$argon2id$v=19$m=...``), which name thei
 
 from __future__ import annotations
 
+import base64
+import secrets
 from dataclasses import dataclass
 
 from argon2 import PasswordHasher
@@ -29,6 +31,19 @@ class WrongPasswordError(Exception):
 def hash_password(password: str, cost: HashCost | None = None) -> str:
     """Return the PHC string of ``password`` with a random salt."""
     return _hasher(cost or HashCost()).hash(password)
+
+
+def decoy_hash() -> str:
+    """Return a PHC string that nobody knows a password for; to check one takes as long as with a real hash.
+
+    It is drawn, not computed: a hash takes 64 MiB, and each process would take that when it starts.
+    """
+    cost, hasher = HashCost(), _hasher(HashCost())
+    salt, digest = (
+        base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=")
+        for size in (hasher.salt_len, hasher.hash_len)
+    )
+    return f"$argon2id$v=19$m={cost.memory},t={cost.passes},p={cost.lanes}${salt}${digest}"
 
 
 def verify_password(password: str, hashed: str) -> None:

@@ -19,11 +19,15 @@ from fhir_server.commands.story.play import Play
 HERE = Path(__file__).parent
 NPM = shutil.which("npm")
 Run = Callable[..., Any]
+_PATIENCE = 1200.0  # seconds, for some hundred packages on a slow network
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def token(token_of_system: Callable[[str], str]) -> str:
-    """A token that may do everything which the default policy lets the custodian's own system do."""
+    """A token that may do everything which the default policy lets the custodian's own system do.
+
+    Each test has its own: a token is good for five minutes, and ``packages`` may take as long on a slow network.
+    """
     return token_of_system("system/*.cruds")
 
 
@@ -42,7 +46,7 @@ def packages() -> Iterator[Path]:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(HERE / name, folder)
         command = ["npm", "ci", "--no-audit", "--no-fund", "--silent", "--ignore-scripts"]
-        subprocess.run(command, cwd=folder, check=True, timeout=300)
+        subprocess.run(command, cwd=folder, check=True, timeout=_PATIENCE)
         yield Path(folder)
 
 

@@ -35,7 +35,7 @@ def app(site: AppSite, tmp_path_factory: pytest.TempPathFactory) -> AppSite:
         pytest.skip("npm is not here: fhirclient in JavaScript is not run")
     folder = tmp_path_factory.mktemp("pack")
     command = [NPM, "pack", _PACKAGE, "--silent", "--pack-destination", str(folder)]
-    subprocess.run(command, cwd=folder, check=True, timeout=120, stdout=subprocess.DEVNULL)
+    subprocess.run(command, cwd=folder, check=True, timeout=600, stdout=subprocess.DEVNULL)
     packed = next(folder.glob("*.tgz"))
     assert base64.b64encode(sha512(packed.read_bytes()).digest()).decode() == _DIGEST
     with tarfile.open(packed) as archive:

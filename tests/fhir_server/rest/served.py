@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -33,11 +33,11 @@ async def _running(app: Any) -> AsyncIterator[None]:
 
 
 class Served:
-    """A client of the application, and its audit log."""
+    """A client of the application, a maker of tokens for a scope, and its audit log."""
 
-    def __init__(self, client: httpx2.AsyncClient, tokens: dict[str, str]) -> None:
+    def __init__(self, client: httpx2.AsyncClient, token: Callable[[str], str]) -> None:
         self.client = client
-        self.tokens = tokens
+        self.token = token
 
     async def ask(
         self, method: str, url: str, content: bytes = b"", **headers: str
@@ -55,20 +55,19 @@ class Served:
 async def _open(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
     settings = Settings(data=tmp_path_factory.mktemp("served"), max_bundle_bytes=20 * 1024 * 1024)
     await close_house(await open_house(settings))
-    async with open_tokens(settings) as smart:
-        tokens = {scope: smart.system_token(scope, clock()) for scope in (ALL, NARROW)}
     app = create_app(settings)
-    async with _running(app):
+    async with open_tokens(settings) as smart, _running(app):
         transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]
         async with httpx2.AsyncClient(
             transport=transport, base_url="http://localhost:8080"
         ) as client:
-            yield Served(client, tokens)
+            yield Served(client, lambda scope: smart.system_token(scope, clock()))
 
 
 @pytest.fixture
 def served(_open: Served) -> Served:
+    """With a token of its own for each test: a module's may run for longer than a token is good."""
     _open.client.headers.update(
-        {"authorization": f"Bearer {_open.tokens[ALL]}", "content-type": FHIR}
+        {"authorization": f"Bearer {_open.token(ALL)}", "content-type": FHIR}
     )
     return _open

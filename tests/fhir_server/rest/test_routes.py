@@ -136,7 +136,7 @@ async def test_an_if_match_that_is_no_version_is_refused(served: Served, etag: s
 
 
 async def test_an_altered_token_is_refused(served: Served) -> None:
-    token = served.tokens[ALL]
+    token = served.token(ALL)
     head, body, signature = token.split(".")
     for wrong in (
         f"{head}.{body}.{signature[:-4]}AAAA", f"{head}.{body[:-4]}AAAA.{signature}", f"{head}.{body}.", f"{head}.{body}",
@@ -148,7 +148,7 @@ async def test_an_altered_token_is_refused(served: Served) -> None:
 
 
 async def test_a_scope_that_does_not_reach_is_403_and_names_the_interaction(served: Served) -> None:
-    token = served.tokens[NARROW]
+    token = served.token(NARROW)
     answer = await served.ask("GET", "/Patient", authorization=f"Bearer {token}")
     assert answer.status_code == 403
     assert "Patient" in _is_outcome(answer)

@@ -7,6 +7,7 @@ import pytest
 from smart_auth.errors import ConfigurationError
 from smart_auth.people.passwords import (
     WrongPasswordError,
+    decoy_hash,
     hash_password,
     require_hash,
     verify_password,
@@ -35,3 +36,13 @@ def test_two_hashes_of_one_password_differ_and_name_argon2id() -> None:
     require_hash("x", first)
     with pytest.raises(ConfigurationError):
         require_hash("x", first.replace("argon2id", "argon2i"))
+
+
+def test_a_decoy_costs_what_a_hash_costs_and_matches_nothing() -> None:
+    decoy, real = decoy_hash(), hash_password("x")
+    shapes = [[*each.split("$")[:4], *map(len, each.split("$")[4:])] for each in (decoy, real)]
+    assert shapes[0] == shapes[1]
+    assert decoy != decoy_hash()
+    for password in ("", "x", "nobody", decoy):
+        with pytest.raises(WrongPasswordError):
+            verify_password(password, decoy)
