@@ -31,8 +31,10 @@ SCOPED = frozenset({"code", "category"})
 _PREFIXES = 6
 _CACHED = 8_192
 _CACHED_WHOLE = 1024
-_VARYING = frozenset({"id", "meta", "recorded", "entity"})  # in the AuditEvents of one caller
-_ENTITY = ("AuditEvent", "entity")  # each names something else, but few types and roles are there
+_VARYING = frozenset({"id", "entity"})  # in the AuditEvents of one caller and day
+_ENTITY = ("AuditEvent", "entity")
+_WHAT = "what"  # each entity names something else, but few types and roles are there
+_WITH_TIMES = frozenset({"meta", "recorded"})
 _LONGEST_STEADY = 8192
 _LONGEST = 400  # bytes of a member worth remembering
 _DAYS = 4096
@@ -74,7 +76,7 @@ class Tokenizer:
             self._begin()
         owners = [self.blind.patient(patient).hex() for patient in patients]
         found = {self.blind.token(type_, COMPARTMENT, "patient", owner) for owner in owners}
-        steady = _steady(type_, resource)
+        steady = self._steady(type_, resource)
         if steady:
             found |= self._shared_whole(type_, steady)
         everybody = (_OF_ALL if owners else "",)
@@ -127,16 +129,20 @@ class Tokenizer:
             return lambda content: [(member, _tags(content))]
         if (type_, member) == _ENTITY:
             below = self._searchable.of(type_).below(member)
-            return lambda content: [
-                (f"{member}.{name}", part)
-                for item in _items(content)
-                if isinstance(item, dict)
-                for name, part in item.items()
-                if name in below
-            ]
+            return lambda content: _entities(member, content, below)
         if self._searchable.of(type_).offers_only("date", member):
             return lambda content: [(member, _day(item)) for item in _items(content)]
         return lambda content: [(member, item) for item in _items(content)]
+
+    def _steady(self, type_: str, resource: Mapping[str, object]) -> bytes:
+        """The part of an AuditEvent that the events of one caller and day share, to remember its tokens by; else empty."""
+        if type_ != "AuditEvent" or "contained" in resource:
+            return b""
+        shared = {name: value for name, value in resource.items() if name not in _VARYING}
+        for member in _WITH_TIMES.intersection(shared):
+            [(_, shared[member])] = self._cut(type_, member)(shared[member])
+        packed = pack(shared)
+        return packed if len(packed) <= _LONGEST_STEADY else b""
 
     def _of_packed(self, type_: str, path: str, packed: bytes, owner: str) -> frozenset[bytes]:
         resource = orjson.loads(packed)
@@ -191,19 +197,23 @@ class Tokenizer:
         )
 
 
-def _steady(type_: str, resource: Mapping[str, object]) -> bytes:
-    """The part of an AuditEvent that the events of one caller share, to remember its tokens by; else empty."""
-    if type_ != "AuditEvent" or "contained" in resource:
-        return b""
-    packed = pack({name: value for name, value in resource.items() if name not in _VARYING})
-    return packed if len(packed) <= _LONGEST_STEADY else b""
-
-
 def _tags(meta: object) -> object:
     """What search looks at in ``meta``; its version and time differ for each, so they must not be part of a key."""
     if not isinstance(meta, dict):
         return meta
     return {name: value for name, value in meta.items() if name not in ("versionId", "lastUpdated")}
+
+
+def _entities(member: str, content: object, below: frozenset[str]) -> Sequence[tuple[str, object]]:
+    """What each entity names, and its other members that are looked at, in one piece."""
+    found: list[tuple[str, object]] = []
+    for item in _items(content):
+        if isinstance(item, dict):
+            others = {name: part for name, part in item.items() if name in below}
+            if _WHAT in others:
+                found.append((f"{member}.{_WHAT}", others.pop(_WHAT)))
+            found.append((member, others))
+    return found
 
 
 def _items(content: object) -> Sequence[object]:

@@ -13,8 +13,8 @@ from struct import Struct
 import orjson
 
 Pair = bytes  # token (12), record (8, big-endian): sorts as the index does, in a third of a tuple's memory
-_TOKEN = 12
-_RECORD = Struct(f">{_TOKEN}xQ")  # of a pair
+TOKEN = 12
+_RECORD = Struct(f">{TOKEN}xQ")  # of a pair
 _FULL = 2_000_000  # tokens; then the next record begins a part
 
 OF_ONE = "part p CROSS JOIN token t ON t.part = p.n AND t.token = ?"
@@ -23,11 +23,11 @@ PROBE = "SELECT 1 FROM token x WHERE x.part = t.part AND x.token IN ({marks}) AN
 _PART = "(SELECT n FROM part WHERE first <= {rid} ORDER BY first DESC LIMIT 1)"
 MISSING = f"""SELECT value, count(*) FROM json_each(?2) WHERE NOT EXISTS (
     SELECT 1 FROM token t WHERE t.part = {_PART.format(rid="value")}
-        AND t.token = substr(?1, key * {_TOKEN} + 1, {_TOKEN}) AND t.rid = value)
+        AND t.token = substr(?1, key * {TOKEN} + 1, {TOKEN}) AND t.rid = value)
     GROUP BY value"""  # noqa: S608
 _DELETE = f"DELETE FROM token WHERE part = {_PART.format(rid='?2')} AND token = ?1 AND rid = ?2"  # noqa: S608
 _INSERT = f"""INSERT OR IGNORE INTO token (part, token, rid)
-    SELECT ?3, substr(?1, key * {_TOKEN + 8} + 1, {_TOKEN}), value FROM json_each(?2)"""  # noqa: S608
+    SELECT ?3, substr(?1, key * {TOKEN + 8} + 1, {TOKEN}), value FROM json_each(?2)"""  # noqa: S608
 _BEGIN = """INSERT INTO part (n, first, tokens)
     SELECT n + 1, ?1, 0 FROM part WHERE n = (SELECT max(n) FROM part) AND tokens >= ?2 AND first < ?1"""
 

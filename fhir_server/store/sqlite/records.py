@@ -162,9 +162,9 @@ class SqliteUnit(SqliteSnapshot):
 
     async def select(self, selection: Selection) -> Sequence[SealedVersion]:
         """See ``Snapshot.select``; sees what this batch has written."""
-        if self._rows.holds_some(selection.type_):
+        if self._tokens.affects(selection):
             self._rows.write(self.connection)
-        self._tokens.prepare(selection.type_, self.connection)
+            self._tokens.show(selection.type_, self.connection)
         return await super().select(selection)
 
     async def audit(
@@ -182,6 +182,7 @@ class SqliteUnit(SqliteSnapshot):
         else:
             self._rows.put(rid, version)
         if drop:
+            self._rows.write(self.connection)  # tokens in the index are of rows in the database
             self._tokens.write_now(self.connection)
             delete(self.connection, [(token, rid) for token in drop])
         self._tokens.extend(version.type_, rid, add)

@@ -48,7 +48,6 @@ class RowQueue:
         self._rid = self._number = 0  # the next ones; asked of the database when a batch begins
         self._versions: list[Placed] = []
         self._rows: set[bytes] = set()  # of ``_versions``: every look for a record asks here first
-        self._types: set[str] = set()  # of them, or of some that were
         self._audit: list[tuple[int, *Row]] = []
         self._before_unit = (0, 0, 0, 0)
         self._written: tuple[list[Placed], list[tuple[int, *Row]]] = ([], [])
@@ -69,7 +68,6 @@ class RowQueue:
         self._rid, self._number, versions, audit = self._before_unit
         self._versions = self._written[0] + self._versions[:versions]
         self._rows = {version.row for _, version in self._versions}
-        self._types = {version.type_ for _, version in self._versions}
         self._audit = self._written[1] + self._audit[:audit]
 
     def number(self) -> int:
@@ -81,7 +79,6 @@ class RowQueue:
         """A new record waits."""
         self._versions.append((rid, version))
         self._rows.add(version.row)
-        self._types.add(version.type_)
 
     def append(self, row: Row) -> int:
         """The audit row of a new AuditEvent waits; return its number."""
@@ -92,10 +89,6 @@ class RowQueue:
     def holds(self, row: bytes) -> bool:
         """Whether the record of this row key waits."""
         return row in self._rows
-
-    def holds_some(self, type_: str) -> bool:
-        """Whether records of this type may wait."""
-        return type_ in self._types
 
     def write(self, connection: sqlite3.Connection) -> None:
         """Write what waits, in the batch's transaction."""
@@ -114,4 +107,4 @@ class RowQueue:
     def clear(self) -> None:
         """Nothing waits any more: it is written, or the batch has failed."""
         self._versions, self._audit = [], []
-        self._rows, self._types = set(), set()
+        self._rows = set()

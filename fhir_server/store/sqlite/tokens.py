@@ -16,8 +16,9 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
+from fhir_server.store.protocol import Selection
 from fhir_server.store.sqlite.marks import Marks
-from fhir_server.store.sqlite.parts import Pair, begin_part, insert
+from fhir_server.store.sqlite.parts import TOKEN, Pair, begin_part, insert
 
 _BUCKETS = 256
 DEFERRED = "AuditEvent"
@@ -47,6 +48,8 @@ class TokenQueue:
         self._again: int | None = None  # from which number on they are being made again
         self._now: list[Pair] = []
         self._types: set[str] = set()  # of the records whose tokens are in ``_now``, or were
+        self._sought: set[bytes] = set()  # the tokens of the first ``_seen`` pairs of ``_now``
+        self._seen = 0
         self._before_unit = 0
         self._written_in_unit: list[Pair] = []
         self._unit_later: list[Event] = []
@@ -140,7 +143,7 @@ class TokenQueue:
 
     def undo_unit(self) -> None:
         """The unit was taken back, and with it what it wrote of the units before: that waits again."""
-        self._now = self._written_in_unit + self._now[: self._before_unit]
+        self._wait(self._written_in_unit + self._now[: self._before_unit])
         self._unit_later = []
         self._batch_events = self._events_before_unit
 
@@ -148,14 +151,27 @@ class TokenQueue:
         """Put the tokens that must not wait into the index."""
         if self._now:
             self._written_in_unit += self._now[: self._before_unit]
-            waiting, self._now, self._before_unit = sorted(self._now), [], 0
+            waiting, self._before_unit = sorted(self._now), 0
+            self._wait([])
             self._full = insert(connection, waiting)
 
-    def prepare(self, type_: str, connection: sqlite3.Connection) -> None:
+    def _wait(self, pairs: list[Pair]) -> None:
+        """These wait from now on, and no others."""
+        self._now, self._sought, self._seen = pairs, set(), 0
+
+    def affects(self, selection: Selection) -> bool:
+        """Whether a selection may find something by a token that waits."""
+        if selection.type_ not in self._types or not selection.all_of:
+            return selection.type_ in (*self._types, DEFERRED)
+        self._sought.update(pair[:TOKEN] for pair in self._now[self._seen :])
+        self._seen = len(self._now)
+        return not all(self._sought.isdisjoint(group) for group in selection.all_of)
+
+    def show(self, type_: str, connection: sqlite3.Connection) -> None:
         """Before a unit selects records of a type: let it see their tokens, those of AuditEvents too."""
         if type_ == DEFERRED:
             self._show_waiting(connection)
-        elif type_ in self._types:
+        else:
             self.write_now(connection)
 
     def write_bucket(self, connection: sqlite3.Connection) -> None:
@@ -228,7 +244,8 @@ class TokenQueue:
 
     def failed(self) -> None:
         """The batch was not written."""
-        self._now, self._batch_later, self._unit_later = [], [], []
+        self._wait([])
+        self._batch_later, self._unit_later = [], []
         self._batch_events = self._events
 
 

@@ -15,6 +15,10 @@ from fhir_server.store.sqlite.records import SqliteUnit
 from fhir_server.store.sqlite.store import SqliteStore
 
 TOKEN = b"t" * 12
+TOKENS = [bytes([n]) * 12 for n in range(4)]
+NAMES = "abcdefghijklmnop"
+Kept = tuple[int, frozenset[bytes]]  # the newest version of a record, and its tokens
+NONE: Kept = (0, frozenset())
 
 
 class LostError(Exception):
@@ -151,18 +155,33 @@ async def test_a_row_that_is_there_already_fails_the_commit_and_the_next_one_is_
         await unit.put(version("b"), [TOKEN], [])
 
 
-@pytest.mark.parametrize("seed", range(30))
+async def test_a_look_for_what_no_waiting_record_has_writes_none_of_them(
+    store: SqliteStore,
+) -> None:
+    async with store.writing() as unit:
+        await unit.put(version("a"), [TOKENS[0]], [])
+        written: list[str] = []
+        unit.connection.set_trace_callback(written.append)
+        for groups in (((TOKENS[1],),), ((TOKENS[1], TOKENS[2]), (TOKENS[1],))):
+            assert await unit.select(Selection("Patient", groups)) == []
+        assert not [each for each in written if each.startswith("INSERT")]
+        assert len(await unit.select(Selection("Patient", ((TOKENS[1], TOKENS[0]),)))) == 1
+        assert [each for each in written if each.startswith("INSERT")]
+        unit.connection.set_trace_callback(None)
+
+
+@pytest.mark.parametrize("seed", range(60))
 async def test_units_in_any_order_leave_what_a_dictionary_would_hold(
     store: SqliteStore, seed: int
 ) -> None:
     """Some at once, so that they share commits; some taken back; each looks at what it should see."""
-    chance, held = random.Random(seed), dict[str, int]()
+    chance, held = random.Random(seed), dict[str, Kept]()
 
     async def unit_of(plan: list[tuple[str, str]], *, fails: bool) -> None:
         async with store.writing() as unit:
             seen = dict(held)
             for what, name in plan:
-                await _do(unit, what, name, seen)
+                await _do(unit, what, name, seen, chance)
             if fails:
                 raise LostError
             held.clear()
@@ -170,31 +189,49 @@ async def test_units_in_any_order_leave_what_a_dictionary_would_hold(
 
     for _ in range(6):
         plans = [
-            [(chance.choice(("put", "put", "find", "select")), chance.choice("abcdef"))]
-            * chance.randint(1, 3)
-            + [("put", chance.choice("abcdef")) for _ in range(chance.randint(0, 4))]
+            [
+                (chance.choice(("put", "put", "find", "select")), chance.choice(NAMES))
+                for _ in range(chance.randint(1, 8))
+            ]
             for _ in range(chance.randint(1, 4))
         ]
         units = [unit_of(plan, fails=chance.random() < 0.3) for plan in plans]
         for done in await asyncio.gather(*units, return_exceptions=True):
             assert done is None or isinstance(done, LostError), done
     async with store.reading() as snapshot:
-        for name in "abcdef":
+        for name in NAMES:
+            number, _ = held.get(name, NONE)
             found = await snapshot.find(row(name))
-            assert (found.version if found else 0) == held.get(name, 0)
+            assert (found.version if found else 0) == number
             versions = await snapshot.history(Changes(rid=found.rid)) if found else []
-            assert len(versions) == held.get(name, 0)
+            assert len(versions) == number
+        for token in TOKENS:
+            found_by = await snapshot.select(Selection("Patient", ((token,),)))
+            assert {v.row for v in found_by} == {
+                row(n) for n, (_, of) in held.items() if token in of
+            }
 
 
-async def _do(unit: SqliteUnit, what: str, name: str, seen: dict[str, int]) -> None:
+async def _do(
+    unit: SqliteUnit, what: str, name: str, seen: dict[str, Kept], chance: random.Random
+) -> None:
     if what == "select":
-        found = await unit.select(Selection("Patient", ((TOKEN,),)))
-        assert {v.row: v.version for v in found} == {row(n): seen[n] for n in seen}
+        groups = tuple(
+            tuple(chance.sample(TOKENS, chance.randint(1, 2))) for _ in range(chance.randint(0, 2))
+        )
+        found = await unit.select(Selection("Patient", groups))
+        expected = {
+            row(n): number
+            for n, (number, of) in seen.items()
+            if all(of.intersection(group) for group in groups)
+        }
+        assert {v.row: v.version for v in found} == expected
         return
-    current = await unit.find(row(name))
-    assert (current.version if current else 0) == seen.get(name, 0)
+    current = await unit.find(row(name)) if chance.random() < 0.5 or name in seen else None
+    number, before = seen.get(name, NONE)
+    assert (current.version if current else 0) == number
     if what == "put":
-        number = seen.get(name, 0) + 1
-        add = [] if current else [TOKEN]
-        await unit.put(version(name, number, current.rid if current else 0), add, [])
-        seen[name] = number
+        after = frozenset(chance.sample(TOKENS, chance.randint(0, 3)))
+        next_one = version(name, number + 1, current.rid if current else 0)
+        await unit.put(next_one, sorted(after - before), sorted(before - after))
+        seen[name] = number + 1, after
