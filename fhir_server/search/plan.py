@@ -7,7 +7,7 @@ search without a patient.
 A composite asks for the tokens of its components, ``_filter`` for those of what is joined by ``and``.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -27,7 +27,7 @@ from fhir_server.search.criteria import Criterion, split_prefix, split_token, un
 from fhir_server.search.dates import cover, days, interval, widened
 from fhir_server.search.filter import Both, Either, Leaf, Node, filter_of
 from fhir_server.search.strings import words
-from fhir_server.search.tokens import COMPARTMENT, SCOPED, scoped, word_prefix
+from fhir_server.search.tokens import COMPARTMENT, SCOPED, scoped, within_patients, word_prefix
 from fhir_server.search.values import WHOLE, ResourceValues
 
 Group = tuple[bytes, ...]
@@ -112,17 +112,27 @@ class _Planner:
         if read is None or criterion.modifier in _NOT_NARROWED:
             return
         terms = list(read(criterion, self._values, self._base, self._now))
-        if terms and None not in terms:
-            code = self._values.indexed_as(criterion.parameter.code)
-            own = bool(self._owner) and self._is_within(criterion)
-            name = scoped(code, self._owner if own else "")
-            made = (self._blind.token(self._values.type_, name, *t) for t in terms if t is not None)
-            rank = -1 if own else _RANK.index(criterion.parameter.type)
-            yield _Ranked(tuple(dict.fromkeys(made)), rank)
+        known = [term for term in terms if term is not None]
+        if not known or len(known) < len(terms):
+            return
+        if self._owner and self._is_within(criterion):
+            found = _within_patient(known, criterion.parameter.type)
+            if found:
+                yield _Ranked(self._tokens(criterion, self._owner, found), -1)
+                return
+        if not self._only(criterion):
+            rank = _RANK.index(criterion.parameter.type)
+            yield _Ranked(self._tokens(criterion, "", known), rank)
+
+    def _tokens(self, criterion: Criterion, owner: str, terms: Iterable[Term]) -> Group:
+        name = scoped(self._values.indexed_as(criterion.parameter.code), owner)
+        made = (self._blind.token(self._values.type_, name, *term) for term in terms)
+        return tuple(dict.fromkeys(made))
 
     def _is_within(self, criterion: Criterion) -> bool:
         """Whether a parameter has tokens within each patient."""
-        plain = criterion.parameter.code in SCOPED and criterion.parameter.type == "token"
+        code = self._values.indexed_as(criterion.parameter.code)
+        plain = code in SCOPED and criterion.parameter.type == "token"
         return plain or self._only(criterion)
 
     def _is_hidden(self, criterion: Criterion) -> bool:
@@ -131,7 +141,7 @@ class _Planner:
 
     def _only(self, criterion: Criterion) -> bool:
         code = self._values.indexed_as(criterion.parameter.code)
-        return self._blind.patient_only(self._values.type_, code)
+        return within_patients(self._values, code, self._blind)
 
     def _of_composite(self, criterion: Criterion) -> Iterator[_Ranked]:
         """For each component one group: every alternative needs its own part there."""
@@ -185,16 +195,30 @@ def _coded(criterion: Criterion, value: str, *, plain: bool) -> Term | None:
     return None if plain or not system else ("system", system)
 
 
+def _within_patient(terms: Sequence[Term], type_: str) -> Sequence[Term]:
+    """The same within one patient, where codes lie without their systems; none where only a system is asked for."""
+    if type_ != "token":
+        return terms
+    if any(kind == "system" for kind, _ in terms):
+        return ()
+    return [("code", text.partition("|")[2] if kind == "both" else text) for kind, text in terms]
+
+
 def _reference(
-    criterion: Criterion, _: ResourceValues, base: str, __: datetime
+    criterion: Criterion, values: ResourceValues, base: str, _: datetime
 ) -> Iterator[Term | None]:
+    parameter = criterion.parameter
+    types = parameter.target if values.names_types(parameter.code) else ()
     for value in criterion.values:
         if criterion.modifier == "identifier":
             system, code = split_token(value)
             yield ("identifier", f"{system}|{code}") if system is not None and code else None
         else:
             type_ = "" if criterion.modifier in ("above", "below") else criterion.modifier
-            yield "reference", local_reference(split_canonical(value)[0], type_, base)
+            reference = local_reference(split_canonical(value)[0], type_, base)
+            yield "reference", reference
+            if "/" not in reference:
+                yield from (("reference", f"{each}/{reference}") for each in types)
 
 
 def _string(

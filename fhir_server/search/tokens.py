@@ -1,33 +1,36 @@
 """The blind-index tokens of a resource: the only search terms that the database ever holds.
 
 For each parameter: token values under ``system|code``, ``|code`` and ``system|``, those that have no place for a system
-(code, boolean, string) under their code alone; references under ``Type/id`` and ``id``; uris whole; strings under each
-word and its prefixes of 1 to 6 letters; dates, numbers and quantities under their buckets (``dates.py``, ``numbers.py``).
+(code, boolean, string) under their code alone; references under ``Type/id``, and under ``id`` where the parameter may point
+at nearly any type; uris whole; strings under each word and its prefixes of 1 to 6 letters; dates, numbers and quantities
+under their buckets (``dates.py``, ``numbers.py``).  A parameter whose values all lie in another one's has no tokens.
 Composites have no tokens: their components' parameters do.  ``near``, ``_text``, ``_content`` and ``:text`` have none.
-Each record also has a token for each patient it belongs to, and its codes and categories once more under tokens of that
-patient alone: "this patient's glucose values" is one look-up.  What an operator has named (``crypto/scopes.py``) has tokens
-of its patients only.  The vault pads the number to a multiple of 8.
+Each record also has a token for each patient it belongs to, and its codes and categories, without their systems, once
+more under tokens of that patient alone: "this patient's glucose values" is one look-up.  What an operator has named
+(``crypto/scopes.py``) has tokens of its patients only.  The vault pads the number to a multiple of 8.
 The index gives a superset: what it finds is opened, if consent permits, and checked exactly.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 
 import orjson
 
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.search.dates import DAY, Interval, buckets_of, days
-from fhir_server.search.elements import ReferenceValue, TokenValue, Value
+from fhir_server.search.elements import Reader, ReferenceValue, TokenValue, Value
 from fhir_server.search.numbers import Amount, place
 from fhir_server.search.numbers import buckets_of as amount_buckets
 from fhir_server.search.strings import words
-from fhir_server.search.values import Offer, Searchable, pack
+from fhir_server.search.values import ResourceValues, Searchable, pack
+from profiles.definitions import SearchParameter
+from profiles.fhirpath import Branch
 
 COMPARTMENT = "_patient"
 _OF_ALL = "*"  # in the place of a patient: of what is found without one
 _NOT_ONE = ("", _OF_ALL)
 _OF_ONE = "1"  # in the place of any patient
-SCOPED = frozenset({"code", "category"})
+SCOPED = frozenset({"code", "combo-code", "category"})
 _PREFIXES = 6
 _CACHED = 8_192
 _CACHED_WHOLE = 1024
@@ -39,6 +42,10 @@ _LONGEST_STEADY = 8192
 _LONGEST = 400  # bytes of a member worth remembering
 _DAYS = 4096
 Term = tuple[str, str]  # in what way a value can be asked for, and by what
+Way = Callable[[Value], Sequence[Term]]
+Told = tuple[
+    str, Branch, Reader, Way
+]  # a parameter's code, where its values are, and how they are read
 Cut = Callable[[object], Sequence[tuple[str, object]]]  # of the content of a member
 
 
@@ -93,15 +100,16 @@ class Tokenizer:
         """Those of ``tokens`` that are of one parameter."""
         parameter = self._searchable.of(type_).parameters[code]
         owners = [self.blind.patient(patient).hex() for patient in patients]
-        only = bool(owners) and self.blind.patient_only(type_, code)
-        names = [] if only else [code]
+        only = bool(owners) and within_patients(self._searchable.of(type_), code, self.blind)
+        whose = [] if only else [""]
         if only or (code in SCOPED and parameter.type == "token"):
-            names += [scoped(code, owner) for owner in owners]
+            whose += owners
+        values = self._searchable.of(type_).find(parameter, resource)
         return frozenset(
-            self.blind.token(type_, name, kind, text)
-            for value in self._searchable.of(type_).find(parameter, resource)
-            for kind, text in _terms(value, parameter.type)
-            for name in names
+            self.blind.token(type_, scoped(code, owner), *term)
+            for owner in whose
+            for value in values
+            for term in self._way(type_, parameter, owner)(value)
         )
 
     def _add(
@@ -160,23 +168,34 @@ class Tokenizer:
     ) -> frozenset[bytes]:
         token = self.blind.token
         found: list[bytes] = []
-        for parameter, branch, read in self._told(
+        for code, branch, read, terms in self._told(
             type_, path, owner if owner in _NOT_ONE else _OF_ONE
         ):
-            name, kind = scoped(parameter.code, owner), parameter.type
+            name = scoped(code, owner)
             values = [value for node in branch.find(resource) for value in read(branch, node)]
-            found += [token(type_, name, *term) for value in values for term in _terms(value, kind)]
+            found += [token(type_, name, *term) for value in values for term in terms(value)]
         return frozenset(found)
 
-    def _tells(self, type_: str, path: str, owner: str) -> Sequence[Offer]:
+    def _tells(self, type_: str, path: str, owner: str) -> Sequence[Told]:
         """What a member offers that has tokens in a record of nobody's, of all patients' records, or of one patient's."""
-        offers = self._searchable.of(type_).offers(path)
-        return [offer for offer in offers if self._is_told(type_, offer[0].code, owner)]
+        return [
+            (parameter.code, branch, read, self._way(type_, parameter, owner))
+            for parameter, branch, read in self._searchable.of(type_).offers(path)
+            if self._is_told(type_, parameter.code, owner)
+        ]
+
+    def _way(self, type_: str, parameter: SearchParameter, owner: str) -> Way:
+        """How the values of a parameter are turned into terms."""
+        if parameter.type == "token" and owner not in _NOT_ONE:
+            return _codes
+        if self._searchable.of(type_).names_types(parameter.code):
+            return _typed_references
+        return partial(_terms, type_=parameter.type)
 
     def _is_told(self, type_: str, code: str, owner: str) -> bool:
         if not owner:
             return True
-        only = self.blind.patient_only(type_, code)
+        only = within_patients(self._searchable.of(type_), code, self.blind)
         return not only if owner == _OF_ALL else only or code in SCOPED
 
     def _members(self, type_: str) -> frozenset[str]:
@@ -187,12 +206,15 @@ class Tokenizer:
         """The members that have tokens of one patient's."""
         if type_ == "AuditEvent":
             return frozenset()
-        values, only = self._searchable.of(type_), self.blind.patient_only
+        values = self._searchable.of(type_)
         return frozenset(
             member
             for code, parameter in values.parameters.items()
             if values.reads(code)
-            and (only(type_, code) or (code in SCOPED and parameter.type == "token"))
+            and (
+                within_patients(values, code, self.blind)
+                or (code in SCOPED and parameter.type == "token")
+            )
             for member in values.first_members(parameter)
         )
 
@@ -227,9 +249,24 @@ def _day(content: object) -> object:
     return content
 
 
+def within_patients(values: ResourceValues, code: str, blind: BlindIndex) -> bool:
+    """Whether what the index keeps under a parameter's name lies within patients only: if one of those kept there does."""
+    return any(blind.patient_only(values.type_, each) for each in values.kept_under(code))
+
+
 def scoped(code: str, owner: str) -> str:
     """The name inside a token: of a parameter, or of a parameter within one patient's records."""
     return code if owner in _NOT_ONE else f"{code}@{owner}"
+
+
+def _codes(value: Value) -> Sequence[Term]:
+    """Within one patient few codes are the same in two systems: the code alone narrows as well."""
+    return [("code", value.code)] if isinstance(value, TokenValue) and value.code else ()
+
+
+def _typed_references(value: Value) -> Sequence[Term]:
+    """Without the id alone, which a search asks for under each type that it may be of."""
+    return _reference_terms(value, 2) if isinstance(value, ReferenceValue) else ()
 
 
 def _terms(value: Value, type_: str) -> Sequence[Term]:
@@ -237,7 +274,7 @@ def _terms(value: Value, type_: str) -> Sequence[Term]:
         case TokenValue():
             return _token_terms(value)
         case ReferenceValue():
-            return _reference_terms(value)
+            return _reference_terms(value, 3)
         case Interval():
             return _date_terms(value)
         case Amount():
@@ -258,13 +295,13 @@ def _token_terms(value: TokenValue) -> Sequence[Term]:
     return [*found, ("both", f"|{value.code}")] if value.code else found
 
 
-def _reference_terms(value: ReferenceValue) -> Sequence[Term]:
-    """Whole, as ``Type/id`` (an absolute url may be one of ours), by its id; and by an identifier."""
+def _reference_terms(value: ReferenceValue, ways: int) -> Sequence[Term]:
+    """Whole, as ``Type/id`` (an absolute url may be one of ours), by its id if ``ways`` is 3; and by an identifier."""
     found: list[Term] = []
     if value.reference:
         parts = value.reference.split("/")
-        texts = (value.reference, "/".join(parts[-2:]), parts[-1])
-        found = [("reference", text) for text in texts]
+        texts = (value.reference, "/".join(parts[-2:]), parts[-1])[:ways]
+        found = [("reference", text) for text in dict.fromkeys(texts)]
     if value.identifier is not None:
         found.append(("identifier", f"{value.identifier.system}|{value.identifier.code}"))
     return found

@@ -23,14 +23,25 @@ OWN_TYPES = frozenset(
 )  # records that the server keeps for itself, which no interaction reaches
 _IN_COLUMNS = frozenset({"_id", "_lastUpdated"})
 _WITH_SYSTEM = frozenset({"CodeableConcept", "Coding", "Identifier"})
+_MOST_TARGETS = 8  # types that a search for an id alone asks for, one by one
 _NOT_INDEXED = frozenset({"composite", "special"})
 _ROOT = "%resource."
 # R4 gives the two expressions of this composite in the wrong order.
 _EXCHANGED = "http://hl7.org/fhir/SearchParameter/DocumentReference-relationship"
-# Every value of these lies in another parameter, whose tokens serve for both.
+# Every value of these lies in another parameter, whose tokens serve for both; of any type that has the two.
 _INDEXED_AS = {
-    ("Observation", "value-quantity"): "combo-value-quantity",
-    ("Observation", "component-value-quantity"): "combo-value-quantity",
+    "patient": "subject",
+    "phonetic": "name",
+    "family": "name",
+    "given": "name",
+    "address-city": "address",
+    "address-postalcode": "address",
+    "code": "combo-code",
+    "component-code": "combo-code",
+    "value-concept": "combo-value-concept",
+    "component-value-concept": "combo-value-concept",
+    "value-quantity": "combo-value-quantity",
+    "component-value-quantity": "combo-value-quantity",
 }
 
 
@@ -64,6 +75,8 @@ class ResourceValues:
         self._definitions = definitions
         self._by_url = by_url
         self._not_complete = frozenset[str]()
+        self._indexed_as: Mapping[str, str] = {}
+        self._typed = frozenset[str]()
         self._branches: dict[str, tuple[Branch, ...]] = {}
         self._parts: dict[str, dict[Branch, tuple[CompositePart, ...]]] = {}
         self._by_member: dict[str, list[Offer]] = {}
@@ -72,7 +85,15 @@ class ResourceValues:
     def of_standard(cls, type_: str, definitions: Definitions) -> "ResourceValues":
         """With the parameters that R4 itself has for the type."""
         made = cls(type_, definitions, definitions.by_url)
-        made._add(definitions.parameters[type_].values())
+        parameters = definitions.parameters[type_]
+        made._indexed_as = {
+            code: other for code, other in _INDEXED_AS.items() if {code, other} <= set(parameters)
+        }
+        if type_ != "AuditEvent":  # whose tokens, which are many, are as they have always been
+            made._typed = frozenset(
+                code for code, p in parameters.items() if 0 < len(p.target) <= _MOST_TARGETS
+            )
+        made._add(parameters.values())
         return made
 
     def extended(
@@ -81,6 +102,7 @@ class ResourceValues:
         """The same with custom parameters; this one stays as it is."""
         made = ResourceValues(self.type_, self._definitions, by_url)
         made.parameters = self.parameters
+        made._indexed_as, made._typed = self._indexed_as, self._typed
         made._branches = dict(self._branches)
         made._by_member = {name: list(found) for name, found in self._by_member.items()}
         made._not_complete = frozenset(c.parameter.code for c in custom if not c.complete)
@@ -114,7 +136,15 @@ class ResourceValues:
 
     def indexed_as(self, code: str) -> str:
         """The parameter under whose name the index keeps the values of parameter ``code``."""
-        return _INDEXED_AS.get((self.type_, code), code)
+        return self._indexed_as.get(code, code)
+
+    def kept_under(self, code: str) -> Sequence[str]:
+        """The parameters whose values the index keeps under the name of parameter ``code``."""
+        return [code, *(own for own, other in self._indexed_as.items() if other == code)]
+
+    def names_types(self, code: str) -> bool:
+        """Whether the index keeps references of parameter ``code`` under ``Type/id``, and not under the id alone."""
+        return code in self._typed
 
     @property
     def looked_at(self) -> frozenset[str]:

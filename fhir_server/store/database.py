@@ -102,6 +102,9 @@ class Anchors(AnchorJournal, Protocol):
         ...
 
 
+ALL_TOKENS = "all"  # the job of making all tokens anew: its name in a ``ReindexJournal``
+
+
 class ReindexJournal(Protocol):
     """How far the index has been brought up to custom search parameters (``interactions/reindex/jobs.py``)."""
 

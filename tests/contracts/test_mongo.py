@@ -93,6 +93,31 @@ async def test_a_database_of_another_program_or_a_newer_version_is_refused(url: 
     mongo.close()
 
 
+@pytest.mark.parametrize("older", [1, 2])
+async def test_tokens_of_another_meaning_are_taken_away_and_marked_as_missing(
+    url: str, older: int
+) -> None:
+    database = await open_mongo(url)
+    async with database.store.writing() as unit:
+        rid = await unit.put(version("a"), [token("t")], [])
+        event = await unit.put(version("e", type_="AuditEvent"), [token("t")], [])
+    await database.close()
+    mongo = Mongo(url)
+    await mongo.change(META, {"_id": "schema"}, {"$set": {"version": older}})
+    for left in ([], [rid]):  # the second time nothing is taken away
+        database = await open_mongo(url)
+        async with database.store.reading(complete=True) as snapshot:
+            events = await snapshot.select(Selection("AuditEvent", ((token("t"),),)))
+            others = await snapshot.select(Selection("Observation", ((token("t"),),)))
+        assert [v.rid for v in events] == [event]
+        assert [v.rid for v in others] == left
+        assert await database.reindex.load() == {"all": b""}
+        async with database.store.writing() as unit:
+            await unit.index("Observation", rid, [token("t")])
+        await database.close()
+    mongo.close()
+
+
 async def test_a_command_makes_no_database(url: str) -> None:
     with pytest.raises(SettingsError, match="consentry serve"):
         await open_mongo(url, create=False)

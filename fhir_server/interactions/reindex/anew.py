@@ -8,8 +8,9 @@ on there.  Not here: AuditEvents, whose index has a mark of its own (``interacti
 import logging
 from collections.abc import Iterable
 
-from fhir_server.interactions.reindex.jobs import ALL, Journal
+from fhir_server.interactions.reindex.jobs import Journal
 from fhir_server.search.tokens import Tokenizer
+from fhir_server.store.database import ALL_TOKENS
 from fhir_server.vault.noted import as_written
 from fhir_server.vault.vault import Vault
 
@@ -22,7 +23,7 @@ async def index_anew(
     vault: Vault, journal: Journal, tokenizer: Tokenizer, types: Iterable[str]
 ) -> int:
     """Make all tokens of the records of ``types`` again, if there is a mark; return how many records there were."""
-    mark = (await journal.load()).get(ALL)
+    mark = (await journal.load()).get(ALL_TOKENS)
     if mark is None:
         return 0
     with as_written("the note of the index to be made anew"):
@@ -34,7 +35,7 @@ async def index_anew(
     for type_ in left:
         after = last if type_ == begun else 0
         await _index_type(vault, journal, tokenizer, type_, after, telling)
-    await journal.drop(ALL)
+    await journal.drop(ALL_TOKENS)
     telling.end()
     return telling.done
 
@@ -53,7 +54,7 @@ async def _index_type(
         if not rids:
             return
         after = rids[-1]
-        await journal.save(ALL, f"{type_}|{after}".encode())
+        await journal.save(ALL_TOKENS, f"{type_}|{after}".encode())
         telling.add(len(rids), broken)
 
 

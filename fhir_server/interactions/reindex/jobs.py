@@ -20,7 +20,6 @@ QUEUED = "queued"
 IN_PROGRESS = "in-progress"
 COMPLETE = "complete"
 FAILED = "failed"
-ALL = "all"  # not a parameter: the name under which stands how far all tokens were made again (``anew.py``)
 _VERSION = 1
 
 

@@ -14,7 +14,6 @@ from functools import partial
 
 from fhir_server.errors import IntegrityError, InvalidResourceError, StoreFullError, StoreLostError
 from fhir_server.interactions.reindex.jobs import (
-    ALL,
     COMPLETE,
     FAILED,
     IN_PROGRESS,
@@ -29,6 +28,7 @@ from fhir_server.interactions.reindex.stored import Stored, active_parameters
 from fhir_server.search.custom import read_parameter, types_of
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.search.values import Custom, Searchable
+from fhir_server.store.database import ALL_TOKENS
 from fhir_server.vault.vault import Vault
 from profiles.definitions import Definitions, SearchParameter
 
@@ -97,7 +97,7 @@ class Parameters:
                 stored = await active_parameters(reader)
             kept = await self._journal.load()
             found = self._checked(stored, kept)
-            kept = {row: job for row, job in kept.items() if row != ALL}
+            kept = {row: job for row, job in kept.items() if row != ALL_TOKENS}
             for row in kept.keys() - {r for r, each in found.items() if _is_of(each, kept.get(r))}:
                 # durable before anything is written without these tokens
                 await self._journal.drop(row)

@@ -1,10 +1,10 @@
 """One MongoDB database with all that servers keep, on however many machines they run."""
 
 from fhir_server.errors import ConsentryError, SettingsError
-from fhir_server.store.database import Database
+from fhir_server.store.database import ALL_TOKENS, Database
 from fhir_server.store.mongodb.chunks import CHUNK_INDEXES, MongoChunkItems
-from fhir_server.store.mongodb.documents import INDEXES, META
-from fhir_server.store.mongodb.groups import GROUP_INDEXES
+from fhir_server.store.mongodb.documents import INDEXES, META, RECORD
+from fhir_server.store.mongodb.groups import EVENT, GROUP_INDEXES
 from fhir_server.store.mongodb.items import (
     ITEM_INDEXES,
     SECRET,
@@ -23,8 +23,12 @@ from fhir_server.store.mongodb.store import MongoStore
 from fhir_server.store.mongodb.tiles import MongoTiles
 from fhir_server.store.mongodb.turn import Turn
 
-SCHEMA_VERSION = 2  # stands for the documents, and for what tokens are made of
-_KNOWN = (1, SCHEMA_VERSION)  # 1 had no groups (``groups.py``): what there is then stays as it is
+SCHEMA_VERSION = 3  # stands for the documents, and for what tokens are made of
+_KNOWN = (
+    1,
+    2,
+    SCHEMA_VERSION,
+)  # 1 had no groups (``groups.py``); 1 and 2 had other tokens of records
 _SCHEMA = "schema"
 
 
@@ -58,10 +62,7 @@ async def _opened(mongo: Mongo) -> Database:
         await mongo.index(collection, indexes)
     turn = Turn(mongo)
     await turn.prepare()
-    version = {"version": SCHEMA_VERSION}
-    await mongo.insert(META, {"_id": _SCHEMA, **version})
-    older = {"_id": _SCHEMA, "version": {"$lt": SCHEMA_VERSION}}
-    await mongo.change(META, older, {"$set": version})
+    await _bring_up(mongo)
     return Database(
         store=MongoStore(mongo, turn),
         grants=MongoGrantItems(mongo),
@@ -77,6 +78,21 @@ async def _opened(mongo: Mongo) -> Database:
         events=MongoEventIndex(),
         news=MongoNews(mongo),
     )
+
+
+async def _bring_up(mongo: Mongo) -> None:
+    """Take tokens of another meaning away, to be made again when the server starts (``interactions/reindex/anew.py``).
+
+    Those of AuditEvents have always been the same.  A process that dies here leaves the older version: all is done again.
+    """
+    version = {"version": SCHEMA_VERSION}
+    older = {"_id": _SCHEMA, "version": {"$lt": SCHEMA_VERSION}}
+    await mongo.insert(META, {"_id": _SCHEMA, **version})
+    if await mongo.one(META, older) is None:
+        return
+    await MongoReindexJournal(mongo).save(ALL_TOKENS, b"")
+    await mongo.change_all(RECORD, {"type": {"$ne": EVENT}}, {"$set": {"tokens": []}})
+    await mongo.change(META, older, {"$set": version})
 
 
 async def _require_known(mongo: Mongo, *, create: bool) -> None:

@@ -195,6 +195,10 @@ class Mongo:
 
         return await _or_again(once)
 
+    async def change_all(self, collection: str, where: Filter, change: Filter) -> None:
+        """Change all documents that meet the conditions, each by itself: ask again if it fails."""
+        await told(self._database[collection].update_many(where, change))
+
     async def insert(self, collection: str, document: Document) -> bool:
         """Insert one document; False if one of its ``_id`` is there."""
         try:

@@ -25,6 +25,9 @@ SEARCHES = (
     "Observation?patient=p3&code=8867-4",
     "Observation?patient=p3,p4&code=http://loinc.org|8867-4",
     "Observation?patient=p3&status=final&code=8480-6,8462-4",
+    "Observation?patient=p3&code=http://loinc.org|",
+    "Observation?subject=p3&combo-code=http://loinc.org|8867-4",
+    "Observation?combo-code=8480-6",
     "Observation?date=gt2020-01-15&patient=p5",
     "Observation?value-quantity=gt50&code=8867-4",
     "Observation?status=final&_count=1000",
@@ -93,6 +96,9 @@ async def test_searches_give_the_same_answers(within: Clinic, tmp_path: Path) ->
         assert one.status == other.status == 200
         assert one.references == other.references, search
         assert one.references, search
+    other_system = "Observation?patient=p3&code=http://other|8867-4"
+    for each in (within, plain):
+        assert (await each.get(HOUSE, other_system)).references == []
     await plain.close()
 
 
