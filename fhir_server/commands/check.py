@@ -22,6 +22,7 @@ from fhir_server.search.custom import SEARCH_PARAMETER
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.search.values import Searchable
 from fhir_server.settings import Settings, read_settings
+from fhir_server.store.database import ALL_TOKENS
 from fhir_server.store.inspection import Inspection
 from fhir_server.store.opening import looking
 from fhir_server.store.protocol import Changes
@@ -31,6 +32,9 @@ from profiles.definitions import r4
 
 _STEP = 500  # records
 _MOST = 1000  # findings told
+_TO_BE_MADE = (
+    "it is to be made again: start 'consentry serve' on this database, which does it first"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,8 +82,10 @@ async def _look(
         )
         await parameters.look()
         documents = Documents(database.chunks, settings.tenant)
-        inspector = Inspector(opened, documents, tokenizer, exact=not ever)
-        findings = [finding async for finding in inspector.look(last, _STEP, tell)]
+        indexed = ALL_TOKENS not in await database.reindex.load()
+        inspector = Inspector(opened, documents, tokenizer, exact=not ever, indexed=indexed)
+        findings = [] if indexed else [Finding("index", 0, _TO_BE_MADE)]
+        findings += [finding async for finding in inspector.look(last, _STEP, tell)]
         return findings + await _documents(archive, inspector), inspector
 
 

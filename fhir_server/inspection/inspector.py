@@ -44,7 +44,13 @@ class Inspector:
     """Looks at all of a database, some records at a time."""
 
     def __init__(
-        self, looking: Look, documents: Documents, tokenizer: Tokenizer, *, exact: bool
+        self,
+        looking: Look,
+        documents: Documents,
+        tokenizer: Tokenizer,
+        *,
+        exact: bool,
+        indexed: bool = True,
     ) -> None:
         """Keep the parts.
 
@@ -52,11 +58,13 @@ class Inspector:
             looking: Opens a snapshot; the same one each time, if it may stay open so long.
             exact: Whether the index holds nothing but padding beside the tokens of now: not where search parameters of
                 one's own were withdrawn, or are being indexed.
+            indexed: Whether records have their tokens: not before these were made again.
         """
         self._looking = looking
         self._documents = documents
         self._tokenizer = tokenizer
         self._exact = exact
+        self._indexed = indexed
         self._consents = Consents(tokenizer.blind)
         self.seen = Seen()
         self.named: dict[bytes, int] = {}  # documents, and the records that name them
@@ -108,7 +116,8 @@ class Inspector:
         self._consents.meet(kept, value)
         if kept.type_ == _EVENT:
             found += await _leaf(kept, at.reader)
-        if value is not None and not kept.deleted and await _is_indexed(kept, at):
+        indexed = self._indexed or kept.type_ == _EVENT
+        if value is not None and not kept.deleted and indexed and await _is_indexed(kept, at):
             patients = [p for p in await at.reader.patients(kept.versions[-1]) if p]
             tokens = self._tokenizer.tokens(kept.type_, value, patients)
             at.made.setdefault(kept.type_, {})[kept.rid] = sorted(tokens)

@@ -55,6 +55,15 @@ def test_nothing_is_found_where_nothing_is_wrong(check: Check) -> None:
     assert "proved" in said
 
 
+def test_an_index_that_is_to_be_made_again_is_one_finding(check: Check) -> None:
+    code, said = check(
+        "PRAGMA user_version = 10",  # as the program before step 11 left it
+    )
+    assert code == 1
+    assert "1 findings" in said
+    assert "start 'consentry serve'" in said
+
+
 async def _live(data: Path, material: bytes) -> None:
     """A life with updates, deletions, labels, shared records and a search parameter of one's own."""
     clinic = await open_clinic(data, keys=LocalKeyProvider(material))
