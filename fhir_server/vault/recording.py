@@ -19,8 +19,9 @@ def seal_event(draft: Draft, leaf: Leaf, keys: Keys, epoch: int) -> SealedEvent 
     if key is None:
         return None
     row, patients = keys.blind.row(draft.type_, draft.id_), owner if draft.patients else b""
-    head = (0, row, draft.type_, draft.version, draft.at, False, key.id, patients, b"")
-    where = keys.place_of(SealedVersion(*head, b""))
-    sealed = SealedVersion(*head, key.seal(draft.text.encode(), where))
+    head = (0, row, draft.type_, draft.version, draft.at, False)
+    version = SealedVersion(*head, key.id, patients, b"", b"")
+    where = keys.place_of(version)
+    sealed = version._replace(sealed=key.seal(draft.text.encode(), where))
     tokens = [*draft.tokens, *padding(keys.blind, sealed, len(draft.tokens))]
     return SealedEvent(sealed, tokens, leaf.commitment, key.seal(leaf.k, b"opening|" + where))

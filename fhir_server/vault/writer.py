@@ -184,20 +184,18 @@ class Writer(Reader):
         owners = dict(sorted((self.blind.patient(p), p) for p in draft.patients))
         revive = draft.type_ != "AuditEvent"  # nobody comes back because somebody asked for them
         key, wraps = await self._seal_key(draft.type_, row, owners, revive=revive)
-        previous = draft.previous
-        rid = previous.rid if previous else 0
-        head = (row, draft.type_, draft.version, draft.at, not draft.text)
-        tail = (key.id, b"".join(owners), wraps)
-        version = SealedVersion(rid, *head, *tail, b"")
+        rid = draft.previous.rid if draft.previous else 0
+        head = (rid, row, draft.type_, draft.version, draft.at, not draft.text)
+        version = SealedVersion(*head, key.id, b"".join(owners), wraps, b"")
         where = self.place_of(version)
-        sealed = key.seal(draft.text.encode(), where)
+        version = version._replace(sealed=key.seal(draft.text.encode(), where))
         add, drop = self._postings(draft, version)
-        rid = await self.unit.put(SealedVersion(rid, *head, *tail, sealed), add, drop)
+        version = version._replace(rid=await self.unit.put(version, add, drop))
         if draft.type_ == _CONSENT:
             await self._enter(draft, row, owners)
         for consumer in self._noted.get(draft.type_, ()):
             await self.notes.save(changed(consumer, draft.type_) + row.hex(), b"")
-        return SealedVersion(rid, *head, *tail, sealed), key, where
+        return version, key, where
 
     def _postings(
         self, draft: Draft, version: SealedVersion

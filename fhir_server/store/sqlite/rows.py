@@ -8,6 +8,7 @@ statement, on which SQLite works without the interpreter's lock.  A unit that lo
 
 import sqlite3
 from collections.abc import Sequence
+from functools import cache
 from itertools import chain
 
 from fhir_server.store.protocol import SealedVersion
@@ -32,13 +33,15 @@ def insert_versions(connection: sqlite3.Connection, versions: Sequence[Placed]) 
 def _insert(
     connection: sqlite3.Connection, into: tuple[str, str], rows: Sequence[Sequence[object]]
 ) -> None:
-    table, columns = into
-    one = f"({', '.join('?' * len(columns.split(', ')))})"
     for at in range(0, len(rows), _AT_ONCE):
         some = rows[at : at + _AT_ONCE]
-        values = ", ".join([one] * len(some))
-        query = f"INSERT INTO {table} ({columns}) VALUES {values}"  # noqa: S608
-        connection.execute(query, tuple(chain.from_iterable(some)))
+        connection.execute(_statement(*into, len(some)), tuple(chain.from_iterable(some)))
+
+
+@cache
+def _statement(table: str, columns: str, rows: int) -> str:
+    row = f"({', '.join('?' * len(columns.split(', ')))})"
+    return f"INSERT INTO {table} ({columns}) VALUES {', '.join([row] * rows)}"  # noqa: S608
 
 
 class RowQueue:
