@@ -12,10 +12,8 @@ import json
 import os
 import platform
 import re
-import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -28,6 +26,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from anchoring.chain import transaction as tx
+from tests.npm import installed
 
 PACKAGE = Path(__file__).resolve().parent / "foundry"
 CHAIN_ID = 31337
@@ -36,7 +35,6 @@ KEY = bytes.fromhex(
 )  # anvil's first account
 _COINS = 10**21  # wei
 _PATIENCE = 20.0  # seconds until it listens
-_INSTALLING = 180  # seconds
 _NUMBERS = itertools.count(1)
 
 
@@ -200,26 +198,5 @@ def program() -> Path:
     """The program, installed once into the environment's cache; skips the test where that can not be."""
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         pytest.skip("no anvil: npm has the locked one for Linux on x86-64 only")
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("no anvil: npm is not installed")
-    lock = (PACKAGE / "package-lock.json").read_bytes()
-    kept = Path(sys.prefix) / "cache" / f"anvil-{tx.keccak256(lock).hex()[:16]}"
-    found = kept / "node_modules" / "@foundry-rs" / "anvil-linux-amd64" / "bin" / "anvil"
-    if not found.exists():
-        _install(npm, kept)
-    return found
-
-
-def _install(npm: str, kept: Path) -> None:
-    """Into a folder of its own first: another run may be doing the same."""
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=kept.parent, prefix="anvil-") as temporary:
-        folder = Path(temporary) / "installed"
-        shutil.copytree(PACKAGE, folder)
-        command = [npm, "ci", "--silent", "--ignore-scripts"]
-        done = subprocess.run(command, cwd=folder, check=False, timeout=_INSTALLING)
-        if done.returncode:
-            pytest.skip("no anvil: npm could not install it")
-        if not kept.exists():
-            folder.rename(kept)
+    kept = installed(PACKAGE, "anvil")
+    return kept / "node_modules" / "@foundry-rs" / "anvil-linux-amd64" / "bin" / "anvil"

@@ -19,8 +19,9 @@ from fhir_server.commands.story.play import Play
 from fhir_server.sample import people
 from tests.app_site import AppSite
 from tests.chromium import chromium, needs_chromium
+from tests.npm import NPM, PATIENCE
 
-from .conftest import HERE, NPM
+from .conftest import HERE
 
 pytestmark = needs_chromium
 _PACKAGE = "fhirclient@2.6.3"
@@ -35,7 +36,7 @@ def app(site: AppSite, tmp_path_factory: pytest.TempPathFactory) -> AppSite:
         pytest.skip("npm is not here: fhirclient in JavaScript is not run")
     folder = tmp_path_factory.mktemp("pack")
     command = [NPM, "pack", _PACKAGE, "--silent", "--pack-destination", str(folder)]
-    subprocess.run(command, cwd=folder, check=True, timeout=600, stdout=subprocess.DEVNULL)
+    subprocess.run(command, cwd=folder, check=True, timeout=PATIENCE, stdout=subprocess.DEVNULL)
     packed = next(folder.glob("*.tgz"))
     assert base64.b64encode(sha512(packed.read_bytes()).digest()).decode() == _DIGEST
     with tarfile.open(packed) as archive:

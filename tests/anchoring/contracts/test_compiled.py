@@ -4,13 +4,11 @@ import json
 import re
 import shutil
 import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 
-from anchoring.chain.transaction import keccak256
+from tests.npm import installed
 
 SOURCES = Path(__file__).resolve().parents[3] / "anchoring" / "contracts"
 SOLC = Path(__file__).resolve().parents[1] / "solc"
@@ -25,25 +23,10 @@ PUBLIC = re.compile(
 
 def compiler() -> tuple[str, Path]:
     """Node, and the folder where the locked compiler is installed, once for this environment."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if not node or not npm:
-        pytest.skip("the contracts were not recompiled: node or npm is not installed")
-    lock = (SOLC / "package-lock.json").read_bytes()
-    kept = Path(sys.prefix) / "cache" / f"solc-{keccak256(lock).hex()[:16]}"
-    if kept.exists():
-        return node, kept
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=kept.parent, prefix="solc-") as temporary:
-        folder = Path(temporary) / "installed"
-        folder.mkdir()
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(SOLC / name, folder)
-        command = [npm, "ci", "--silent", "--ignore-scripts"]
-        if subprocess.run(command, cwd=folder, check=False, timeout=180).returncode:
-            pytest.skip("the contracts were not recompiled: npm could not install solc 0.8.37")
-        if not kept.exists():
-            folder.rename(kept)
-    return node, kept
+    node = shutil.which("node")
+    if not node:
+        pytest.skip("the contracts were not recompiled: node is not installed")
+    return node, installed(SOLC, "solc")
 
 
 def test_the_committed_code_is_what_the_compiler_makes_of_the_sources(tmp_path: Path) -> None:
