@@ -37,6 +37,7 @@ _PATIENT = frozenset({"patient", "subject"})
 _RANK = ("reference", "uri", "token", "string", "quantity", "number", "date")
 _MOST_CONCEPTS = 500
 _NOT_NARROWED = frozenset({"not", "not-in", "missing", "contains", "ends", "text"})
+_CONCEPTS = frozenset({"in", "above", "below"})
 _NARROWED_URI = frozenset({"", "above"})
 
 
@@ -116,7 +117,7 @@ class _Planner:
         if not known or len(known) < len(terms):
             return
         if self._owner and self._is_within(criterion):
-            found = _within_patient(known, criterion.parameter.type)
+            found = _codes(criterion) if criterion.parameter.type == "token" else known
             if found:
                 yield _Ranked(self._tokens(criterion, self._owner, found), -1)
                 return
@@ -170,7 +171,7 @@ def _token(
     criterion: Criterion, values: ResourceValues, _: str, __: datetime
 ) -> Iterator[Term | None]:
     plain = values.has_plain_codes(criterion.parameter)
-    if criterion.modifier in ("in", "above", "below"):
+    if criterion.modifier in _CONCEPTS:
         concepts = asked_concepts(criterion)
         if not 0 < len(concepts) <= _MOST_CONCEPTS:
             yield None
@@ -195,13 +196,15 @@ def _coded(criterion: Criterion, value: str, *, plain: bool) -> Term | None:
     return None if plain or not system else ("system", system)
 
 
-def _within_patient(terms: Sequence[Term], type_: str) -> Sequence[Term]:
-    """The same within one patient, where codes lie without their systems; none where only a system is asked for."""
-    if type_ != "token":
-        return terms
-    if any(kind == "system" for kind, _ in terms):
-        return ()
-    return [("code", text.partition("|")[2] if kind == "both" else text) for kind, text in terms]
+def _codes(criterion: Criterion) -> Sequence[Term]:
+    """Within one patient codes lie without their systems; none where only a system is asked for."""
+    if criterion.modifier in _CONCEPTS:
+        codes = [code for _, code in asked_concepts(criterion)]
+    elif criterion.modifier == "of-type":
+        codes = [of_type(value)[2] for value in criterion.values]
+    else:
+        codes = [split_token(value)[1] for value in criterion.values]
+    return [("code", code) for code in codes] if all(codes) else ()
 
 
 def _reference(

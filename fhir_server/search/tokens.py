@@ -43,9 +43,8 @@ _LONGEST = 400  # bytes of a member worth remembering
 _DAYS = 4096
 Term = tuple[str, str]  # in what way a value can be asked for, and by what
 Way = Callable[[Value], Sequence[Term]]
-Told = tuple[
-    str, Branch, Reader, Way
-]  # a parameter's code, where its values are, and how they are read
+# A parameter's code, where its values are, how they are read, and turned into terms.
+Told = tuple[str, Branch, Reader, Way]
 Cut = Callable[[object], Sequence[tuple[str, object]]]  # of the content of a member
 
 
@@ -148,7 +147,9 @@ class Tokenizer:
             return b""
         shared = {name: value for name, value in resource.items() if name not in _VARYING}
         for member in _WITH_TIMES.intersection(shared):
-            [(_, shared[member])] = self._cut(type_, member)(shared[member])
+            pieces = self._cut(type_, member)(shared[member])
+            if len(pieces) == 1:
+                [(_, shared[member])] = pieces
         packed = pack(shared)
         return packed if len(packed) <= _LONGEST_STEADY else b""
 

@@ -24,11 +24,8 @@ from fhir_server.store.mongodb.tiles import MongoTiles
 from fhir_server.store.mongodb.turn import Turn
 
 SCHEMA_VERSION = 3  # stands for the documents, and for what tokens are made of
-_KNOWN = (
-    1,
-    2,
-    SCHEMA_VERSION,
-)  # 1 had no groups (``groups.py``); 1 and 2 had other tokens of records
+# 1 had no groups (``groups.py``); 1 and 2 had other tokens of records.
+_KNOWN = (1, 2, SCHEMA_VERSION)
 _SCHEMA = "schema"
 
 

@@ -10,12 +10,15 @@ import pytest
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.crypto.scopes import PatientOnly
 from fhir_server.search import tokens as module
+from fhir_server.search.match import Matcher
+from fhir_server.search.plan import groups
+from fhir_server.search.query import parse_criteria
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.search.values import ResourceValues, Searchable
 from profiles.definitions import r4
 
 from ..shared_data import folder_of, lines_of, r4_examples
-from .agreement import scan
+from .agreement import BASE, BLIND, NOW, SEARCHABLE, TOKENIZER, scan
 
 
 def test_what_events_of_one_caller_share_is_remembered_without_changing_their_tokens(
@@ -139,6 +142,41 @@ def test_an_id_alone_is_asked_for_under_each_type_that_it_may_be_of(
     member = "for" if type_ == "Task" else "subject"
     resources = [{"resourceType": type_, member: {"reference": each}} for each in REFERENCES]
     assert scan(resources, name, value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("c", [0, 1, 3]),
+        ("s|c", [0]),
+        ("|c", [3]),
+        ("a\\|b|c", [1]),
+        ("s|c,s|d", [0, 2]),
+        ("s|", [0, 2]),
+        ("s|,x", [0, 2]),
+        ("t|c", []),
+    ],
+)
+def test_codes_of_one_patient_are_found_by_any_of_their_parts(
+    value: str, expected: list[int]
+) -> None:
+    codings = [("s", "c"), ("a|b", "c"), ("s", "d"), ("", "c")]
+    resources = [
+        {
+            "resourceType": "Condition",
+            "subject": {"reference": "Patient/1"},
+            "code": {"coding": [{"system": system, "code": code} if system else {"code": code}]},
+        }
+        for system, code in codings
+    ]
+    values = SEARCHABLE.of("Condition")
+    criteria = parse_criteria(values, [("patient", "1"), ("code", value)])
+    wanted = groups(values, criteria, BLIND, BASE, NOW)
+    made = [TOKENIZER.tokens("Condition", each, ("Patient/1",)) for each in resources]
+    candidates = [n for n, tokens in enumerate(made) if all(tokens & set(g) for g in wanted)]
+    assert set(expected) <= set(candidates)
+    matcher = Matcher(values, criteria, BASE, NOW)
+    assert [n for n in candidates if matcher.matches(resources[n])] == expected
 
 
 def test_within_a_patient_a_code_lies_without_its_system() -> None:
