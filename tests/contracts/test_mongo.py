@@ -23,7 +23,7 @@ from fhir_server.store.mongodb import unit as mongo_unit
 from fhir_server.store.mongodb import units as mongo_units
 from fhir_server.store.mongodb.database import open_mongo
 from fhir_server.store.mongodb.documents import META, PART, PART_BYTES
-from fhir_server.store.mongodb.mongo import Mongo
+from fhir_server.store.mongodb.mongo import Mongo, ReplaceOne, Session, TransientError
 from fhir_server.store.protocol import Changes, Selection
 
 from .. import mongo_server
@@ -115,6 +115,28 @@ async def test_tokens_of_another_meaning_are_taken_away_and_marked_as_missing(
         async with database.store.writing() as unit:
             await unit.index("Observation", rid, [token("t")])
         await database.close()
+    mongo.close()
+
+
+@pytest.mark.parametrize(("meets", "done"), [(0, True), (6, True), (100, False)])
+async def test_what_meets_another_transaction_is_done_again_a_few_times(
+    url: str, meets: int, *, done: bool
+) -> None:
+    mongo, begun = Mongo(url), []
+
+    async def writes(session: Session) -> None:
+        begun.append(session)
+        await session.write("thing", [ReplaceOne({"_id": 1}, {"_id": 1}, upsert=True)])
+        if len(begun) <= meets:
+            raise TransientError("it met another")
+
+    if done:
+        await mongo.together(writes)
+        assert len(begun) == meets + 1
+    else:
+        with pytest.raises(TransientError):
+            await mongo.together(writes)
+    assert await mongo.count("thing", {}) == int(done)
     mongo.close()
 
 

@@ -50,7 +50,7 @@ async def test_a_tile_that_is_there_stays_as_it_is(database: Database) -> None:
 
 
 async def test_several_that_write_the_same_tiles_at_once_all_succeed(database: Database) -> None:
-    await asyncio.gather(*(database.tiles.save([made(0, 0), made(0, 1)]) for _ in range(4)))
+    await asyncio.gather(*(database.tiles.save([made(0, 0), made(0, 1)]) for _ in range(12)))
     assert await database.tiles.count(0) == 2
 
 

@@ -6,6 +6,7 @@ driver end here, as errors of ours.
 """
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -45,6 +46,15 @@ _NAME = "consentry"
 _PATIENCE = 5000  # milliseconds for a server to be found
 _STALL = 30_000  # milliseconds for an answer
 _AT_ONCE = 1000  # operations: a large transaction must not look like a server that does not answer
+_PAUSES = (
+    0.01,
+    0.02,
+    0.05,
+    0.1,
+    0.2,
+    0.5,
+    1.0,
+)  # seconds at most, before what has met another is done again
 _DUPLICATE = 11000
 _FULL = frozenset({257, 388, 14031, 10334})  # transaction or document too large, disk full
 _TRANSIENT = "TransientTransactionError"
@@ -166,7 +176,7 @@ class Mongo:
         """Commit some writes as one, beside the units of work: none of them touches what those do."""
         session = await self.session()
         try:
-            for last in (False, False, True):
+            for pause in (*_PAUSES, None):
                 try:
                     session.begin()
                     await writes(session)
@@ -174,8 +184,9 @@ class Mongo:
                     return
                 except TransientError:
                     await session.abort()
-                    if last:
+                    if pause is None:
                         raise
+                await asyncio.sleep(random.uniform(0, pause))  # noqa: S311  so that they do not meet again
         finally:
             await session.close()
 
