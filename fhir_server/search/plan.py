@@ -7,7 +7,7 @@ search without a patient.
 A composite asks for the tokens of its components, ``_filter`` for those of what is joined by ``and``.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -37,7 +37,6 @@ _PATIENT = frozenset({"patient", "subject"})
 _RANK = ("reference", "uri", "token", "string", "quantity", "number", "date")
 _MOST_CONCEPTS = 500
 _NOT_NARROWED = frozenset({"not", "not-in", "missing", "contains", "ends", "text"})
-_CONCEPTS = frozenset({"in", "above", "below"})
 _NARROWED_URI = frozenset({"", "above"})
 
 
@@ -107,42 +106,31 @@ class _Planner:
             yield from self._of_one(criterion)
 
     def _of_one(self, criterion: Criterion) -> Iterator[_Ranked]:
-        read = _READERS.get(criterion.parameter.type)
-        if not self._values.is_complete(criterion.parameter.code) or self._is_hidden(criterion):
+        type_ = criterion.parameter.type
+        if type_ not in _READERS or criterion.modifier in _NOT_NARROWED:
             return
-        if read is None or criterion.modifier in _NOT_NARROWED:
+        if not self._values.is_complete(criterion.parameter.code):
             return
-        terms = list(read(criterion, self._values, self._base, self._now))
-        known = [term for term in terms if term is not None]
-        if not known or len(known) < len(terms):
-            return
-        if self._owner and self._is_within(criterion):
-            found = _codes(criterion) if criterion.parameter.type == "token" else known
-            if found:
-                yield _Ranked(self._tokens(criterion, self._owner, found), -1)
+        for owner, readers, rank in self._ways(criterion):
+            terms = list(readers[type_](criterion, self._values, self._base, self._now))
+            known = [term for term in terms if term is not None]
+            if known and len(known) == len(terms):
+                yield _Ranked(self._tokens(criterion, owner, known), rank)
                 return
-        if not self._only(criterion):
-            rank = _RANK.index(criterion.parameter.type)
-            yield _Ranked(self._tokens(criterion, "", known), rank)
+
+    def _ways(self, criterion: Criterion) -> Iterator[tuple[str, Mapping[str, "_Reader"], int]]:
+        """By the tokens of the one patient, if there are such; then by those of everybody's records."""
+        code, type_ = self._values.indexed_as(criterion.parameter.code), criterion.parameter.type
+        only = within_patients(self._values, code, self._blind)
+        if self._owner and (only or (code in SCOPED and type_ == "token")):
+            yield self._owner, _READERS_WITHIN, -1
+        if not only:
+            yield "", _READERS, _RANK.index(type_)
 
     def _tokens(self, criterion: Criterion, owner: str, terms: Iterable[Term]) -> Group:
         name = scoped(self._values.indexed_as(criterion.parameter.code), owner)
         made = (self._blind.token(self._values.type_, name, *term) for term in terms)
         return tuple(dict.fromkeys(made))
-
-    def _is_within(self, criterion: Criterion) -> bool:
-        """Whether a parameter has tokens within each patient."""
-        code = self._values.indexed_as(criterion.parameter.code)
-        plain = code in SCOPED and criterion.parameter.type == "token"
-        return plain or self._only(criterion)
-
-    def _is_hidden(self, criterion: Criterion) -> bool:
-        """Whether only the tokens of one patient could help, and no patient is named."""
-        return not self._owner and self._only(criterion)
-
-    def _only(self, criterion: Criterion) -> bool:
-        code = self._values.indexed_as(criterion.parameter.code)
-        return within_patients(self._values, code, self._blind)
 
     def _of_composite(self, criterion: Criterion) -> Iterator[_Ranked]:
         """For each component one group: every alternative needs its own part there."""
@@ -170,8 +158,18 @@ class _Planner:
 def _token(
     criterion: Criterion, values: ResourceValues, _: str, __: datetime
 ) -> Iterator[Term | None]:
-    plain = values.has_plain_codes(criterion.parameter)
-    if criterion.modifier in _CONCEPTS:
+    return _codes(criterion, plain=values.has_plain_codes(criterion.parameter))
+
+
+def _token_within(
+    criterion: Criterion, _: ResourceValues, __: str, ___: datetime
+) -> Iterator[Term | None]:
+    """Within one patient all codes lie without their systems."""
+    return _codes(criterion, plain=True)
+
+
+def _codes(criterion: Criterion, *, plain: bool) -> Iterator[Term | None]:
+    if criterion.modifier in ("in", "above", "below"):
         concepts = asked_concepts(criterion)
         if not 0 < len(concepts) <= _MOST_CONCEPTS:
             yield None
@@ -194,17 +192,6 @@ def _coded(criterion: Criterion, value: str, *, plain: bool) -> Term | None:
     if code:
         return ("code", code) if plain or system is None else ("both", f"{system}|{code}")
     return None if plain or not system else ("system", system)
-
-
-def _codes(criterion: Criterion) -> Sequence[Term]:
-    """Within one patient codes lie without their systems; none where only a system is asked for."""
-    if criterion.modifier in _CONCEPTS:
-        codes = [code for _, code in asked_concepts(criterion)]
-    elif criterion.modifier == "of-type":
-        codes = [of_type(value)[2] for value in criterion.values]
-    else:
-        codes = [split_token(value)[1] for value in criterion.values]
-    return [("code", code) for code in codes] if all(codes) else ()
 
 
 def _reference(
@@ -308,3 +295,4 @@ _READERS: dict[str, _Reader] = {
     "number": _amount,
     "quantity": _amount,
 }
+_READERS_WITHIN = {**_READERS, "token": _token_within}

@@ -38,7 +38,8 @@ def decoy_hash() -> str:
 
     It is drawn, not computed: a hash takes 64 MiB, and each process would take that when it starts.
     """
-    cost, hasher = HashCost(), _hasher(HashCost())
+    cost = HashCost()
+    hasher = _hasher(cost)
     salt, digest = (
         base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=")
         for size in (hasher.salt_len, hasher.hash_len)

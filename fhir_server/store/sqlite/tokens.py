@@ -161,8 +161,10 @@ class TokenQueue:
 
     def affects(self, selection: Selection) -> bool:
         """Whether a selection may find something by a token that waits."""
+        if selection.type_ == DEFERRED:
+            return True
         if selection.type_ not in self._types or not selection.all_of:
-            return selection.type_ in (*self._types, DEFERRED)
+            return selection.type_ in self._types
         self._sought.update(pair[:TOKEN] for pair in self._now[self._seen :])
         self._seen = len(self._now)
         return not all(self._sought.isdisjoint(group) for group in selection.all_of)
