@@ -151,6 +151,7 @@ async def open_house(settings: Settings) -> House:
     exports = Exports(SealedRegister(database.register, await own.get("exports", new_seed)))
     tools = _tools(settings, anchorer, parameters, documents, erasures, exports, cursor_key)
     await parameters.reload()
+    await erasures.prove()
     await index_anew(vault, database.reindex, tokenizer, r4().resource_types)
     await index_rest(vault, tokenizer, database.events)
     await open_register(vault, own, archive.index_key)

@@ -77,7 +77,7 @@ async def open_vault(settings: Settings, *, create: bool = True) -> Archive:
     except BaseException:
         await database.close()
         raise
-    ring = KeyRing(keys, settings.tenant)
+    ring = KeyRing(keys, settings.tenant, blind)
     vault = Vault(database.store, ring, blind, settings.tenant)
     if settings.chain_consents:
         vault.note_changes(FILING, "Consent")

@@ -17,6 +17,7 @@ from fhir_server.commands.audit import audit
 from fhir_server.commands.backup import bar
 from fhir_server.inspection.finding import Finding
 from fhir_server.inspection.inspector import Inspector
+from fhir_server.interactions.erasing.erasures import are_proved
 from fhir_server.interactions.reindex.parameters import Parameters
 from fhir_server.search.custom import SEARCH_PARAMETER
 from fhir_server.search.tokens import Tokenizer
@@ -35,6 +36,7 @@ _MOST = 1000  # findings told
 _TO_BE_MADE = (
     "it is to be made again: start 'consentry serve' on this database, which does it first"
 )
+_TO_BE_PROVED = "keys that a former program destroyed look taken away until 'consentry serve' was started on this database"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,6 +76,7 @@ async def _look(
 
         async with look() as (snapshot, _):
             last = await snapshot.shelf.last()
+            proved = await are_proved(await vault.reader(snapshot, monotonic()))
             ever = await snapshot.history(Changes(type_=SEARCH_PARAMETER, limit=1))
         searchable = Searchable(r4())
         tokenizer = Tokenizer(searchable, vault.blind)
@@ -83,8 +86,11 @@ async def _look(
         await parameters.look()
         documents = Documents(database.chunks, settings.tenant)
         indexed = ALL_TOKENS not in await database.reindex.load()
-        inspector = Inspector(opened, documents, tokenizer, exact=not ever, indexed=indexed)
+        inspector = Inspector(
+            opened, documents, tokenizer, exact=not ever, indexed=indexed, proved=proved
+        )
         findings = [] if indexed else [Finding("index", 0, _TO_BE_MADE)]
+        findings += [] if proved else [Finding("key", 0, _TO_BE_PROVED)]
         findings += [finding async for finding in inspector.look(last, _STEP, tell)]
         return findings + await _documents(archive, inspector), inspector
 

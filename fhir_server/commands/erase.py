@@ -62,7 +62,9 @@ async def _erase(settings: Settings, patient: str, receipt: Path | None) -> int:
 
 
 async def _erasures(settings: Settings, archive: Archive) -> Erasures:
-    return open_erasures(settings, archive.vault, await open_index(archive))
+    erasures = open_erasures(settings, archive.vault, await open_index(archive))
+    await erasures.prove()
+    return erasures
 
 
 async def _write_receipt(

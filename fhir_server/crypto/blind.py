@@ -48,6 +48,10 @@ class BlindIndex:
         """What stands for a destroyed data key in the list of erasures: 32 hexadecimal digits."""
         return self._of_erased(key_id)[:16].hex()
 
+    def destroyed(self, key_id: bytes, owner: bytes) -> bytes:
+        """The 16 bytes that prove in the database that this server destroyed a data key, whose it was too."""
+        return self._of_erased(key_id + owner)[:16]
+
     def authenticate(self, content: bytes) -> bytes:
         """The 32 bytes that prove who wrote what stands in the database in clear."""
         return self._of_note(content)

@@ -24,6 +24,9 @@ _PADDING = 7  # tokens at most that say nothing
 _EVENT = "AuditEvent"
 _BINARY = "Binary"
 _TOKEN = 16
+_EMPTIED = (
+    "it was emptied as by an erasure, but its patient is not erased (or only being erased now)"
+)
 
 
 @dataclass(slots=True)
@@ -51,6 +54,7 @@ class Inspector:
         *,
         exact: bool,
         indexed: bool = True,
+        proved: bool = True,
     ) -> None:
         """Keep the parts.
 
@@ -59,12 +63,14 @@ class Inspector:
             exact: Whether the index holds nothing but padding beside the tokens of now: not where search parameters of
                 one's own were withdrawn, or are being indexed.
             indexed: Whether records have their tokens: not before these were made again.
+            proved: Whether destroyed keys have their proof: not before a server has started on an older database.
         """
         self._looking = looking
         self._documents = documents
         self._tokenizer = tokenizer
         self._exact = exact
         self._indexed = indexed
+        self._proved = proved
         self._consents = Consents(tokenizer.blind)
         self.seen = Seen()
         self.named: dict[bytes, int] = {}  # documents, and the records that name them
@@ -113,6 +119,8 @@ class Inspector:
             except TamperedRecordError as error:
                 found.append(f"version {version.version}: {error}")
                 value = None
+        if self._proved and kept.versions and _is_buried(kept.versions[-1]):
+            found += await _erasure(kept.versions[-1], at.reader)
         self._consents.meet(kept, value)
         if kept.type_ == _EVENT:
             found += await _leaf(kept, at.reader)
@@ -130,7 +138,7 @@ class Inspector:
             TamperedRecordError: It does not open, by one of its wraps or as a whole, or is not what its place says.
             KeyDestroyedError: It is erased.
         """
-        if not version.sealed and version.deleted:
+        if _is_buried(version):
             raise KeyDestroyedError("it was buried")
         text = await _open(version, reader)
         if version.type_ == _BINARY:
@@ -199,6 +207,20 @@ async def _open(version: SealedVersion, reader: Reader) -> bytes:
     if text is None:
         raise KeyDestroyedError("all of its patients were erased")
     return text
+
+
+def _is_buried(version: SealedVersion) -> bool:
+    """Whether an erasure, or somebody who would have it look like one, has left nothing of it."""
+    return version.deleted and not version.sealed
+
+
+async def _erasure(version: SealedVersion, reader: Reader) -> list[str]:
+    """Whether whose a buried record was is erased; older versions may have been somebody else's."""
+    try:
+        erased = await reader.is_erased(version)
+    except TamperedRecordError as error:
+        return [str(error)]
+    return [] if erased else [_EMPTIED]
 
 
 async def _leaf(kept: Kept, reader: Reader) -> list[str]:

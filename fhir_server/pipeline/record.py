@@ -150,14 +150,17 @@ async def _asked_about(asked: Asked, touched: Sequence[str], reader: Reader) -> 
             if version is not None:
                 found += [p for p in await reader.patients(version) if p]
     type_, compartment = asked.interaction.type_, asked.interaction.compartment
-    if compartment.startswith("Patient/") and await reader.name(reader.blind.patient(compartment)):
-        found.append(compartment)
+    named = [compartment] if compartment.startswith("Patient/") else []
     for name, value in asked.interaction.query:
         if names_patients(type_, name):
-            found += [
-                r for r in _patient_references(value) if await reader.name(reader.blind.patient(r))
-            ]
-    return found
+            named += _patient_references(value)
+    return found + [patient for patient in named if await _is_known(patient, reader)]
+
+
+async def _is_known(patient: str, reader: Reader) -> bool:
+    with suppress(IntegrityError, WrongKeyError):
+        return bool(await reader.name(reader.blind.patient(patient)))
+    return False
 
 
 def _patient_references(value: str) -> list[str]:

@@ -10,6 +10,8 @@ from typing import NamedTuple, Protocol
 ANCHOR_WANTED = (
     "anchor-wanted"  # a note: the audit number that is to be anchored soon (8 bytes, big-endian)
 )
+UNPROVED = "destroyed-unproved"  # a note: some destroyed keys are empty yet, as programs before ADR 67 left them
+DESTROYED = b"\x00"  # begins what is left of a data key; wrapped ones begin with their version (crypto/provider.py)
 
 
 def changed(consumer: str, type_: str) -> str:
@@ -49,7 +51,7 @@ class WrappedKey:
     """A data key as stored.
 
     Attributes:
-        wrapped: Empty once the key is destroyed.
+        wrapped: Of a destroyed key ``DESTROYED`` and the proof of that (``vault/keyring.py``); empty before ADR 67.
         made: When, milliseconds since 1970 UTC; 0 where that was not noted yet.
     """
 
@@ -57,6 +59,11 @@ class WrappedKey:
     owner: bytes
     wrapped: bytes
     made: int = 0
+
+    @property
+    def living(self) -> bool:
+        """Whether there is something to unwrap."""
+        return self.wrapped[:1] not in (b"", DESTROYED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +101,7 @@ class KeyTable(Protocol):
         ...
 
     async def replace(self, key: WrappedKey) -> None:
-        """Keep ``wrapped`` for a key that is there; empty destroys it."""
+        """Keep ``wrapped`` for a key that is there."""
         ...
 
     async def advance(self) -> None:

@@ -4,6 +4,9 @@ A data key is 32 random bytes; with the name of its owner (``Patient/1``) behind
 (``crypto/provider.py``) for the purpose ``data-key | tenant | owner``.  So who a record belongs to can be told without
 opening the record, and is forgotten with the key.
 
+Of a key that was destroyed a proof is left, made with the index key: whoever can only write to the database can take a key
+away, but not make it look like an erasure (ADR 67).
+
 Unwrapped keys stay in memory; a key made in a unit of work is shared with others only after that unit is durable, because a
 key that was never written would lose what it sealed.  When a key has stopped being good (it was destroyed or replaced, in
 this process or another), the database counts its epoch on: the first snapshot of a later epoch makes the ring forget all.
@@ -13,12 +16,14 @@ import asyncio
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from fhir_server.crypto.blind import BlindIndex
 from fhir_server.crypto.provider import KeyProvider
 from fhir_server.crypto.seal import DataKey
 from fhir_server.errors import KeyDestroyedError, TamperedRecordError
 from fhir_server.store.protocol import Snapshot, Unit, WrappedKey
+from fhir_server.store.shelf import DESTROYED
 from fhir_server.vault.rotation import current_kek
 
 _KEPT = 20_000
@@ -29,8 +34,9 @@ _TYPE = "type:"
 class KeyRing:
     """The unwrapped data keys of this process."""
 
-    def __init__(self, provider: KeyProvider, tenant: str) -> None:
+    def __init__(self, provider: KeyProvider, tenant: str, blind: BlindIndex) -> None:
         self._provider = provider
+        self._blind = blind
         self._purpose = b"data-key|" + tenant.encode() + b"|"
         self._by_id: OrderedDict[bytes, DataKey] = OrderedDict()
         self._by_owner: OrderedDict[bytes, DataKey] = OrderedDict()
@@ -61,7 +67,7 @@ class KeyRing:
 
         Raises:
             KeyDestroyedError: It was destroyed.
-            TamperedRecordError: There never was such a key: the id was altered.
+            TamperedRecordError: There never was such a key, its id was altered; or it was taken away.
             KeyProviderUnavailableError: It must be unwrapped, and the key provider does not answer.
         """
         known = self._by_id.get(id_)
@@ -70,9 +76,27 @@ class KeyRing:
         wrapped = await snapshot.key(id_=id_)
         if wrapped is None:
             raise TamperedRecordError("a record names a data key that never was")
-        if not wrapped.wrapped:
+        if not self.is_alive(wrapped):
             raise KeyDestroyedError("the data key of this record was destroyed")
         return self._remember(self._by_id, id_, await self._unwrap(wrapped), epoch)
+
+    def is_alive(self, key: WrappedKey) -> bool:
+        """Whether a stored key is good still; False if there is proof that it was destroyed.
+
+        Raises:
+            TamperedRecordError: There is neither key nor proof.
+        """
+        if not key.living and not self.is_destroyed(key):
+            raise TamperedRecordError("a data key was taken away, and not by an erasure")
+        return key.living
+
+    def is_destroyed(self, key: WrappedKey) -> bool:
+        """Whether there is proof that a stored key was destroyed."""
+        return key == self.destroyed(key)
+
+    def destroyed(self, key: WrappedKey) -> WrappedKey:
+        """What is left of a key that is destroyed."""
+        return replace(key, wrapped=DESTROYED + self._blind.destroyed(key.id, key.owner))
 
     def at_hand(self, owner: bytes, epoch: int) -> DataKey | None:
         """The newest key of an owner, if this process has it in memory and is at this epoch: then it is good still."""
@@ -109,7 +133,7 @@ class KeyRing:
         if known is not None:
             return known
         wrapped = await snapshot.key(owner=owner)
-        if wrapped is None or not wrapped.wrapped:
+        if wrapped is None or not self.is_alive(wrapped):
             return None
         found = self._by_id.get(wrapped.id) or await self._unwrap(wrapped)
         self._remember(self._by_id, found.id, found, epoch)

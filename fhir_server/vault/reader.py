@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.crypto.seal import DataKey, place
 from fhir_server.errors import KeyDestroyedError, TamperedRecordError
-from fhir_server.store.protocol import AuditRow, Changes, SealedVersion, Selection, Snapshot
+from fhir_server.store.protocol import (
+    AuditRow,
+    Changes,
+    SealedVersion,
+    Selection,
+    Snapshot,
+    WrappedKey,
+)
 from fhir_server.store.shelf import KeyTable, Notes
 from fhir_server.vault.keyring import KeyRing
 from fhir_server.vault.register import ConsentRegister
@@ -142,6 +149,22 @@ class Reader:
     async def newest_key(self, owner: bytes) -> bytes:
         """The id of the newest key of an owner; empty if there is none, or it was destroyed."""
         return await self._ring.newest(owner, self._snapshot, self.epoch)
+
+    def is_destroyed(self, key: WrappedKey) -> bool:
+        """Whether there is proof that a stored key was destroyed."""
+        return self._ring.is_destroyed(key)
+
+    async def is_erased(self, version: SealedVersion) -> bool:
+        """Whether the key that sealed a version of one owner was destroyed.
+
+        Raises:
+            TamperedRecordError: There is no such key, or it was taken away.
+        """
+        try:
+            await self._ring.by_id(version.key_id, self._snapshot, self.epoch)
+        except KeyDestroyedError:
+            return True
+        return False
 
     async def _key(self, version: SealedVersion) -> DataKey:
         if not version.wraps:

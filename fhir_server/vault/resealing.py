@@ -98,7 +98,7 @@ class Resealer:
                 async with self._vault.writing() as writer:
                     for owner in owners[at : at + _KEYS]:
                         newest = (await writer.keys.of(owner))[-1]
-                        if newest.wrapped and newest.made < job.at:
+                        if newest.living and newest.made < job.at:
                             with suppress(*_BROKEN):  # it keeps its key
                                 await writer.new_key(owner, job.at)
                     await writer.keys.advance()
@@ -164,8 +164,8 @@ class Resealer:
 async def _destroy_former(writer: Writer, owner: bytes, job: Resealing) -> None:
     """Destroy all keys of an owner but the newest, if this job has made that one."""
     *former, newest = await writer.keys.of(owner)
-    if not newest.wrapped or newest.made < job.at:
+    if not newest.living or newest.made < job.at:
         return
     for key in former:
-        if key.wrapped:
-            await writer.keys.replace(replace(key, wrapped=b""))
+        if key.living:
+            await writer.destroy_key(key)

@@ -58,7 +58,7 @@ class Census:
 
     def count(self, key: WrappedKey) -> None:
         """Count one data key."""
-        if not key.wrapped:
+        if not key.living:
             self.destroyed += 1
             return
         self.by_kek[kek_of(key.wrapped)[0]] += 1
@@ -142,7 +142,7 @@ class Rotation:
         await self.begin()
         done, last = 0, b""
         while page := await self._page(last):
-            older = [k for k in page if k.wrapped and not self._provider.is_current(k.wrapped)]
+            older = [k for k in page if k.living and not self._provider.is_current(k.wrapped)]
             for at in range(0, len(older), _UNIT):
                 await self._rewrap(older[at : at + _UNIT])
             done, last = done + len(older), page[-1].id

@@ -16,7 +16,7 @@ from fhir_server.crypto.seal import DataKey
 from fhir_server.crypto.stream import chunks_of
 from fhir_server.errors import KeyDestroyedError, TamperedRecordError
 from fhir_server.store.protocol import SealedVersion, Selection, Unit
-from fhir_server.store.shelf import Shelf, changed
+from fhir_server.store.shelf import Shelf, WrappedKey, changed
 from fhir_server.vault.documents import Document
 from fhir_server.vault.keyring import Fresh
 from fhir_server.vault.padding import all_padding, padding, sharing
@@ -90,6 +90,10 @@ class Writer(Reader):
             raise KeyDestroyedError("the patient was erased")
         await self._ring.make(owner, name, self.unit, at)
 
+    async def destroy_key(self, key: WrappedKey) -> None:
+        """Leave nothing of a data key but the proof that it was destroyed; then have the epoch counted on."""
+        await self.keys.replace(self._ring.destroyed(key))
+
     async def reseal(self, version: SealedVersion, owners: Sequence[bytes]) -> None:
         """Seal a version that is there anew, for these patients (tokens) only, under their newest keys.
 
@@ -133,6 +137,8 @@ class Writer(Reader):
         rows = await self.unit.audit(start=start, stop=stop)
         for row in rows:
             first = (await self.history(row.rid))[-1]
+            if not first.sealed:  # buried
+                continue
             with suppress(KeyDestroyedError):
                 value = orjson.loads(await self.open(first))
                 made = tokens(first.type_, value, await self.patients(first))

@@ -208,6 +208,13 @@ class Clinic:
         finally:
             connection.close()
 
+    async def destroy_keys(self, owner: bytes) -> None:
+        """What an erasure ends with, and nothing before it."""
+        async with self.vault.writing() as writer:
+            for key in await writer.keys.of(owner):
+                await writer.destroy_key(key)
+            await writer.keys.advance()
+
     async def close(self) -> None:
         """Close the store; a second time does nothing."""
         if not self.closed:
@@ -232,7 +239,7 @@ async def open_clinic(
     index_key = await own.get(INDEX_KEY, new_seed)
     belonging = frozenset(r4().compartments["Patient"]) - {"Patient", "AuditEvent"}
     blind = BlindIndex(index_key, tenant, PatientOnly(patient_only, belonging))
-    vault = Vault(database.store, KeyRing(provider, tenant), blind, tenant)
+    vault = Vault(database.store, KeyRing(provider, tenant, blind), blind, tenant)
     config = Config(
         zone=ZoneInfo("UTC"),
         admin_policies=load_template(policy, CUSTODIAN),
@@ -240,6 +247,7 @@ async def open_clinic(
     )
     made = tools_of(vault, database, BASE, folder / "consentry.key.erased", **tools)
     await made.parameters.reload()
+    await made.erasures.prove()
     await index_rest(vault, made.tokenizer, database.events)
     await open_register(vault, own, index_key)
     await made.erasures.resume(int(START.timestamp() * 1000))

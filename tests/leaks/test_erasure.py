@@ -152,7 +152,7 @@ async def test_whoever_reads_while_she_is_erased_gets_all_of_a_record_or_nothing
         assert "Patient/a" not in json.dumps(each)
     owner = filled.vault.blind.patient("Patient/a")
     async with filled.vault.reading() as reader:
-        assert not any(key.wrapped for key in await reader.keys.of(owner))
+        assert not any(key.living for key in await reader.keys.of(owner))
 
 
 async def test_a_request_that_was_under_way_does_not_bring_her_back(filled: Clinic) -> None:

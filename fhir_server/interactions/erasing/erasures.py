@@ -9,22 +9,23 @@ The order makes a crash harmless wherever it comes:
    becomes one of an erasure that is done.
 
 A server finishes what is noted before it serves anybody, and compares the database with the list: keys that should be
-destroyed and are not (the database was put back) are erased in the same way.
+destroyed and are not (the database was put back) are erased in the same way.  What the database knows of erasures beside
+the list is believed as far as their AuditEvents say it, because notes lie open in it.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from fhir_server.errors import SettingsError
+from fhir_server.errors import IntegrityError, SettingsError
 from fhir_server.interactions.erasing.purging import Purge
-from fhir_server.interactions.erasing.statement import Erased, statement, unpack
+from fhir_server.interactions.erasing.statement import Erased, is_stated, statement, unpack
 from fhir_server.interactions.leaf import put_with_leaf
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.store.protocol import WrappedKey
-from fhir_server.store.shelf import ANCHOR_WANTED
+from fhir_server.store.shelf import ANCHOR_WANTED, UNPROVED
 from fhir_server.vault.ledger import Ledger
 from fhir_server.vault.noted import owner_of
 from fhir_server.vault.vault import Reader, Vault
@@ -87,8 +88,29 @@ class Erasures:
                 await self._erase(owner, _AGAIN, now)
             if owners:
                 _LOG.warning("erased again", extra={"patients": len(owners)})
-            await self._know_list()
+            await self._remember(await self._whole_list())
             return len(owners)
+
+    async def prove(self) -> None:
+        """Before anything is opened: leave proof of the keys that a former program destroyed, and left empty.
+
+        Only of those on the list: whoever can write to the database can empty a key, too.
+
+        Raises:
+            SettingsError: The list of erasures is missing, or can not be used.
+        """
+        async with self._vault.reading() as reader:
+            if await are_proved(reader):
+                return
+        listed = await self._whole_list()
+        async for page in self._keys():
+            empty = [k for k in page if not k.wrapped and self._vault.blind.erased(k.id) in listed]
+            if empty:
+                async with self._vault.writing() as writer:
+                    for key in empty:
+                        await writer.destroy_key(key)
+        async with self._vault.writing() as writer:
+            await writer.notes.drop(UNPROVED)
 
     async def evidence(self, erased: Erased) -> tuple[int, bytes, bytes]:
         """Of an erasure's AuditEvent its number in the log, its bytes, and what opens its commitment."""
@@ -137,7 +159,7 @@ class Erasures:
             entries = tuple(self._vault.blind.erased(key.id) for key in keys)
             listed = listed if listed.issuperset(entries) else self._ledger.add(entries)
             for key in keys:
-                await writer.keys.replace(WrappedKey(key.id, owner, b"", key.made))
+                await writer.destroy_key(key)
             await writer.keys.advance()
             event = self._maker.new_id()
             erased = Erased(owner, now, by, entries, purge.buried, purge.shared, event)
@@ -171,38 +193,67 @@ class Erasures:
         return await self._alive_in(listed)
 
     async def _alive_in(self, listed: frozenset[str]) -> set[bytes]:
-        found: set[bytes] = set()
+        return {
+            key.owner
+            async for page in self._keys()
+            for key in page
+            if key.living and self._vault.blind.erased(key.id) in listed
+        }
+
+    async def _keys(self) -> AsyncIterator[Sequence[WrappedKey]]:
+        """All data keys, page by page."""
         last = b""
         while True:
             async with self._vault.reading() as reader:
                 page = await reader.keys.after(last, _PAGE)
             if not page:
-                return found
-            erased = self._vault.blind.erased
-            found.update(key.owner for key in page if key.wrapped and erased(key.id) in listed)
+                return
+            yield page
             last = page[-1].id
             await asyncio.sleep(0)
 
-    async def _know_list(self) -> None:
-        """Put into the list what this database knows and the list has lost, and remember its state."""
-        known = {entry for each in await self.done() for entry in each.entries}
+    async def _whole_list(self) -> frozenset[str]:
+        """The list, once what this database knows and the list has lost is put into it."""
         listed = self._ledger.read()
-        if not known <= listed:
-            _LOG.warning(
-                "the list of erasures had lost entries", extra={"count": len(known - listed)}
-            )
-            listed = self._ledger.add(known)
+        lost = [each for each in await self.done() if not listed.issuperset(each.entries)]
+        known = {entry for each in lost if await self._is_stated(each) for entry in each.entries}
+        if not known:
+            return listed
+        _LOG.warning("the list of erasures had lost entries", extra={"count": len(known - listed)})
+        return self._ledger.add(known)
+
+    async def _remember(self, listed: frozenset[str]) -> None:
+        """That the database is as the list says."""
         async with self._vault.reading() as reader:
             same = (await reader.notes.load(_STATE)).get("") == _state(listed)
         if not same:
             async with self._vault.writing() as writer:
                 await writer.notes.save(_STATE, _state(listed))
 
+    async def _is_stated(self, erased: Erased) -> bool:
+        """Whether the AuditEvent of an erasure says of it what the note says."""
+        async with self._vault.reading() as reader:
+            version = await reader.find("AuditEvent", erased.event)
+            try:
+                stated = version is not None and is_stated(erased, await reader.open(version))
+            except IntegrityError:
+                stated = False
+        if not stated:
+            _LOG.error(
+                "a note of an erasure is not what its AuditEvent says: it was altered in the database"
+            )
+        return stated
+
+
+async def are_proved(reader: Reader) -> bool:
+    """Whether all destroyed keys have left proof of that; until then those from before ADR 67 look taken away."""
+    return await reader.notes.find(UNPROVED) is None
+
 
 async def _done(reader: Reader, owner: bytes, keys: Sequence[WrappedKey]) -> Erased | None:
     """What was done to a patient who is erased and has not come back; else None."""
     found = (await reader.notes.load(_DONE + owner.hex())).get("")
-    return unpack(owner, found) if found and not any(key.wrapped for key in keys) else None
+    return unpack(owner, found) if found and all(map(reader.is_destroyed, keys)) else None
 
 
 def _state(listed: frozenset[str]) -> bytes:

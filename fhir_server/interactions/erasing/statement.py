@@ -6,6 +6,7 @@ id one can tell whether it was hers, without either one learns nothing.  It is s
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -16,6 +17,7 @@ from fhir_server.vault.noted import as_written
 from fhir_server.vault.vault import Draft
 
 _CODES = "http://terminology.hl7.org/CodeSystem"
+_KEY_DESTROYED = "key-destroyed"
 _STATEMENT = (
     "The data keys of this patient were destroyed, her records were taken out of the index and their seals removed;"
     " of records of several patients her part was removed."
@@ -63,7 +65,7 @@ def statement(erased: Erased, base: str, custodian: str, tokenizer: Tokenizer) -
         {"type": "statement", "valueString": _STATEMENT},
         {"type": "records-erased", "valueString": str(erased.buried)},
         {"type": "shared-versions-sealed-anew", "valueString": str(erased.shared)},
-        *({"type": "key-destroyed", "valueString": entry} for entry in erased.entries),
+        *({"type": _KEY_DESTROYED, "valueString": entry} for entry in erased.entries),
     ]
     event = {
         "resourceType": "AuditEvent",
@@ -78,7 +80,7 @@ def statement(erased: Erased, base: str, custodian: str, tokenizer: Tokenizer) -
         "source": {"site": base, "observer": {"reference": custodian, "display": "Consentry"}},
         "entity": [
             {
-                "what": {"identifier": {"value": f"patient-token:{erased.owner.hex()}"}},
+                "what": _who(erased),
                 "type": {"system": f"{_CODES}/audit-entity-type", "code": "1"},
                 "role": {"system": f"{_CODES}/object-role", "code": "1"},
                 "lifecycle": {"system": f"{_CODES}/dicom-audit-lifecycle", "code": "15"},
@@ -87,3 +89,15 @@ def statement(erased: Erased, base: str, custodian: str, tokenizer: Tokenizer) -
         ],
     }
     return event_draft(event, erased.at, (), tokenizer)
+
+
+def is_stated(erased: Erased, text: bytes) -> bool:
+    """Whether an AuditEvent states this erasure: of this patient, and of these keys."""
+    stated: dict[str, Any] = next(iter(orjson.loads(text).get("entity", ())), {})
+    details = stated.get("detail", ())
+    keys = tuple(d.get("valueString") for d in details if d.get("type") == _KEY_DESTROYED)
+    return stated.get("what") == _who(erased) and keys == erased.entries
+
+
+def _who(erased: Erased) -> dict[str, object]:
+    return {"identifier": {"value": f"patient-token:{erased.owner.hex()}"}}

@@ -3,7 +3,7 @@
 from fhir_server.errors import ConsentryError, SettingsError
 from fhir_server.store.database import ALL_TOKENS, Database
 from fhir_server.store.mongodb.chunks import CHUNK_INDEXES, MongoChunkItems
-from fhir_server.store.mongodb.documents import INDEXES, META, RECORD
+from fhir_server.store.mongodb.documents import INDEXES, KEY, META, RECORD
 from fhir_server.store.mongodb.groups import EVENT, GROUP_INDEXES
 from fhir_server.store.mongodb.items import (
     ITEM_INDEXES,
@@ -18,14 +18,16 @@ from fhir_server.store.mongodb.items import (
     MongoSecretItems,
 )
 from fhir_server.store.mongodb.leases import MongoLeases
-from fhir_server.store.mongodb.mongo import Mongo
+from fhir_server.store.mongodb.mongo import Filter, Mongo
 from fhir_server.store.mongodb.store import MongoStore
 from fhir_server.store.mongodb.tiles import MongoTiles
 from fhir_server.store.mongodb.turn import Turn
+from fhir_server.store.shelf import UNPROVED
 
-SCHEMA_VERSION = 3  # stands for the documents, and for what tokens are made of
-# 1 had no groups (``groups.py``); 1 and 2 had other tokens of records.
-_KNOWN = (1, 2, SCHEMA_VERSION)
+SCHEMA_VERSION = 4  # stands for the documents, and for what tokens are made of
+# 1 had no groups (``groups.py``); 1 and 2 had other tokens of records; 1 to 3 left nothing of destroyed keys.
+_KNOWN = (1, 2, 3, SCHEMA_VERSION)
+_TOKENS = 3  # since then they have been the same
 _SCHEMA = "schema"
 
 
@@ -78,18 +80,24 @@ async def _opened(mongo: Mongo) -> Database:
 
 
 async def _bring_up(mongo: Mongo) -> None:
-    """Take tokens of another meaning away, to be made again when the server starts (``interactions/reindex/anew.py``).
+    """Leave marks of what the server has to make when it starts; a process that dies here does all of it again.
 
-    Those of AuditEvents have always been the same.  A process that dies here leaves the older version: all is done again.
+    Tokens of another meaning are taken away (``interactions/reindex/anew.py``); those of AuditEvents have always been the
+    same.  Keys that were destroyed want a proof of that (``interactions/erasing/erasures.py``).
     """
     version = {"version": SCHEMA_VERSION}
-    older = {"_id": _SCHEMA, "version": {"$lt": SCHEMA_VERSION}}
     await mongo.insert(META, {"_id": _SCHEMA, **version})
-    if await mongo.one(META, older) is None:
-        return
-    await MongoReindexJournal(mongo).save(ALL_TOKENS, b"")
-    await mongo.change_all(RECORD, {"type": {"$ne": EVENT}}, {"$set": {"tokens": []}})
-    await mongo.change(META, older, {"$set": version})
+    if await mongo.one(META, _older_than(_TOKENS)) is not None:
+        await MongoReindexJournal(mongo).save(ALL_TOKENS, b"")
+        await mongo.change_all(RECORD, {"type": {"$ne": EVENT}}, {"$set": {"tokens": []}})
+    older = await mongo.one(META, _older_than(SCHEMA_VERSION)) is not None
+    if older and await mongo.one(KEY, {"wrapped": b""}) is not None:
+        await mongo.replace(META, {"_id": UNPROVED, "content": b""})
+    await mongo.change(META, _older_than(SCHEMA_VERSION), {"$set": version})
+
+
+def _older_than(version: int) -> Filter:
+    return {"_id": _SCHEMA, "version": {"$lt": version}}
 
 
 async def _require_known(mongo: Mongo, *, create: bool) -> None:

@@ -38,6 +38,17 @@ SQL = {
         "DELETE FROM version WHERE rid = (SELECT rid FROM audit WHERE n = 7)",
         "event 7",
     ),
+    "a key that was taken away": (
+        "UPDATE data_key SET wrapped = x'' WHERE id = "
+        "(SELECT key_id FROM version WHERE rid = (SELECT rid FROM audit WHERE n = 6))",
+        "event [0-6]",
+    ),
+    "an AuditEvent that was emptied as by an erasure": (
+        "UPDATE version SET deleted = 1, patients = x'', wraps = x'', sealed = x''"
+        " WHERE rid = (SELECT rid FROM audit WHERE n = 6);"
+        " UPDATE audit SET opening = x'' WHERE n = 6",
+        "event 6",
+    ),
     "a deleted row": ("DELETE FROM audit WHERE n = 8", "event 8 is missing"),
     "a deleted row whose place was closed up": (
         "DELETE FROM audit WHERE n = 8; UPDATE audit SET n = -n WHERE n > 8;"

@@ -145,6 +145,33 @@ def test_what_was_changed_is_found(check: Check, statement: str, words: str | No
     assert "Patient/p" not in said
 
 
+def test_what_was_emptied_as_by_an_erasure_is_found(check: Check) -> None:
+    code, said = check(
+        f"UPDATE version SET deleted = 1, patients = x'', sealed = x'' WHERE rid = {NEWEST}",
+        f"UPDATE record SET deleted = 1, row = randomblob(16) WHERE rid = {NEWEST}",
+        f"DELETE FROM token WHERE rid = {NEWEST}",
+    )
+    assert code == 1
+    assert "but its patient is not erased" in said
+    assert "1 findings" in said
+
+
+def test_a_database_of_a_program_that_left_no_proof_is_one_finding(check: Check) -> None:
+    code, said = check("INSERT INTO meta VALUES ('destroyed-unproved', x'')")
+    assert code == 1
+    assert "1 findings" in said
+    assert "until 'consentry serve' was started" in said
+
+
+@pytest.mark.parametrize("left", ["x''", "x'00'", "zeroblob(17)"])
+def test_a_key_that_was_taken_away_is_found(check: Check, left: str) -> None:
+    code, said = check(
+        f"UPDATE data_key SET wrapped = {left} WHERE id = (SELECT key_id FROM version WHERE rid = {NEWEST})"
+    )
+    assert code == 1
+    assert "a data key was taken away, and not by an erasure" in said
+
+
 def test_a_broken_second_wrap_is_found_while_the_first_opens(
     check: Check, copied: Settings, material: bytes
 ) -> None:

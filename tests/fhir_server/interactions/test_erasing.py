@@ -41,7 +41,7 @@ async def fill(clinic: Clinic, records: int = 70) -> None:
 async def is_erased(clinic: Clinic, records: int = 70) -> None:
     owner = clinic.vault.blind.patient("Patient/a")
     async with clinic.vault.reading() as reader:
-        assert not any(key.wrapped for key in await reader.keys.of(owner))
+        assert not any(key.living for key in await reader.keys.of(owner))
         assert await reader.notes.load("erasing|") == {}
     for url in ("Patient/a", "Observation/a-0", "Observation/a-1"):
         assert (await clinic.get(HOUSE, url)).status == 404, url
@@ -159,7 +159,7 @@ async def test_a_list_that_can_not_be_written_leaves_the_keys_until_it_can(clini
     assert answer.status == 500
     owner = clinic.vault.blind.patient("Patient/a")
     async with clinic.vault.reading() as reader:
-        assert any(key.wrapped for key in await reader.keys.of(owner))
+        assert any(key.living for key in await reader.keys.of(owner))
     await clinic.close()
     with pytest.raises(SettingsError, match="missing"):
         await open_clinic(clinic.path.parent)

@@ -63,7 +63,7 @@ async def answers(clinic: Clinic) -> list[tuple[int, bytes]]:
 def keys_of(clinic: Clinic, reference: str) -> list[int]:
     """Of each of the keys of an owner, oldest first, whether it is alive."""
     owner = clinic.vault.blind.patient(reference)
-    query = "SELECT coalesce(length(wrapped), 0) > 0 FROM data_key WHERE owner = ? ORDER BY rowid"
+    query = "SELECT length(wrapped) > 17 FROM data_key WHERE owner = ? ORDER BY rowid"
     return [alive for (alive,) in clinic.sql(query, (owner,))]
 
 

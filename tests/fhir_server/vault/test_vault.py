@@ -238,8 +238,8 @@ async def test_a_record_of_two_patients_opens_while_one_of_their_keys_is_left(
     )
     assert len(wraps) == 2 * (16 + 16 + 1 + 12 + 256 + 16)
     for turn in (0, 1):
-        key_id = wraps[turn * len(wraps) // 2 + 16 : turn * len(wraps) // 2 + 32]
-        planted.sql("UPDATE data_key SET wrapped = NULL WHERE id = ?", (key_id,))
+        at = turn * len(wraps) // 2
+        await planted.destroy_keys(wraps[at : at + 16])
         clinic = await _again(planted)
         async with clinic.vault.reading() as reader:
             version = await reader.find("Observation", "both")
@@ -341,7 +341,7 @@ async def test_a_flipped_second_wrap_is_noticed_once_the_first_is_destroyed(
     rid = _rid(planted, "Observation", 2)
     [(wraps,)] = planted.sql("SELECT wraps FROM version WHERE rid = ?", (rid,))
     half = len(wraps) // 2
-    planted.sql("UPDATE data_key SET wrapped = NULL WHERE id = ?", (wraps[16:32],))
+    await planted.destroy_keys(wraps[:16])
     for at in (half + 16, half + 31, half + 32, half + 40, len(wraps) - 1):
         planted.sql("UPDATE version SET wraps = ? WHERE rid = ?", (_flipped(wraps, at), rid))
         clinic = await _again(planted)

@@ -249,10 +249,7 @@ async def test_one_made_in_a_transaction_or_batch_is_in_use_when_the_answer_come
 async def test_erased_patients_are_passed_over(clinic: Clinic) -> None:
     await clinic.put(coloured("erased", "green"))
     await clinic.put(coloured("here", "green"))
-    owner = clinic.vault.blind.patient("Patient/erased")
-    clinic.sql("UPDATE data_key SET wrapped = NULL WHERE owner = ?", (owner,))
-    clinic.vault._ring._by_owner.clear()
-    clinic.vault._ring._by_id.clear()
+    await clinic.destroy_keys(clinic.vault.blind.patient("Patient/erased"))
     await clinic.put(parameter())
     await finish(clinic)
     assert state(clinic) == [("complete", 2, 2)]
