@@ -177,7 +177,11 @@ async def _stored_event(row: AuditRow, reader: Reader) -> StoredEvent:
     try:
         event = await reader.open(first)
         k = await reader.open_commitment(first, row)
-    except KeyDestroyedError:
+    except KeyDestroyedError as error:
+        if not first.buried:
+            raise AuditFailure(
+                row.n, f"event {row.n}: its key is another's, who was erased"
+            ) from error
         return StoredEvent(row.n, row.commitment, None, None)
     except TamperedRecordError as error:
         reason = f"event {row.n}: its AuditEvent or opening is not what was sealed"

@@ -52,6 +52,10 @@ class BlindIndex:
         """The 16 bytes that prove in the database that this server destroyed a data key, whose it was too."""
         return self._of_erased(key_id + owner)[:16]
 
+    def buried(self, rid: int) -> bytes:
+        """The 16 bytes that prove in the database that this server erased a record."""
+        return self._of_erased(b"a record that is buried|%d" % rid)[:16]
+
     def authenticate(self, content: bytes) -> bytes:
         """The 32 bytes that prove who wrote what stands in the database in clear."""
         return self._of_note(content)

@@ -24,9 +24,7 @@ _PADDING = 7  # tokens at most that say nothing
 _EVENT = "AuditEvent"
 _BINARY = "Binary"
 _TOKEN = 16
-_EMPTIED = (
-    "it was emptied as by an erasure, but its patient is not erased (or only being erased now)"
-)
+_NOT_BURIED = "the key that it names was destroyed, but it was not erased with it"
 
 
 @dataclass(slots=True)
@@ -116,11 +114,11 @@ class Inspector:
             except KeyDestroyedError:
                 self.seen.erased += 1
                 value = None
+                if version is kept.versions[-1] and not version.buried:
+                    found.append(_NOT_BURIED)
             except TamperedRecordError as error:
                 found.append(f"version {version.version}: {error}")
                 value = None
-        if self._proved and kept.versions and _is_buried(kept.versions[-1]):
-            found += await _erasure(kept.versions[-1], at.reader)
         self._consents.meet(kept, value)
         if kept.type_ == _EVENT:
             found += await _leaf(kept, at.reader)
@@ -138,7 +136,7 @@ class Inspector:
             TamperedRecordError: It does not open, by one of its wraps or as a whole, or is not what its place says.
             KeyDestroyedError: It is erased.
         """
-        if _is_buried(version):
+        if version.buried and (not self._proved or reader.is_buried(version)):
             raise KeyDestroyedError("it was buried")
         text = await _open(version, reader)
         if version.type_ == _BINARY:
@@ -207,20 +205,6 @@ async def _open(version: SealedVersion, reader: Reader) -> bytes:
     if text is None:
         raise KeyDestroyedError("all of its patients were erased")
     return text
-
-
-def _is_buried(version: SealedVersion) -> bool:
-    """Whether an erasure, or somebody who would have it look like one, has left nothing of it."""
-    return version.deleted and not version.sealed
-
-
-async def _erasure(version: SealedVersion, reader: Reader) -> list[str]:
-    """Whether whose a buried record was is erased; older versions may have been somebody else's."""
-    try:
-        erased = await reader.is_erased(version)
-    except TamperedRecordError as error:
-        return [str(error)]
-    return [] if erased else [_EMPTIED]
 
 
 async def _leaf(kept: Kept, reader: Reader) -> list[str]:

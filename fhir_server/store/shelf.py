@@ -10,8 +10,8 @@ from typing import NamedTuple, Protocol
 ANCHOR_WANTED = (
     "anchor-wanted"  # a note: the audit number that is to be anchored soon (8 bytes, big-endian)
 )
-UNPROVED = "destroyed-unproved"  # a note: some destroyed keys are empty yet, as programs before ADR 67 left them
-DESTROYED = b"\x00"  # begins what is left of a data key; wrapped ones begin with their version (crypto/provider.py)
+UNPROVED = "destroyed-unproved"  # a note: what was erased may be empty yet, as programs before ADR 67 left it
+DESTROYED = b"\x00"  # begins what is left of a data key or a seal; these begin with their versions (crypto/)
 
 
 def changed(consumer: str, type_: str) -> str:
@@ -31,7 +31,8 @@ class SealedVersion(NamedTuple):
         key_id: The data key that seals it; of a record of several patients, a name only (see ``wraps``).
         patients: The 16-byte tokens of the patients it belongs to, sorted and joined; empty for none.
         wraps: For a record of several patients, its own key wrapped for each of them; else empty.
-        sealed: Ciphertext; the store never sees the plaintext.
+        sealed: Ciphertext; the store never sees the plaintext.  Of what was erased ``DESTROYED`` and the proof of that
+            (``vault/reader.py``); empty before ADR 67.
     """
 
     rid: int
@@ -44,6 +45,11 @@ class SealedVersion(NamedTuple):
     patients: bytes
     wraps: bytes
     sealed: bytes
+
+    @property
+    def buried(self) -> bool:
+        """Whether there is nothing to open."""
+        return self.sealed[:1] in (b"", DESTROYED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +154,10 @@ class Shelf(Protocol):
         """Put another seal (with key, patients, wraps) on a version that is there; ``opening`` that of its audit row."""
         ...
 
-    async def bury(self, rids: Sequence[int]) -> None:
-        """Leave tombstones that no id leads to: no seal, no patients, no opening; type, times, key id and leaf stay.
+    async def bury(self, proofs: Mapping[int, bytes]) -> None:
+        """Leave tombstones that no id leads to, by record what each has in place of its seals.
+
+        They have no patients and no opening; type, times, key id and leaf stay.
 
         Their large documents are staged again, untouched since 1970: the next sweep forgets them (``ChunkItems``).
         """

@@ -14,7 +14,7 @@ from fhir_server.store.protocol import (
     Snapshot,
     WrappedKey,
 )
-from fhir_server.store.shelf import KeyTable, Notes
+from fhir_server.store.shelf import DESTROYED, KeyTable, Notes
 from fhir_server.vault.keyring import KeyRing
 from fhir_server.vault.register import ConsentRegister
 
@@ -110,6 +110,8 @@ class Reader:
             TamperedRecordError: It is not what was sealed for its place.
             KeyDestroyedError: All of its patients were erased.
         """
+        if self.is_buried(version):
+            raise KeyDestroyedError("it was erased")
         key = await self._key(version)
         return key.open(version.sealed, self.place_of(version))
 
@@ -153,6 +155,20 @@ class Reader:
     def is_destroyed(self, key: WrappedKey) -> bool:
         """Whether there is proof that a stored key was destroyed."""
         return self._ring.is_destroyed(key)
+
+    def is_buried(self, version: SealedVersion) -> bool:
+        """Whether nothing is left of a version but the proof that it was erased.
+
+        Raises:
+            TamperedRecordError: Not even that is left.
+        """
+        if version.buried and version.sealed != self.proof_of(version.rid):
+            raise TamperedRecordError("it was emptied, and not by an erasure")
+        return version.buried
+
+    def proof_of(self, rid: int) -> bytes:
+        """What is left in place of the seals of a record that is erased."""
+        return DESTROYED + self.blind.buried(rid)
 
     async def is_erased(self, version: SealedVersion) -> bool:
         """Whether the key that sealed a version of one owner was destroyed.

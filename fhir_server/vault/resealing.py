@@ -118,7 +118,7 @@ class Resealer:
     async def _sealed_anew(self, writer: Writer, version: SealedVersion, job: Resealing) -> bool:
         """Whether a version needs no former key now; what is erased needs none."""
         try:
-            if not version.sealed or not await self._concerns(writer, version, job):
+            if version.buried or not await self._concerns(writer, version, job):
                 return True
             living = [t for t in patient_tokens(version) if await writer.name(t)]
             if living or not version.patients:

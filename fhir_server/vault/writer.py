@@ -94,6 +94,10 @@ class Writer(Reader):
         """Leave nothing of a data key but the proof that it was destroyed; then have the epoch counted on."""
         await self.keys.replace(self._ring.destroyed(key))
 
+    async def bury(self, rids: Iterable[int]) -> None:
+        """Leave nothing of these records but the proof that they were erased."""
+        await self.shelf.bury({rid: self.proof_of(rid) for rid in rids})
+
     async def reseal(self, version: SealedVersion, owners: Sequence[bytes]) -> None:
         """Seal a version that is there anew, for these patients (tokens) only, under their newest keys.
 
@@ -137,7 +141,7 @@ class Writer(Reader):
         rows = await self.unit.audit(start=start, stop=stop)
         for row in rows:
             first = (await self.history(row.rid))[-1]
-            if not first.sealed:  # buried
+            if first.buried:
                 continue
             with suppress(KeyDestroyedError):
                 value = orjson.loads(await self.open(first))

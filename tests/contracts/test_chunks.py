@@ -120,7 +120,7 @@ async def test_the_document_of_a_buried_record_goes_with_the_next_sweep(database
     await stage(database, TWO)
     rid, other = await write(database), await write(database, TWO)
     async with database.store.writing() as unit:
-        await unit.shelf.bury([rid])
+        await unit.shelf.bury({rid: b"proof"})
     assert await database.chunks.sweep(1) == 1
     found = await database.chunks.extents(b"", 9)
     assert [(e.document, e.rid, e.chunks) for e in found] == [(TWO, other, 5)]

@@ -182,12 +182,12 @@ async def test_what_is_buried_is_found_by_nothing_and_its_leaf_stays(store: Stor
     async with store.writing() as unit:
         await unit.put(version("gone", 2, gone), [], [])
         await unit.shelf.unindex(TYPE, {token("t"): [gone], token("u"): [gone]})
-        await unit.shelf.bury([gone])
+        await unit.shelf.bury({gone: b"proof"})
     async with store.reading() as snapshot:
         assert await snapshot.find(row("gone")) is None
         versions = await snapshot.history(Changes(rid=gone))
         assert [(v.version, v.deleted, v.sealed, v.patients) for v in versions] == [
-            (2, True, b"", b""), (1, True, b"", b""),
+            (2, True, b"proof", b""), (1, True, b"proof", b""),
         ]  # fmt: skip
         assert {v.key_id for v in versions} == {b"k" * 16}
         assert [v.rid for v in await snapshot.select(Selection(TYPE))] == [gone + 1]
@@ -217,7 +217,7 @@ async def test_events_leave_the_index_also_while_they_wait_for_it(store: Store) 
         chosen = Selection("AuditEvent", ((token("t"),),))
         assert len(await unit.select(chosen)) == 12
         await unit.shelf.unindex("AuditEvent", {token("t"): gone})
-        await unit.shelf.bury(gone)
+        await unit.shelf.bury(dict.fromkeys(gone, b"proof"))
     assert await events() == [rid for rid in (*first, *waiting) if rid not in gone]
     await asyncio.sleep(0.6)  # an idle store catches up with its index
     assert await events() == [rid for rid in (*first, *waiting) if rid not in gone]

@@ -1,4 +1,4 @@
-"""Who can write to the database can take a key away, but not make that look like an erasure: it is an alarm, never a 404."""
+"""Who can write to the database can take keys and seals away, but not make that look like an erasure: it is an alarm."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from anchoring.errors import AuditFailure
 from fhir_server.errors import TamperedRecordError
+from fhir_server.evidence import stored_events
 
 from ..fhir_server.clinic import HOUSE, OTHER, Clinic, consent, observation, open_clinic, patient
 
 TAKE = "UPDATE data_key SET wrapped = {} WHERE owner = ?"
 OF_ANOTHER = "(SELECT wrapped FROM data_key WHERE length(wrapped) = 17)"
 MARK = "INSERT INTO meta VALUES ('destroyed-unproved', x'')"  # as the schema's step 12 leaves it
+OF_C = "(SELECT id FROM data_key WHERE length(wrapped) = 17)"
+KEY_OF_C = f"(SELECT max(key_id) FROM version WHERE key_id IN {OF_C})"
+PROOF_OF_C = f"(SELECT max(sealed) FROM version WHERE key_id IN {OF_C})"
 ASKED = ("Patient/a", "Observation/of-a", "Observation?patient=a", "Patient/a/$everything")
 
 
@@ -127,14 +132,41 @@ async def test_what_a_former_program_destroyed_is_proved_at_the_start(filled: Cl
     with pytest.raises(TamperedRecordError):
         async with filled.vault.reading() as reader:
             await reader.name(owner(filled, "c"))
+    [(buried,)] = filled.sql("SELECT count(*) FROM version WHERE length(sealed) = 17")
+    assert buried > 3
+    filled.sql("UPDATE version SET sealed = x'' WHERE length(sealed) = 17")
     filled.sql(MARK)
     filled = await again(filled)
-    assert [
-        len(w) for (w,) in filled.sql("SELECT wrapped FROM data_key WHERE length(wrapped) < 20")
-    ] == [17]
+    assert filled.sql("SELECT count(*) FROM data_key WHERE length(wrapped) = 17") == [(1,)]
+    assert filled.sql("SELECT count(*) FROM version WHERE length(sealed) = 17") == [(buried,)]
+    async with filled.vault.reading() as reader:
+        assert [e for e in await stored_events(reader, 0, 99) if e.event is None]
     for url in ("Patient/c", "Observation/of-c", "Patient/c/$everything"):
         assert (await filled.get(HOUSE, url)).status == 404, url
     assert (await filled.put(patient("c"))).status == 201
+    await filled.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        f"sealed = x'', key_id = {KEY_OF_C}",
+        f"sealed = {PROOF_OF_C}, key_id = {KEY_OF_C}",
+        f"sealed = {PROOF_OF_C}",
+        f"key_id = {KEY_OF_C}",
+    ],
+)
+async def test_an_audit_event_does_not_pass_for_one_of_somebody_erased(
+    filled: Clinic, change: str
+) -> None:
+    await filled.get(HOUSE, "Observation/of-a")
+    [(rid, number)] = filled.sql("SELECT rid, n FROM audit ORDER BY n DESC LIMIT 1")
+    filled.sql(f"UPDATE version SET deleted = 1, patients = x'', {change} WHERE rid = ?", (rid,))
+    filled.sql("UPDATE audit SET opening = x'' WHERE rid = ?", (rid,))
+    async with filled.vault.reading() as reader:
+        assert len(await stored_events(reader, 0, number)) == number
+        with pytest.raises(AuditFailure, match=f"event {number}"):
+            await stored_events(reader, number, number + 1)
     await filled.close()
 
 

@@ -16,16 +16,17 @@ the list is believed as far as their AuditEvents say it, because notes lie open 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 
-from fhir_server.errors import IntegrityError, SettingsError
+from fhir_server.errors import IntegrityError, SettingsError, TamperedRecordError
 from fhir_server.interactions.erasing.purging import Purge
 from fhir_server.interactions.erasing.statement import Erased, is_stated, statement, unpack
 from fhir_server.interactions.leaf import put_with_leaf
 from fhir_server.search.tokens import Tokenizer
-from fhir_server.store.protocol import WrappedKey
-from fhir_server.store.shelf import ANCHOR_WANTED, UNPROVED
+from fhir_server.store.protocol import SealedVersion, WrappedKey
+from fhir_server.store.shelf import ANCHOR_WANTED, UNPROVED, Stretch
 from fhir_server.vault.ledger import Ledger
 from fhir_server.vault.noted import owner_of
 from fhir_server.vault.vault import Reader, Vault
@@ -92,9 +93,9 @@ class Erasures:
             return len(owners)
 
     async def prove(self) -> None:
-        """Before anything is opened: leave proof of the keys that a former program destroyed, and left empty.
+        """Before anything is opened: leave proof of what a former program erased, and left empty.
 
-        Only of those on the list: whoever can write to the database can empty a key, too.
+        Of keys on the list only, and of records that name them: whoever can write to the database can empty things, too.
 
         Raises:
             SettingsError: The list of erasures is missing, or can not be used.
@@ -102,15 +103,10 @@ class Erasures:
         async with self._vault.reading() as reader:
             if await are_proved(reader):
                 return
-        listed = await self._whole_list()
-        async for page in self._keys():
-            empty = [k for k in page if not k.wrapped and self._vault.blind.erased(k.id) in listed]
-            if empty:
-                async with self._vault.writing() as writer:
-                    for key in empty:
-                        await writer.destroy_key(key)
+        found = {"keys": await self._prove_keys(), "records": await self._prove_records()}
         async with self._vault.writing() as writer:
             await writer.notes.drop(UNPROVED)
+        _LOG.warning("what a former program erased has its proof now", extra=found)
 
     async def evidence(self, erased: Erased) -> tuple[int, bytes, bytes]:
         """Of an erasure's AuditEvent its number in the log, its bytes, and what opens its commitment."""
@@ -212,6 +208,30 @@ class Erasures:
             last = page[-1].id
             await asyncio.sleep(0)
 
+    async def _prove_keys(self) -> int:
+        listed, done = await self._whole_list(), 0
+        async for page in self._keys():
+            empty = [k for k in page if not k.wrapped and self._vault.blind.erased(k.id) in listed]
+            if empty:
+                async with self._vault.writing() as writer:
+                    for key in empty:
+                        await writer.destroy_key(key)
+            done += len(empty)
+        return done
+
+    async def _prove_records(self) -> int:
+        low, last, done = 0, 1, 0
+        while low < last:
+            async with self._vault.writing() as writer:
+                last = await writer.shelf.last()
+                stretch = Stretch(low, low + _PAGE, everything=True)
+                found = [v for v in await writer.shelf.walk(stretch) if v.deleted and not v.sealed]
+                empty = sorted({v.rid for v in found if await _is_erased(v, writer)})
+                if empty:
+                    await writer.bury(empty)
+            low, done = low + _PAGE, done + len(empty)
+        return done
+
     async def _whole_list(self) -> frozenset[str]:
         """The list, once what this database knows and the list has lost is put into it."""
         listed = self._ledger.read()
@@ -248,6 +268,13 @@ class Erasures:
 async def are_proved(reader: Reader) -> bool:
     """Whether all destroyed keys have left proof of that; until then those from before ADR 67 look taken away."""
     return await reader.notes.find(UNPROVED) is None
+
+
+async def _is_erased(version: SealedVersion, reader: Reader) -> bool:
+    """Whether there is proof that the key of a version was destroyed."""
+    with suppress(TamperedRecordError):
+        return await reader.is_erased(version)
+    return False
 
 
 async def _done(reader: Reader, owner: bytes, keys: Sequence[WrappedKey]) -> Erased | None:

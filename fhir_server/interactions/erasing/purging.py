@@ -128,7 +128,7 @@ class Purge:
         self.shared += 1
 
     async def _bury(self, writer: Writer, rids: Sequence[int]) -> None:
-        await writer.shelf.bury(rids)
+        await writer.bury(rids)
         self.buried += len(rids)
 
     def _is_hers(self, version: SealedVersion) -> bool:

@@ -29,7 +29,7 @@ from fhir_server.store.mongodb.reads import Reads, Writes, numbers, opened
 from fhir_server.store.shelf import SealedVersion, Stretch
 
 _Each = tuple[str, Operation]
-_BURIED: Document = {"live": False, "patients": b"", "wraps": b"", "sealed": b"", "parts": 0}
+_BURIED: Document = {"live": False, "patients": b"", "wraps": b"", "parts": 0}
 
 
 class MongoShelf:
@@ -73,22 +73,23 @@ class MongoShelf:
             operations.append((AUDIT, UpdateOne(where, {"$set": {"opening": opening}})))
         self._write(operations)
 
-    async def bury(self, rids: Sequence[int]) -> None:
+    async def bury(self, proofs: Mapping[int, bytes]) -> None:
         """See ``Shelf.bury``.  Documents can not be renamed: those under the row key go, others under chance come."""
-        where: Document = {"rid": {"$in": list(rids)}}
-        rows = {rid: secrets.token_bytes(16) for rid in rids}
+        where: Document = {"rid": {"$in": list(proofs)}}
+        rows = {rid: secrets.token_bytes(16) for rid in proofs}
         operations: list[_Each] = []
         records = await self._found(RECORD, where)
         for each in records:
-            operations += _buried(RECORD, each, {"_id": rows[each["rid"]], "tokens": []})
+            changed = {"_id": rows[each["rid"]], "tokens": []}
+            operations += _buried(RECORD, each, proofs, changed)
         for each in await self._found(VERSION, where):
             row = numbered(rows[each["rid"]], each["version"])
-            operations += _buried(VERSION, each, {"_id": row})
+            operations += _buried(VERSION, each, proofs, {"_id": row})
         for each in await self._found(ATTACHED, where):
             operations.append((ATTACHED, DeleteOne({"_id": each["_id"]})))
             touched = {"$set": {"touched": 0}}
             operations.append((DOCUMENT, UpdateOne({"_id": each["_id"]}, touched)))
-        for rid in rids:
+        for rid in proofs:
             operations.append((AUDIT, UpdateOne({"_id": rid}, {"$set": {"opening": b""}})))
         self._write(operations)
         await self._forget(groups_of(records))
@@ -138,9 +139,12 @@ class MongoShelf:
         self._writes.pending.other(operations, blurs=True)
 
 
-def _buried(collection: str, found: Document, changed: Document) -> Iterator[_Each]:
+def _buried(
+    collection: str, found: Document, proofs: Mapping[int, bytes], changed: Document
+) -> Iterator[_Each]:
     if found["parts"]:
         yield PART, DeleteMany({"_id": {"$in": part_ids(found)}})
     yield collection, DeleteOne({"_id": found["_id"]})
     kept = {name: value for name, value in found.items() if name != "shared"}
-    yield collection, InsertOne({**kept, **_BURIED, **changed})
+    proof = {"sealed": proofs[found["rid"]]}
+    yield collection, InsertOne({**kept, **_BURIED, **proof, **changed})

@@ -58,15 +58,15 @@ class SqliteShelf:
                 "UPDATE audit SET opening = ? WHERE rid = ?", (opening, version.rid)
             )
 
-    async def bury(self, rids: Sequence[int]) -> None:
+    async def bury(self, proofs: Mapping[int, bytes]) -> None:
         """See ``Shelf.bury``."""
-        each = [(rid,) for rid in rids]
+        each = [(rid,) for rid in proofs]
         self._connection.executemany(
             "UPDATE record SET row = randomblob(16), deleted = 1 WHERE rid = ?", each
         )
         self._connection.executemany(
-            "UPDATE version SET deleted = 1, patients = x'', wraps = x'', sealed = x'' WHERE rid = ?",
-            each,
+            "UPDATE version SET deleted = 1, patients = x'', wraps = x'', sealed = ? WHERE rid = ?",
+            [(proof, rid) for rid, proof in proofs.items()],
         )
         self._connection.executemany("UPDATE audit SET opening = x'' WHERE rid = ?", each)
         self._connection.executemany(

@@ -14,7 +14,7 @@ import pytest
 from fhir_server.__main__ import main
 from fhir_server.crypto.providers.local import LocalKeyProvider
 from fhir_server.settings import Settings
-from tests.fhir_server.clinic import ETH, HOUSE, consent, observation, open_clinic
+from tests.fhir_server.clinic import ETH, HOUSE, consent, observation, open_clinic, patient
 from tests.fhir_server.commands.folders import NAME
 
 Check = Callable[..., tuple[int, str]]
@@ -152,8 +152,30 @@ def test_what_was_emptied_as_by_an_erasure_is_found(check: Check) -> None:
         f"DELETE FROM token WHERE rid = {NEWEST}",
     )
     assert code == 1
-    assert "but its patient is not erased" in said
+    assert "it was emptied, and not by an erasure" in said
     assert "1 findings" in said
+
+
+async def _erased(data: Path, material: bytes) -> None:
+    clinic = await open_clinic(data, keys=LocalKeyProvider(material))
+    await clinic.put(patient("gone"))
+    await clinic.put(observation("of-gone", "gone"))
+    assert (await clinic.ask(HOUSE, "POST", "Patient/gone/$erase")).status == 200
+    await clinic.close()
+
+
+def test_a_record_that_was_made_to_name_a_destroyed_key_is_found(
+    check: Check, copied: Settings, material: bytes
+) -> None:
+    asyncio.run(_erased(copied.data, material))
+    code, said = check()
+    assert code == 0, said
+    code, said = check(
+        "UPDATE version SET key_id = (SELECT id FROM data_key WHERE length(wrapped) = 17)"
+        " WHERE rid = (SELECT min(rid) FROM record WHERE type = 'Observation')"
+    )
+    assert code == 1
+    assert "the key that it names was destroyed, but it was not erased with it" in said
 
 
 def test_a_database_of_a_program_that_left_no_proof_is_one_finding(check: Check) -> None:

@@ -97,7 +97,7 @@ async def test_a_group_goes_with_its_last_event(database: Database, folder: Path
     async def erase(name: str, rid: int) -> None:
         async with database.store.writing() as unit:
             await unit.shelf.unindex(EVENT, {t: [rid] for t in (*SHARED, token(name))})
-            await unit.shelf.bury([rid])
+            await unit.shelf.bury({rid: b"proof"})
 
     await erase("a", first)
     assert await selected(database, SHARED[0]) == [second, third]
@@ -115,7 +115,7 @@ async def test_a_group_goes_also_if_nobody_can_tell_the_tokens_of_its_events(
     """What does not open is buried without: its tokens are not known."""
     made = await events(database, *"abc")
     async with database.store.writing() as unit:
-        await unit.shelf.bury(made)
+        await unit.shelf.bury(dict.fromkeys(made, b"proof"))
     assert mongo_server.count(folder, GROUP) == 0
 
 
