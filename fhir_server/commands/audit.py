@@ -14,10 +14,12 @@ from anchoring.receipts.audit import AuditFinding, StoredEvent, audit_log, read_
 from fhir_server.archive import Archive, open_archive
 from fhir_server.commands.backup import bar
 from fhir_server.evidence import CHAIN_FILE, chain_head, stored_events
+from fhir_server.interactions.erasing.erasures import are_proved
 from fhir_server.settings import Settings, read_settings
 from fhir_server.transparency import log_seeds
 
 _CHUNK = 500
+_UNPROVED = "what a former program erased looks emptied until 'consentry serve' was started on this database"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +40,7 @@ def audit(settings: Settings, console: Console) -> int:
         opening = open_archive(settings)
         archive = runner.run(opening.__aenter__())
         try:
+            runner.run(_require_proved(archive))
             head, chain = _head(settings, archive, runner)
             finding = _audit(settings, archive, head, runner)
         except AuditFailure as failure:
@@ -52,6 +55,12 @@ def audit(settings: Settings, console: Console) -> int:
     ):
         console.print(line, markup=False, highlight=False)
     return 0
+
+
+async def _require_proved(archive: Archive) -> None:
+    async with archive.vault.reading() as reader:
+        if not await are_proved(reader):
+            raise AuditFailure(0, _UNPROVED)
 
 
 def _head(settings: Settings, archive: Archive, runner: asyncio.Runner) -> tuple[Head | None, str]:

@@ -36,7 +36,6 @@ _MOST = 1000  # findings told
 _TO_BE_MADE = (
     "it is to be made again: start 'consentry serve' on this database, which does it first"
 )
-_TO_BE_PROVED = "keys that a former program destroyed look taken away until 'consentry serve' was started on this database"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,7 +89,6 @@ async def _look(
             opened, documents, tokenizer, exact=not ever, indexed=indexed, proved=proved
         )
         findings = [] if indexed else [Finding("index", 0, _TO_BE_MADE)]
-        findings += [] if proved else [Finding("key", 0, _TO_BE_PROVED)]
         findings += [finding async for finding in inspector.look(last, _STEP, tell)]
         return findings + await _documents(archive, inspector), inspector
 
