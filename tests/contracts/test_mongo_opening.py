@@ -8,7 +8,8 @@ from fhir_server.errors import SettingsError
 from fhir_server.store.mongodb.database import open_mongo
 from fhir_server.store.mongodb.documents import META
 from fhir_server.store.mongodb.mongo import Mongo, ReplaceOne, Session, TransientError
-from fhir_server.store.protocol import Selection
+from fhir_server.store.protocol import Selection, WrappedKey
+from fhir_server.store.shelf import UNPROVED
 
 from .. import mongo_server
 from .stores import token, version
@@ -50,6 +51,29 @@ async def test_tokens_of_another_meaning_are_taken_away_and_marked_as_missing(
             await unit.index("Observation", rid, [token("t")])
         await database.close()
     mongo.close()
+
+
+@pytest.mark.parametrize(
+    ("older", "wrapped", "marked"),
+    [(1, b"", True), (3, b"", True), (3, b"wrapped", False), (4, b"", False)],
+)
+async def test_keys_that_a_former_program_left_empty_are_marked_as_unproved(
+    url: str, older: int, wrapped: bytes, marked: bool
+) -> None:
+    database = await open_mongo(url)
+    async with database.store.writing() as unit:
+        rid = await unit.put(version("a"), [token("t")], [])
+        await unit.add_key(WrappedKey(b"i" * 16, b"o" * 16, wrapped))
+    await database.close()
+    mongo = Mongo(url)
+    await mongo.change(META, {"_id": "schema"}, {"$set": {"version": older}})
+    mongo.close()
+    database = await open_mongo(url)
+    async with database.store.reading() as snapshot:
+        assert (await snapshot.notes.find(UNPROVED) == b"") is marked
+        found = await snapshot.select(Selection("Observation", ((token("t"),),)))
+    assert [v.rid for v in found] == ([] if older < 3 else [rid])
+    await database.close()
 
 
 @pytest.mark.parametrize(("meets", "done"), [(0, True), (6, True), (100, False)])

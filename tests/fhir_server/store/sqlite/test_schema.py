@@ -122,10 +122,28 @@ async def test_tokens_of_another_meaning_are_taken_away_and_marked_as_missing(
     connection.close()
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(("wrapped", "marked"), [(b"", 1), (None, 1), (b"wrapped", 0)])
+async def test_keys_that_a_former_program_left_empty_are_marked_as_unproved(
+    folder: Path, version: int, wrapped: bytes | None, marked: int
+) -> None:
+    database(folder / FILE, version)
+    connection = sqlite3.connect(folder / FILE)
+    connection.execute(
+        "INSERT INTO data_key (id, owner, wrapped) VALUES (?, ?, ?)", (b"i", b"o", wrapped)
+    )
+    connection.commit()
+    await opened_and_closed(folder / FILE)
+    mark = "SELECT count(*) FROM meta WHERE name = 'destroyed-unproved'"
+    assert connection.execute(mark).fetchone() == (marked,)
+    connection.close()
+
+
 async def test_a_new_database_has_nothing_to_be_made_again(folder: Path) -> None:
     await opened_and_closed(folder / FILE)
     connection = sqlite3.connect(folder / FILE)
-    assert connection.execute("SELECT name FROM meta WHERE name LIKE 'reindex%'").fetchall() == []
+    marks = "SELECT name FROM meta WHERE name LIKE 'reindex%' OR name LIKE 'destroyed%'"
+    assert connection.execute(marks).fetchall() == []
     connection.close()
 
 
