@@ -129,14 +129,27 @@ class Reader:
         return await self._snapshot.audit(start=start, stop=stop)
 
     async def patients(self, version: SealedVersion) -> tuple[str, ...]:
-        """The references of the patients a record belongs to, told by their keys: the record stays closed."""
+        """The references of the patients a record belongs to, told by their keys: the record stays closed.
+
+        That of a patient who was erased is empty.
+
+        Raises:
+            TamperedRecordError: A patient has neither a key nor proof that it was destroyed.
+        """
         if version.patients not in self._names:
-            names = [await self.name(token) for token in patient_tokens(version)]
+            names = [await self._name_of(token) for token in patient_tokens(version)]
             self._names[version.patients] = tuple(names)
         return self._names[version.patients]
 
+    async def _name_of(self, patient: bytes) -> str:
+        """The reference of a patient who has records, and so a key."""
+        name = await self.name(patient)
+        if not name and await self._snapshot.key(owner=patient) is None:
+            raise TamperedRecordError("a record names a patient whose key never was")
+        return name
+
     async def name(self, patient: bytes) -> str:
-        """The reference of a patient by its token; empty if it was erased."""
+        """The reference of a patient by its token; empty if it was erased, or nothing was ever kept of it."""
         return await self._ring.name(patient, self._snapshot, self.epoch)
 
     def keys_under(self, version: SealedVersion) -> Sequence[tuple[bytes, bytes]]:

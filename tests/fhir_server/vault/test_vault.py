@@ -253,6 +253,22 @@ async def test_a_record_of_two_patients_opens_while_one_of_their_keys_is_left(
     assert (await planted.get(HOUSE, "Observation/both")).status == 404
 
 
+async def test_a_patient_whose_key_was_deleted_is_not_left_out(planted: Clinic) -> None:
+    """The record opens by the other one's key; whoever reads it would not be on record for this one."""
+    [(patients,)] = planted.sql(
+        "SELECT patients FROM version WHERE rid = ?", (_rid(planted, "Observation", 2),)
+    )
+    planted.sql("DELETE FROM data_key WHERE owner = ?", (patients[16:],))
+    clinic = await _again(planted)
+    async with clinic.vault.reading() as reader:
+        version = await reader.find("Observation", "both")
+        assert version is not None
+        assert b'"both"' in await reader.open(version)
+        with pytest.raises(TamperedRecordError):
+            await reader.patients(version)
+    await clinic.close()
+
+
 async def test_a_flipped_byte_in_the_first_wrap_does_not_open(planted: Clinic) -> None:
     rid = _rid(planted, "Observation", 2)
     [(wraps,)] = planted.sql("SELECT wraps FROM version WHERE rid = ?", (rid,))
