@@ -45,10 +45,12 @@ class AnchoredRoot:
     Attributes:
         size: Leaves.
         root: Root over them.
+        void: Whether it anchors nothing any more; the log must lead to it all the same, since it was signed.
     """
 
     size: int
     root: bytes
+    void: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +83,14 @@ def read_anchor(record: bytes, keys: Sequence[LogKey]) -> AnchoredRoot:
         AuditFailure: The record is malformed, not signed, or says otherwise than its checkpoint.
     """
     try:
-        made = decode_anchor(record).made
+        anchored = decode_anchor(record)
+        made = anchored.made
         signed = checkpoint.verify(made.checkpoint, keys)
     except VerificationError as error:
         raise AuditFailure(0, f"an anchor in the journal is refused: {error}") from error
     if (signed.size, signed.root) != (made.size, made.root):
         raise AuditFailure(made.size, f"the anchor of size {made.size} is not its checkpoint's")
-    return AnchoredRoot(made.size, made.root)
+    return AnchoredRoot(made.size, made.root, anchored.is_void)
 
 
 def audit_log(
@@ -125,7 +128,8 @@ def audit_log(
         raise AuditFailure(tree.size, f"the log ends at {tree.size}, but {newest} were anchored")
     _check_growth(tree, sorted(expected))
     _check_tiles(tree, tiles)
-    return AuditFinding(tree.size, opened, len(expected), newest, tree.root(tree.size))
+    held = expected.keys() - {anchor.size for anchor in anchors if anchor.void}
+    return AuditFinding(tree.size, opened, len(held), max(held, default=0), tree.root(tree.size))
 
 
 def _expected_roots(anchors: Sequence[AnchoredRoot], head: Head | None) -> dict[int, bytes]:

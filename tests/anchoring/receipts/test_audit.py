@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from anchoring.chain.chain import Head
+from anchoring.chain.journal import decode_anchor, encode_anchor
 from anchoring.errors import AuditFailure
 from anchoring.log import merkle
 from anchoring.log.checkpoint import LogSeeds
@@ -156,6 +157,19 @@ def test_anchors_of_the_journal_count_only_as_the_log_signed_them(
     ):
         with pytest.raises(AuditFailure):
             read_anchor(record, by)
+
+
+def test_an_anchor_that_became_void_is_compared_but_not_counted(anchored: SimpleNamespace) -> None:
+    world = anchored.world
+    keys = world.seeds.public_keys()
+    last = decode_anchor(list(world.journal.anchors.values())[-1])
+    void = encode_anchor(dataclasses.replace(last, block_hash=bytes(32)))
+    events = [StoredEvent(i, commit(*opened), *opened) for i, opened in enumerate(world.log.events)]
+    roots = [read_anchor(record, keys) for record in list(world.journal.anchors.values())[:-1]]
+    found = audit_log(events, [*roots, read_anchor(void, keys)])
+    assert (found.anchors, found.anchored_events) == (2, max(root.size for root in roots))
+    with pytest.raises(AuditFailure, match="were anchored"):
+        audit_log(events[: last.made.size - 1], [*roots, read_anchor(void, keys)])
 
 
 def test_progress_is_told() -> None:
