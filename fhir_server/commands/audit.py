@@ -59,7 +59,7 @@ def audit(settings: Settings, console: Console) -> int:
 
 async def _require_proved(archive: Archive) -> None:
     async with archive.vault.reading() as reader:
-        if not await are_proved(reader):
+        if not await are_proved(reader.notes):
             raise AuditFailure(0, _UNPROVED)
 
 

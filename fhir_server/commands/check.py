@@ -75,7 +75,7 @@ async def _look(
 
         async with look() as (snapshot, _):
             last = await snapshot.shelf.last()
-            proved = await are_proved(await vault.reader(snapshot, monotonic()))
+            proved = await are_proved(snapshot.notes)
             ever = await snapshot.history(Changes(type_=SEARCH_PARAMETER, limit=1))
         searchable = Searchable(r4())
         tokenizer = Tokenizer(searchable, vault.blind)

@@ -26,7 +26,7 @@ from fhir_server.interactions.erasing.statement import Erased, is_stated, statem
 from fhir_server.interactions.leaf import put_with_leaf
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.store.protocol import SealedVersion, WrappedKey
-from fhir_server.store.shelf import ANCHOR_WANTED, UNPROVED, Stretch
+from fhir_server.store.shelf import ANCHOR_WANTED, UNPROVED, Notes, Stretch
 from fhir_server.vault.ledger import Ledger
 from fhir_server.vault.noted import owner_of
 from fhir_server.vault.vault import Reader, Vault
@@ -101,7 +101,7 @@ class Erasures:
             SettingsError: The list of erasures is missing, or can not be used.
         """
         async with self._vault.reading() as reader:
-            if await are_proved(reader):
+            if await are_proved(reader.notes):
                 return
         found = {"keys": await self._prove_keys(), "records": await self._prove_records()}
         async with self._vault.writing() as writer:
@@ -265,9 +265,9 @@ class Erasures:
         return stated
 
 
-async def are_proved(reader: Reader) -> bool:
+async def are_proved(notes: Notes) -> bool:
     """Whether all destroyed keys have left proof of that; until then those from before ADR 67 look taken away."""
-    return await reader.notes.find(UNPROVED) is None
+    return await notes.find(UNPROVED) is None
 
 
 async def _is_erased(version: SealedVersion, reader: Reader) -> bool:
