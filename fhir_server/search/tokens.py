@@ -13,12 +13,24 @@ The index gives a superset: what it finds is opened, if consent permits, and che
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache, partial
+from typing import Any
 
 import orjson
 
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.search.dates import DAY, Interval, buckets_of, days
 from fhir_server.search.elements import Reader, ReferenceValue, TokenValue, Value
+from fhir_server.search.events import (
+    EVENT,
+    WHAT,
+    day,
+    is_known_by_reference,
+    kinds,
+    known_by_identifier,
+    named,
+    steady_part,
+    tags,
+)
 from fhir_server.search.numbers import Amount, place
 from fhir_server.search.numbers import buckets_of as amount_buckets
 from fhir_server.search.strings import words
@@ -34,10 +46,8 @@ SCOPED = frozenset({"code", "combo-code", "category"})
 _PREFIXES = 6
 _CACHED = 8_192
 _CACHED_WHOLE = 1024
-_VARYING = frozenset({"id", "entity"})  # in the AuditEvents of one caller and day
-_ENTITY = ("AuditEvent", "entity")
-_WHAT = "what"  # each entity names something else, but few types and roles are there
-_WITH_TIMES = frozenset({"meta", "recorded"})
+_ENTITY = "entity"
+_NAMED = f"{_ENTITY}.{WHAT}"
 _LONGEST_STEADY = 8192
 _LONGEST = 400  # bytes of a member worth remembering
 _DAYS = 4096
@@ -73,6 +83,9 @@ class Tokenizer:
         self._told = cache(self._tells)
         self._cut = cache(self._cuts)
         self._looked_at = cache(self._members)
+        events = self._searchable.of(EVENT)
+        self._below_entity = events.below(_ENTITY)
+        self._logical = [p.code for p, branch, _ in events.offers(_NAMED) if branch.is_path]
 
     def tokens(
         self, type_: str, resource: Mapping[str, object], patients: Sequence[str]
@@ -85,10 +98,12 @@ class Tokenizer:
         steady = self._steady(type_, resource)
         if steady:
             found |= self._shared_whole(type_, steady)
+            found.update(*[self._named(what) for what in named(resource.get(_ENTITY))])
+            return frozenset(found)
         everybody = (_OF_ALL if owners else "",)
         looked_at, own = self._looked_at(type_), self._scoped_members(type_)
         for member in resource:
-            if member in looked_at and (not steady or member in _VARYING):
+            if member in looked_at:
                 whose = (*everybody, *owners) if member in own else everybody
                 self._add(found, type_, member, resource, whose)
         return frozenset(found)
@@ -133,31 +148,37 @@ class Tokenizer:
     def _cuts(self, type_: str, member: str) -> Cut:
         """How a member is cut into what is remembered by itself, each with its path, and without what has no tokens."""
         if member == "meta":
-            return lambda content: [(member, _tags(content))]
-        if (type_, member) == _ENTITY:
-            below = self._searchable.of(type_).below(member)
-            return lambda content: _entities(member, content, below)
+            return lambda content: [(member, tags(content))]
+        if (type_, member) == (EVENT, _ENTITY):
+            return lambda content: [
+                *((_NAMED, what) for what in named(content)),
+                *((member, kind) for kind in kinds(content, self._below_entity)),
+            ]
         if self._searchable.of(type_).offers_only("date", member):
-            return lambda content: [(member, _day(item)) for item in _items(content)]
+            return lambda content: [(member, day(item)) for item in _items(content)]
         return lambda content: [(member, item) for item in _items(content)]
 
     def _steady(self, type_: str, resource: Mapping[str, object]) -> bytes:
-        """The part of an AuditEvent that the events of one caller and day share, to remember its tokens by; else empty."""
-        if type_ != "AuditEvent" or "contained" in resource:
+        """What an AuditEvent shares with others of its caller and day, to remember the tokens of that by; else empty."""
+        if type_ != EVENT or "contained" in resource:
             return b""
-        shared = {name: value for name, value in resource.items() if name not in _VARYING}
-        for member in _WITH_TIMES.intersection(shared):
-            pieces = self._cut(type_, member)(shared[member])
-            if len(pieces) == 1:
-                [(_, shared[member])] = pieces
-        packed = pack(shared)
+        packed = pack(steady_part(resource, self._below_entity))
         return packed if len(packed) <= _LONGEST_STEADY else b""
 
+    def _named(self, what: object) -> frozenset[bytes]:
+        """The tokens of what an AuditEvent's entity names; what has an identifier only, as requests have, no other names."""
+        if is_known_by_reference(what):
+            return self._shared(EVENT, _NAMED, pack(what), "")
+        logical = known_by_identifier(what)
+        if logical is None:
+            return self._of_piece(EVENT, _NAMED, what, "")
+        terms = _reference_terms(logical, 1)
+        return frozenset(
+            self.blind.token(EVENT, code, *term) for code in self._logical for term in terms
+        )
+
     def _of_packed(self, type_: str, path: str, packed: bytes, owner: str) -> frozenset[bytes]:
-        resource = orjson.loads(packed)
-        for name in reversed(path.split(".")):
-            resource = {name: resource}
-        return self._of_member(type_, path, resource, owner)
+        return self._of_piece(type_, path, orjson.loads(packed), owner)
 
     def _of_whole(self, type_: str, packed: bytes) -> frozenset[bytes]:
         resource = orjson.loads(packed)
@@ -165,22 +186,34 @@ class Tokenizer:
         return frozenset().union(*[self._of_member(type_, m, resource, "") for m in members])
 
     def _of_member(
-        self, type_: str, path: str, resource: Mapping[str, object], owner: str
+        self, type_: str, member: str, resource: Mapping[str, object], owner: str
+    ) -> frozenset[bytes]:
+        return self._of_nodes(type_, member, (resource,), owner)
+
+    def _of_piece(self, type_: str, path: str, piece: object, owner: str) -> frozenset[bytes]:
+        """The tokens of what lies at a path in a resource of which nothing else counts."""
+        nodes = [node for node in _items(piece) if node is not None]
+        return self._of_nodes(type_, path, nodes, owner, behind=path.count(".") + 1)
+
+    def _of_nodes(
+        self, type_: str, path: str, nodes: Sequence[Any], owner: str, *, behind: int = 0
     ) -> frozenset[bytes]:
         token = self.blind.token
         found: list[bytes] = []
-        for code, branch, read, terms in self._told(
-            type_, path, owner if owner in _NOT_ONE else _OF_ONE
-        ):
+        whose = owner if owner in _NOT_ONE else _OF_ONE
+        for code, branch, read, terms in self._told(type_, path, whose, behind):
             name = scoped(code, owner)
-            values = [value for node in branch.find(resource) for value in read(branch, node)]
+            values = [v for node in nodes for at in branch.find(node) for v in read(branch, at)]
             found += [token(type_, name, *term) for value in values for term in terms(value)]
         return frozenset(found)
 
-    def _tells(self, type_: str, path: str, owner: str) -> Sequence[Told]:
-        """What a member offers that has tokens in a record of nobody's, of all patients' records, or of one patient's."""
+    def _tells(self, type_: str, path: str, owner: str, behind: int) -> Sequence[Told]:
+        """What a member offers that has tokens in a record of nobody's, of all patients' records, or of one patient's.
+
+        The way to it begins ``behind`` that many steps.
+        """
         return [
-            (parameter.code, branch, read, self._way(type_, parameter, owner))
+            (parameter.code, branch.behind(behind), read, self._way(type_, parameter, owner))
             for parameter, branch, read in self._searchable.of(type_).offers(path)
             if self._is_told(type_, parameter.code, owner)
         ]
@@ -220,34 +253,8 @@ class Tokenizer:
         )
 
 
-def _tags(meta: object) -> object:
-    """What search looks at in ``meta``; its version and time differ for each, so they must not be part of a key."""
-    if not isinstance(meta, dict):
-        return meta
-    return {name: value for name, value in meta.items() if name not in ("versionId", "lastUpdated")}
-
-
-def _entities(member: str, content: object, below: frozenset[str]) -> Sequence[tuple[str, object]]:
-    """What each entity names, and its other members that are looked at, in one piece."""
-    found: list[tuple[str, object]] = []
-    for item in _items(content):
-        if isinstance(item, dict):
-            others = {name: part for name, part in item.items() if name in below}
-            if _WHAT in others:
-                found.append((f"{member}.{_WHAT}", others.pop(_WHAT)))
-            found.append((member, others))
-    return found
-
-
 def _items(content: object) -> Sequence[object]:
     return content if isinstance(content, list) else (content,)
-
-
-def _day(content: object) -> object:
-    """A time without its time of day, if it tells its day in UTC: that is what the index knows of it."""
-    if isinstance(content, str) and content.endswith("Z"):
-        return content.partition("T")[0]
-    return content
 
 
 def within_patients(values: ResourceValues, code: str, blind: BlindIndex) -> bool:

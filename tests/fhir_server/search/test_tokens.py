@@ -54,8 +54,15 @@ def test_the_entities_of_an_event_have_the_tokens_of_each_parameter_that_looks_a
         {"what": {"reference": "Observation/1/_history/1"}, **kind},
         {"what": {"identifier": {"value": "request"}}, "detail": [{"type": "a"}]},
         {"query": "aGk=", "securityLabel": [{"code": "R"}], "unknown": [1, {"what": "x"}]},
+        {"what": {"identifier": {"system": "http://s", "value": "request"}}},
+        {"what": {"identifier": {"value": "1"}, "type": "Patient"}},
+        {"what": {"identifier": {"value": None}}, "name": "Other"},
+        {"what": {"identifier": ["request"]}},
+        {"what": {"display": "Somebody"}},
+        {"what": ["Patient/1", None, {"reference": "Patient/2"}]},
     ]
-    for some in ([*entities], entities[:1], entities[2:3], [], ["no entity"], [None]):
+    alone = [[entity] for entity in entities]
+    for some in ([*entities], *alone, [], ["no entity"], [None]):
         event = {"resourceType": "AuditEvent", "entity": some}
         expected = [
             tokenizer.tokens_of(code, "AuditEvent", event, ())

@@ -1,0 +1,82 @@
+"""What AuditEvents have in common: nearly everything, where one caller asks on one day.
+
+Every answer has an AuditEvent, so what their tokens are made of is divided: what the events of one caller and day share, and
+what each entity names.
+"""
+
+from collections.abc import Mapping, Sequence, Set
+
+from fhir_server.search.elements import ReferenceValue, TokenValue
+
+Json = Mapping[str, object]
+EVENT = "AuditEvent"
+WHAT = "what"  # each entity names something else, but few types and roles are there
+_LOGICAL, _PLAIN = frozenset({"identifier"}), frozenset({"value"})
+_OF_VERSION = frozenset({"versionId", "lastUpdated"})
+
+
+def steady_part(event: Json, below_entity: Set[str]) -> Json:
+    """All of an AuditEvent but its id, its times of day, and what its entities name.
+
+    Args:
+        below_entity: The members of an entity that search looks at.
+    """
+    shared = dict(event)
+    shared.pop("id", None)
+    if "meta" in shared:
+        shared["meta"] = tags(shared["meta"])
+    if "recorded" in shared:
+        shared["recorded"] = day(shared["recorded"])
+    if "entity" in shared:
+        shared["entity"] = kinds(shared["entity"], below_entity)
+    return shared
+
+
+def named(entities: object) -> Sequence[object]:
+    """What the entities of an AuditEvent name."""
+    return [item[WHAT] for item in _entities(entities) if WHAT in item]
+
+
+def kinds(entities: object, below_entity: Set[str]) -> Sequence[Json]:
+    """The members of each entity that search looks at, but for what it names; those that are alike once."""
+    found: list[Json] = []
+    for item in _entities(entities):
+        kind = {name: part for name, part in item.items() if name in below_entity and name != WHAT}
+        if kind not in found:
+            found.append(kind)
+    return found
+
+
+def is_known_by_reference(what: object) -> bool:
+    """Whether it is a record, which others may name, too."""
+    return isinstance(what, dict) and "reference" in what
+
+
+def known_by_identifier(what: object) -> ReferenceValue | None:
+    """What has an identifier and nothing else, as a request has: one of its own, which only its own events name."""
+    if not isinstance(what, dict) or what.keys() != _LOGICAL:
+        return None
+    identifier = what["identifier"]
+    if not isinstance(identifier, dict) or identifier.keys() != _PLAIN:
+        return None
+    value = identifier["value"]
+    return ReferenceValue("", TokenValue("", value)) if isinstance(value, str) else None
+
+
+def tags(meta: object) -> object:
+    """What search looks at in ``meta``; its version and time differ for each."""
+    if not isinstance(meta, dict):
+        return meta
+    return {name: value for name, value in meta.items() if name not in _OF_VERSION}
+
+
+def day(content: object) -> object:
+    """A time without its time of day, if it tells its day in UTC: that is what the index knows of it."""
+    if isinstance(content, str) and content.endswith("Z"):
+        return content.partition("T")[0]
+    return content
+
+
+def _entities(content: object) -> Sequence[Json]:
+    items = content if isinstance(content, list) else [content]
+    return [item for item in items if isinstance(item, dict)]
