@@ -58,7 +58,7 @@ class Prepared:
         self._keys: list[WrappedKey] = []
         self._types = {_BEHIND}
         self._numbers: list[int] = []
-        self.keys = _Keys(self)
+        self.keys = _Keys()
         self.notes = _Notes(self)
 
     @property
@@ -72,6 +72,11 @@ class Prepared:
         if question not in self._answers:
             self._answers[question] = await _asked(self._snapshot, question)
         return self._answers[question]
+
+    async def epoch(self) -> int:
+        """See ``Snapshot.epoch``."""
+        epoch: int = await self.ask("epoch")
+        return epoch
 
     async def find(self, row: bytes, version: int | None = None) -> SealedVersion | None:
         """See ``Snapshot.find``."""
@@ -169,14 +174,7 @@ class Prepared:
 
 
 class _Keys:
-    """See ``KeyTable``: what can be read."""
-
-    def __init__(self, prepared: Prepared) -> None:
-        self._ask = prepared.ask
-
-    async def epoch(self) -> int:
-        epoch: int = await self._ask("keys.epoch")
-        return epoch
+    """See ``KeyTable``: nothing of it can be prepared."""
 
     async def of(self, owner: bytes) -> Sequence[WrappedKey]:
         unprepared(owner)

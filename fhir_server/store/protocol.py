@@ -111,6 +111,10 @@ class Snapshot(Protocol):
         """Records where they lie."""
         ...
 
+    async def epoch(self) -> int:
+        """How often a key has stopped being good since the database was made: whoever keeps keys in memory looks here."""
+        ...
+
     async def find(self, row: bytes, version: int | None = None) -> SealedVersion | None:
         """The current version of a row (a tombstone too), or the named one."""
         ...

@@ -94,10 +94,6 @@ class Stretch:
 class KeyTable(Protocol):
     """The data keys.  What changes here is for a unit of work only."""
 
-    async def epoch(self) -> int:
-        """How often a key has stopped being good since the database was made: whoever keeps keys in memory looks here."""
-        ...
-
     async def of(self, owner: bytes) -> Sequence[WrappedKey]:
         """All keys of an owner, destroyed ones too, oldest first."""
         ...

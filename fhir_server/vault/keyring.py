@@ -49,7 +49,7 @@ class KeyRing:
 
     async def follow(self, snapshot: Snapshot) -> int:
         """Look at the epoch of a snapshot, before a key is asked for in it; return it."""
-        epoch = await snapshot.keys.epoch()
+        epoch = await snapshot.epoch()
         if epoch > self._epoch:
             self.forget(epoch)
         return epoch

@@ -54,16 +54,16 @@ async def test_all_keys_come_by_their_ids_page_after_page(store: Store) -> None:
 
 async def test_the_epoch_counts_on_with_its_unit_or_not_at_all(store: Store) -> None:
     async with store.reading() as snapshot:
-        before = await snapshot.keys.epoch()
+        before = await snapshot.epoch()
     async with store.writing() as unit:
         await unit.keys.advance()
-        assert await unit.keys.epoch() == before + 1
+        assert await unit.epoch() == before + 1
     async with store.reading() as snapshot:
-        assert await snapshot.keys.epoch() == before + 1
+        assert await snapshot.epoch() == before + 1
     with pytest.raises(StoppedError):
         await _stopped(store)
     async with store.reading() as snapshot:
-        assert await snapshot.keys.epoch() == before + 1
+        assert await snapshot.epoch() == before + 1
 
 
 async def _stopped(store: Store) -> None:

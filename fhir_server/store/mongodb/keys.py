@@ -1,13 +1,10 @@
-"""Data keys in MongoDB: what lies behind ``KeyTable``.
-
-The epoch lies with the numbers of the turn (``turn.py``): a unit of work knows it without asking.
-"""
+"""Data keys in MongoDB: what lies behind ``KeyTable``."""
 
 from collections.abc import Sequence
 
 from fhir_server.store.mongodb.documents import KEY
 from fhir_server.store.mongodb.mongo import Document, Query
-from fhir_server.store.mongodb.reads import Reads, Writes, numbers
+from fhir_server.store.mongodb.reads import Reads, Writes
 from fhir_server.store.shelf import WrappedKey
 
 
@@ -17,12 +14,6 @@ class MongoKeys:
     def __init__(self, reads: Reads, writes: Writes | None = None) -> None:
         self._reads = reads
         self._writes = writes
-
-    async def epoch(self) -> int:
-        """See ``KeyTable.epoch``."""
-        if self._writes is not None:
-            return self._writes.pending.counters.epoch
-        return (await numbers(self._reads)).epoch
 
     async def of(self, owner: bytes) -> Sequence[WrappedKey]:
         """See ``KeyTable.of``."""

@@ -15,7 +15,7 @@ from fhir_server.store.mongodb.groups import chosen
 from fhir_server.store.mongodb.keys import MongoKeys, wrapped_key
 from fhir_server.store.mongodb.mongo import Document, Filter, Query
 from fhir_server.store.mongodb.notes import MongoNotes
-from fhir_server.store.mongodb.reads import Reads, opened
+from fhir_server.store.mongodb.reads import Reads, numbers, opened
 from fhir_server.store.mongodb.shelf import MongoShelf
 from fhir_server.store.protocol import AuditRow, Changes, SealedVersion, Selection, WrappedKey
 
@@ -45,6 +45,10 @@ class MongoSnapshot:
     def shelf(self) -> MongoShelf:
         """See ``Snapshot.shelf``."""
         return MongoShelf(self._reads)
+
+    async def epoch(self) -> int:
+        """See ``Snapshot.epoch``."""
+        return (await numbers(self._reads)).epoch
 
     async def find(self, row: bytes, version: int | None = None) -> SealedVersion | None:
         """See ``Snapshot.find``."""

@@ -35,7 +35,7 @@ class MongoStore:
     async def record(self, events: Sequence[SealedEvent], epoch: int) -> Sequence[int] | None:
         """See ``Store.record``."""
         async with self.writing() as unit:
-            if await unit.keys.epoch() != epoch:
+            if await unit.epoch() != epoch:
                 return None
             return [
                 await unit.append_audit(

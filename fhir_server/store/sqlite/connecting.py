@@ -1,6 +1,9 @@
 """Connections to the embedded database, and the transactions that write."""
 
+import asyncio
 import sqlite3
+from collections import deque
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -85,6 +88,48 @@ class WriteTransaction:
         """Let go of the connection."""
         self.connection.close()
         self._turn.close()
+
+
+class Readers:
+    """Connections for snapshots, each lent to one at a time: every read borrows one, so that this costs next to nothing."""
+
+    def __init__(self, connections: Iterable[sqlite3.Connection]) -> None:
+        self._free = list(connections)
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def at_hand(self) -> sqlite3.Connection | None:
+        """One that nobody has, if there is one: that which was used last, whose pages are in memory."""
+        return self._free.pop() if self._free else None
+
+    async def take(self) -> sqlite3.Connection:
+        """One that nobody has any more."""
+        while not self._free:
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():  # ours: it is the next one's
+                    self._wake()
+                raise
+        return self._free.pop()
+
+    def give(self, connection: sqlite3.Connection) -> None:
+        """Let the next one have it."""
+        self._free.append(connection)
+        self._wake()
+
+    def close(self) -> None:
+        """Let go of all that nobody has."""
+        while self._free:
+            self._free.pop().close()
+
+    def _wake(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
 
 
 def connect(path: Path, *, create: bool) -> sqlite3.Connection:

@@ -14,18 +14,16 @@ _EPOCH = "key-epoch"
 class SqliteKeys:
     """See ``store.shelf.KeyTable``."""
 
+    __slots__ = ("_connection", "_unit")
+
     def __init__(
         self,
         connection: sqlite3.Connection,
-        changing: Callable[[], sqlite3.Connection] | None = None,
+        unit: Callable[[], sqlite3.Connection] | None = None,
     ) -> None:
-        """``changing`` gives the connection on which a unit of work changes keys."""
+        """``unit`` gives the connection on which a unit of work changes keys."""
         self._connection = connection
-        self._changing = changing or (lambda: connection)
-
-    async def epoch(self) -> int:
-        """See ``KeyTable.epoch``."""
-        return epoch_of(self._connection)
+        self._unit = unit
 
     async def of(self, owner: bytes) -> Sequence[WrappedKey]:
         """See ``KeyTable.of``."""
@@ -43,9 +41,13 @@ class SqliteKeys:
             "UPDATE data_key SET wrapped = ? WHERE id = ?", (key.wrapped, key.id)
         )
 
+    def _changing(self) -> sqlite3.Connection:
+        assert self._unit is not None, "keys are changed in a unit of work"
+        return self._unit()
+
     async def advance(self) -> None:
         """See ``KeyTable.advance``."""
-        following = (await self.epoch() + 1).to_bytes(8, "big")
+        following = (epoch_of(self._connection) + 1).to_bytes(8, "big")
         await SqliteNotes(self._changing()).save(_EPOCH, following)
 
 

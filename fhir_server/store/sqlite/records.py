@@ -7,7 +7,7 @@ from typing import Any
 
 from fhir_server.errors import LostDocumentError, TamperedRecordError
 from fhir_server.store.protocol import AuditRow, Changes, SealedVersion, Selection, WrappedKey
-from fhir_server.store.sqlite.keys import KEYS, SqliteKeys, SqliteNotes, wrapped_key
+from fhir_server.store.sqlite.keys import KEYS, SqliteKeys, SqliteNotes, epoch_of, wrapped_key
 from fhir_server.store.sqlite.parts import OF_ONE, OF_SOME, PROBE, delete
 from fhir_server.store.sqlite.rows import RowQueue, insert_versions
 from fhir_server.store.sqlite.shelf import COLUMNS, SqliteShelf, version_of
@@ -43,6 +43,10 @@ class SqliteSnapshot:
     def execute(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         """Run one statement for the other tables of this database (``grants.py``, ``log.py``)."""
         return self.connection.execute(query, tuple(values)).fetchall()
+
+    async def epoch(self) -> int:
+        """See ``Snapshot.epoch``."""
+        return epoch_of(self.connection)
 
     async def find(self, row: bytes, version: int | None = None) -> SealedVersion | None:
         """See ``Snapshot.find``."""
@@ -140,8 +144,12 @@ class SqliteUnit(SqliteSnapshot):
 
     @property
     def keys(self) -> SqliteKeys:
-        """See ``Snapshot.keys``; reading its epoch needs no savepoint."""
+        """See ``Snapshot.keys``."""
         return SqliteKeys(self._raw, lambda: self.connection)
+
+    async def epoch(self) -> int:
+        """See ``Snapshot.epoch``: it needs no savepoint."""
+        return epoch_of(self._raw)
 
     @property
     def shelf(self) -> SqliteShelf:

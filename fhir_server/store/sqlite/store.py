@@ -17,7 +17,7 @@ from time import perf_counter
 from fhir_server.errors import SettingsError, StoreFullError, TooManyError
 from fhir_server.measures import UNITS, Histogram
 from fhir_server.store.protocol import SealedEvent
-from fhir_server.store.sqlite.connecting import WriteTransaction, connect, is_full
+from fhir_server.store.sqlite.connecting import Readers, WriteTransaction, connect, is_full
 from fhir_server.store.sqlite.marks import Marks
 from fhir_server.store.sqlite.recording import Recordings
 from fhir_server.store.sqlite.records import SqliteSnapshot, SqliteUnit
@@ -63,9 +63,7 @@ class SqliteStore:
         self._rows = RowQueue()
         self._recordings = Recordings()
         self._unit: SqliteUnit
-        self._readers: asyncio.LifoQueue[sqlite3.Connection] = asyncio.LifoQueue()
-        for _ in range(_READERS):
-            self._readers.put_nowait(connect(path, create=False))
+        self._readers = Readers(connect(path, create=False) for _ in range(_READERS))
         self._committer: asyncio.Task[None] | None = None
         self.connection.execute(f"PRAGMA wal_autocheckpoint = {_MOST_PAGES}")
         self._carrier = connect(path, create=False)
@@ -97,11 +95,11 @@ class SqliteStore:
         """A connection with a snapshot; give it back with ``end_reading``."""
         if complete:
             await self._complete()
-        connection = await self._readers.get()
+        connection = self._readers.at_hand() or await self._readers.take()
         try:
             connection.execute("BEGIN")
         except BaseException:
-            self._readers.put_nowait(connection)
+            self._readers.give(connection)
             raise
         return connection
 
@@ -109,7 +107,7 @@ class SqliteStore:
         """Let the next reader have the connection."""
         if connection.in_transaction:
             connection.execute("COMMIT")
-        self._readers.put_nowait(connection)
+        self._readers.give(connection)
 
     async def begin_unit(self) -> SqliteUnit:
         """The next unit of work, when its turn has come."""
@@ -336,8 +334,7 @@ class SqliteStore:
         self._carrier.close()
         if self._writing.open or self._tokens.behind:
             await self._catch_up()
-        while not self._readers.empty():
-            self._readers.get_nowait().close()
+        self._readers.close()
         self._writing.close()
         self.news.close()
         self._marks.close()
