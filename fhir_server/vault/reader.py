@@ -175,9 +175,11 @@ class Reader:
         Raises:
             TamperedRecordError: Not even that is left.
         """
-        if version.buried and version.sealed != self.proof_of(version.rid):
+        if not version.buried:
+            return False
+        if version.sealed != self.proof_of(version.rid):
             raise TamperedRecordError("it was emptied, and not by an erasure")
-        return version.buried
+        return True
 
     def proof_of(self, rid: int) -> bytes:
         """What is left in place of the seals of a record that is erased."""
