@@ -54,11 +54,6 @@ class Branch:
             return [True] if any(value is not False for value in found) else []
         return found
 
-    @property
-    def is_path(self) -> bool:
-        """Whether it follows names and nothing else."""
-        return not self.test and all(isinstance(step, str) for step in self.steps)
-
     def behind(self, steps: int) -> "Branch":
         """The rest of the way, from what lies that many steps behind the resource."""
         return replace(self, steps=self.steps[steps:]) if steps else self

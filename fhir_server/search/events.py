@@ -6,12 +6,10 @@ what each entity names.
 
 from collections.abc import Mapping, Sequence, Set
 
-from fhir_server.search.elements import ReferenceValue, TokenValue
-
 Json = Mapping[str, object]
 EVENT = "AuditEvent"
 WHAT = "what"  # each entity names something else, but few types and roles are there
-_LOGICAL, _PLAIN = frozenset({"identifier"}), frozenset({"value"})
+_PLAIN = frozenset({"value"})
 _OF_VERSION = frozenset({"versionId", "lastUpdated"})
 
 
@@ -47,20 +45,23 @@ def kinds(entities: object, below_entity: Set[str]) -> Sequence[Json]:
     return found
 
 
-def is_known_by_reference(what: object) -> bool:
-    """Whether it is a record, which others may name, too."""
-    return isinstance(what, dict) and "reference" in what
+def named_record(what: object) -> str:
+    """The record that an entity names, if it does so by a reference and nothing else; empty if not."""
+    if not isinstance(what, dict) or len(what) != 1:
+        return ""
+    reference = what.get("reference")
+    if not isinstance(reference, str) or reference.startswith("#"):
+        return ""
+    return reference.partition("/_history/")[0]
 
 
-def known_by_identifier(what: object) -> ReferenceValue | None:
-    """What has an identifier and nothing else, as a request has: one of its own, which only its own events name."""
-    if not isinstance(what, dict) or what.keys() != _LOGICAL:
-        return None
-    identifier = what["identifier"]
+def named_request(what: object) -> str:
+    """The value of an identifier, if an entity is known by that alone, as requests are; empty if not."""
+    identifier = what.get("identifier") if isinstance(what, dict) and len(what) == 1 else None
     if not isinstance(identifier, dict) or identifier.keys() != _PLAIN:
-        return None
+        return ""
     value = identifier["value"]
-    return ReferenceValue("", TokenValue("", value)) if isinstance(value, str) else None
+    return value if isinstance(value, str) else ""
 
 
 def tags(meta: object) -> object:

@@ -24,10 +24,10 @@ from fhir_server.search.events import (
     EVENT,
     WHAT,
     day,
-    is_known_by_reference,
     kinds,
-    known_by_identifier,
     named,
+    named_record,
+    named_request,
     steady_part,
     tags,
 )
@@ -46,6 +46,7 @@ SCOPED = frozenset({"code", "combo-code", "category"})
 _PREFIXES = 6
 _CACHED = 8_192
 _CACHED_WHOLE = 1024
+_CACHED_RECORDS = 2048  # that AuditEvents name: one for each event, where records are made
 _ENTITY = "entity"
 _NAMED = f"{_ENTITY}.{WHAT}"
 _LONGEST_STEADY = 8192
@@ -85,7 +86,8 @@ class Tokenizer:
         self._looked_at = cache(self._members)
         events = self._searchable.of(EVENT)
         self._below_entity = events.below(_ENTITY)
-        self._logical = [p.code for p, branch, _ in events.offers(_NAMED) if branch.is_path]
+        self._of_record = lru_cache(_CACHED_RECORDS)(self._of_reference)
+        self._naming = [(p.code, branch.behind(2)) for p, branch, _ in events.offers(_NAMED)]
 
     def tokens(
         self, type_: str, resource: Mapping[str, object], patients: Sequence[str]
@@ -166,16 +168,21 @@ class Tokenizer:
         return packed if len(packed) <= _LONGEST_STEADY else b""
 
     def _named(self, what: object) -> frozenset[bytes]:
-        """The tokens of what an AuditEvent's entity names; what has an identifier only, as requests have, no other names."""
-        if is_known_by_reference(what):
-            return self._shared(EVENT, _NAMED, pack(what), "")
-        logical = known_by_identifier(what)
-        if logical is None:
-            return self._of_piece(EVENT, _NAMED, what, "")
-        terms = _reference_terms(logical, 1)
-        return frozenset(
-            self.blind.token(EVENT, code, *term) for code in self._logical for term in terms
-        )
+        """The tokens of what an AuditEvent's entity names; a request is named by its own events only."""
+        if record := named_record(what):
+            return self._of_record(record)
+        if request := named_request(what):
+            value = ReferenceValue("", TokenValue("", request))
+            return self._of_named({}, value)
+        return self._of_piece(EVENT, _NAMED, what, "")
+
+    def _of_reference(self, reference: str) -> frozenset[bytes]:
+        return self._of_named({"reference": reference}, ReferenceValue(reference))
+
+    def _of_named(self, what: Mapping[str, object], value: ReferenceValue) -> frozenset[bytes]:
+        token, terms = self.blind.token, _reference_terms(value, 3)
+        codes = [code for code, branch in self._naming if branch.find(what)]
+        return frozenset([token(EVENT, code, *term) for code in codes for term in terms])
 
     def _of_packed(self, type_: str, path: str, packed: bytes, owner: str) -> frozenset[bytes]:
         return self._of_piece(type_, path, orjson.loads(packed), owner)

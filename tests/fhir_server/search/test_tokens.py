@@ -20,6 +20,8 @@ from profiles.definitions import r4
 from ..shared_data import folder_of, lines_of, r4_examples
 from .agreement import BASE, BLIND, NOW, SEARCHABLE, TOKENIZER, scan
 
+REFERENCES = ("Patient/1", "Group/1", "http://localhost/other/Device/1", "urn:uuid:1", "Patient/11")
+
 
 def test_what_events_of_one_caller_share_is_remembered_without_changing_their_tokens(
     monkeypatch: pytest.MonkeyPatch,
@@ -59,6 +61,8 @@ def test_the_entities_of_an_event_have_the_tokens_of_each_parameter_that_looks_a
         {"what": {"identifier": {"value": None}}, "name": "Other"},
         {"what": {"identifier": ["request"]}},
         {"what": {"display": "Somebody"}},
+        *({"what": {"reference": reference}} for reference in (*REFERENCES, "#contained", "", "1")),
+        {"what": {"reference": "Group/1", "type": "Patient"}},
         {"what": ["Patient/1", None, {"reference": "Patient/2"}]},
     ]
     alone = [[entity] for entity in entities]
@@ -110,9 +114,6 @@ def test_a_parameter_of_another_kind_is_never_served_by_one_that_looks_elsewhere
             for branch in values._branches[code]:
                 steps = tuple(step for step in branch.steps if not callable(step))
                 assert paths & {steps, steps[:-1]}, (type_, code)
-
-
-REFERENCES = ("Patient/1", "Group/1", "http://localhost/other/Device/1", "urn:uuid:1", "Patient/11")
 
 
 @pytest.mark.parametrize("reference", REFERENCES)
