@@ -1,7 +1,6 @@
-"""What AuditEvents have in common: nearly everything, where one caller asks on one day.
+"""What AuditEvents are searched by: what those of one caller and day share, which is nearly all, and what each names.
 
-Every answer has an AuditEvent, so what their tokens are made of is divided: what the events of one caller and day share, and
-what each entity names.
+Every answer has an AuditEvent: the tokens of the first part are remembered, and only those of the second made for each.
 """
 
 from collections.abc import Mapping, Sequence, Set
@@ -36,11 +35,11 @@ def named(entities: object) -> Sequence[object]:
 
 
 def kinds(entities: object, below_entity: Set[str]) -> Sequence[Json]:
-    """The members of each entity that search looks at, but for what it names; those that are alike once."""
+    """The members of each entity that search looks at, but for what it names; neighbours that are alike once."""
     found: list[Json] = []
     for item in _entities(entities):
         kind = {name: part for name, part in item.items() if name in below_entity and name != WHAT}
-        if kind not in found:
+        if found[-1:] != [kind]:
             found.append(kind)
     return found
 
