@@ -16,7 +16,7 @@ def steady_part(event: Json, below_entity: Set[str]) -> Json:
     """All of an AuditEvent but its id, its times of day, and what its entities name.
 
     Args:
-        below_entity: The members of an entity that search looks at.
+        below_entity: The members of an entity that search looks at, less what it names.
     """
     shared = dict(event)
     shared.pop("id", None)
@@ -35,10 +35,10 @@ def named(entities: object) -> Sequence[object]:
 
 
 def kinds(entities: object, below_entity: Set[str]) -> Sequence[Json]:
-    """The members of each entity that search looks at, but for what it names; neighbours that are alike once."""
+    """The members of each entity that are in ``below_entity``; neighbours that are alike once."""
     found: list[Json] = []
     for item in _entities(entities):
-        kind = {name: part for name, part in item.items() if name in below_entity and name != WHAT}
+        kind = {name: part for name, part in item.items() if name in below_entity}
         if found[-1:] != [kind]:
             found.append(kind)
     return found
@@ -77,6 +77,10 @@ def day(content: object) -> object:
     return content
 
 
+def items(content: object) -> Sequence[object]:
+    """What a member holds, one by one."""
+    return content if isinstance(content, list) else (content,)
+
+
 def _entities(content: object) -> Sequence[Json]:
-    items = content if isinstance(content, list) else [content]
-    return [item for item in items if isinstance(item, dict)]
+    return [item for item in items(content) if isinstance(item, dict)]

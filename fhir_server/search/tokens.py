@@ -24,6 +24,7 @@ from fhir_server.search.events import (
     EVENT,
     WHAT,
     day,
+    items,
     kinds,
     named,
     named_record,
@@ -84,10 +85,8 @@ class Tokenizer:
         self._told = cache(self._tells)
         self._cut = cache(self._cuts)
         self._looked_at = cache(self._members)
-        events = self._searchable.of(EVENT)
-        self._below_entity = events.below(_ENTITY)
+        self._below_entity = self._searchable.of(EVENT).below(_ENTITY) - {WHAT}
         self._of_record = lru_cache(_CACHED_RECORDS)(self._of_reference)
-        self._naming = [(p.code, branch.behind(2)) for p, branch, _ in events.offers(_NAMED)]
 
     def tokens(
         self, type_: str, resource: Mapping[str, object], patients: Sequence[str]
@@ -157,8 +156,8 @@ class Tokenizer:
                 *((member, kind) for kind in kinds(content, self._below_entity)),
             ]
         if self._searchable.of(type_).offers_only("date", member):
-            return lambda content: [(member, day(item)) for item in _items(content)]
-        return lambda content: [(member, item) for item in _items(content)]
+            return lambda content: [(member, day(item)) for item in items(content)]
+        return lambda content: [(member, item) for item in items(content)]
 
     def _steady(self, type_: str, resource: Mapping[str, object]) -> bytes:
         """What an AuditEvent shares with others of its caller and day, to remember the tokens of that by; else empty."""
@@ -181,7 +180,8 @@ class Tokenizer:
 
     def _of_named(self, what: Mapping[str, object], value: ReferenceValue) -> frozenset[bytes]:
         token, terms = self.blind.token, _reference_terms(value, 3)
-        codes = [code for code, branch in self._naming if branch.find(what)]
+        offered = self._told(EVENT, _NAMED, "", _steps(_NAMED))
+        codes = [code for code, branch, _, _ in offered if branch.find(what)]
         return frozenset([token(EVENT, code, *term) for code in codes for term in terms])
 
     def _of_packed(self, type_: str, path: str, packed: bytes, owner: str) -> frozenset[bytes]:
@@ -199,8 +199,8 @@ class Tokenizer:
 
     def _of_piece(self, type_: str, path: str, piece: object, owner: str) -> frozenset[bytes]:
         """The tokens of what lies at a path in a resource of which nothing else counts."""
-        nodes = [node for node in _items(piece) if node is not None]
-        return self._of_nodes(type_, path, nodes, owner, behind=path.count(".") + 1)
+        nodes = [node for node in items(piece) if node is not None]
+        return self._of_nodes(type_, path, nodes, owner, behind=_steps(path))
 
     def _of_nodes(
         self, type_: str, path: str, nodes: Sequence[Any], owner: str, *, behind: int = 0
@@ -245,7 +245,7 @@ class Tokenizer:
 
     def _own(self, type_: str) -> frozenset[str]:
         """The members that have tokens of one patient's."""
-        if type_ == "AuditEvent":
+        if type_ == EVENT:
             return frozenset()
         values = self._searchable.of(type_)
         return frozenset(
@@ -260,8 +260,8 @@ class Tokenizer:
         )
 
 
-def _items(content: object) -> Sequence[object]:
-    return content if isinstance(content, list) else (content,)
+def _steps(path: str) -> int:
+    return path.count(".") + 1
 
 
 def within_patients(values: ResourceValues, code: str, blind: BlindIndex) -> bool:

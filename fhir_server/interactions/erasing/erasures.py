@@ -266,7 +266,7 @@ class Erasures:
 
 
 async def are_proved(notes: Notes) -> bool:
-    """Whether all destroyed keys have left proof of that; until then those from before ADR 67 look taken away."""
+    """Whether all that was erased has left proof of that; until then what was before ADR 67 looks emptied."""
     return await notes.find(UNPROVED) is None
 
 

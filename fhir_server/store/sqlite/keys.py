@@ -41,14 +41,14 @@ class SqliteKeys:
             "UPDATE data_key SET wrapped = ? WHERE id = ?", (key.wrapped, key.id)
         )
 
-    def _changing(self) -> sqlite3.Connection:
-        assert self._unit is not None, "keys are changed in a unit of work"
-        return self._unit()
-
     async def advance(self) -> None:
         """See ``KeyTable.advance``."""
         following = (epoch_of(self._connection) + 1).to_bytes(8, "big")
         await SqliteNotes(self._changing()).save(_EPOCH, following)
+
+    def _changing(self) -> sqlite3.Connection:
+        assert self._unit is not None, "keys are changed in a unit of work"
+        return self._unit()
 
 
 class SqliteNotes:
