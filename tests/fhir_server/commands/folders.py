@@ -17,6 +17,13 @@ DOCUMENT = pattern(2_000_000)
 QUIET = Console(quiet=True)
 
 
+def other_byte(column: str, at: int) -> str:
+    """SQL for the BLOB of a column with its byte at (counted from 1) changed, whatever it was: sealed bytes are random."""
+    byte = f"CASE substr({column}, {at}, 1) WHEN x'00' THEN x'01' ELSE x'00' END"
+    changed = f"substr({column}, 1, {at - 1}) || {byte} || substr({column}, {at + 1})"
+    return f"CAST({changed} AS BLOB)"
+
+
 async def anchor(settings: Settings) -> None:
     house = await open_house(settings)
     assert await house.anchorer.run_once(clock()) is not None

@@ -15,14 +15,15 @@ from rich.console import Console
 from fhir_server.commands.audit import audit
 from fhir_server.evidence import CHAIN_FILE
 from fhir_server.settings import Settings
+from tests.fhir_server.commands.folders import other_byte
 
 SQL = {
     "a changed commitment": (
-        "UPDATE audit SET commitment = CAST(x'00' || substr(commitment, 2) AS BLOB) WHERE n = 4",
+        f"UPDATE audit SET commitment = {other_byte('commitment', 1)} WHERE n = 4",
         "event 4",
     ),
     "a changed opening": (
-        "UPDATE audit SET opening = CAST(substr(opening, 1, 20) || x'00' || substr(opening, 22) AS BLOB) WHERE n = 5",
+        f"UPDATE audit SET opening = {other_byte('opening', 21)} WHERE n = 5",
         "event 5",
     ),
     "a commitment of another length": (
@@ -30,7 +31,7 @@ SQL = {
         "(event 4|wrong length)",
     ),
     "a changed AuditEvent": (
-        "UPDATE version SET sealed = CAST(substr(sealed, 1, 40) || x'00' || substr(sealed, 42) AS BLOB)"
+        f"UPDATE version SET sealed = {other_byte('sealed', 41)}"
         " WHERE rid = (SELECT rid FROM audit WHERE n = 6)",
         "event 6",
     ),

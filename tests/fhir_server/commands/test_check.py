@@ -15,7 +15,7 @@ from fhir_server.__main__ import main
 from fhir_server.crypto.providers.local import LocalKeyProvider
 from fhir_server.settings import Settings
 from tests.fhir_server.clinic import ETH, HOUSE, consent, observation, open_clinic, patient
-from tests.fhir_server.commands.folders import NAME
+from tests.fhir_server.commands.folders import NAME, other_byte
 
 Check = Callable[..., tuple[int, str]]
 
@@ -88,15 +88,13 @@ def test_nothing_is_found_after_a_life_of_changes(
 
 NEWEST = "(SELECT max(rid) FROM record WHERE type = 'Observation')"
 EVENT = "(SELECT rid FROM audit WHERE n = 3)"
-OTHER_BYTE = "CASE substr(sealed, 41, 1) WHEN x'00' THEN x'01' ELSE x'00' END"
-CHANGED = f"substr(sealed, 1, 40) || {OTHER_BYTE} || substr(sealed, 42)"
 
 
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
         (
-            f"UPDATE version SET sealed = CAST({CHANGED} AS BLOB) WHERE rid = {NEWEST}",
+            f"UPDATE version SET sealed = {other_byte('sealed', 41)} WHERE rid = {NEWEST}",
             "version 1: auth",
         ),
         (f"UPDATE version SET at = at + 1 WHERE rid = {NEWEST}", "time or deletion"),
