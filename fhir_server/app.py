@@ -50,6 +50,7 @@ from fhir_server.ownership import administrative_types
 from fhir_server.pipeline.heeding import Heeding
 from fhir_server.pipeline.policies import Policies
 from fhir_server.pipeline.run import Pipeline
+from fhir_server.pipeline.scribe import Scribe
 from fhir_server.portal.asking import Asking
 from fhir_server.portal.authorization import AuthorizationRoutes
 from fhir_server.portal.brands import BrandRoutes, read_brands
@@ -163,7 +164,9 @@ async def open_house(settings: Settings) -> House:
     vault.on_forget(policies.forget)
     heeding = Heeding(database.news, vault, (smart.recheck, parameters.reload))
     tracing = open_tracing(os.environ)
-    pipeline = Pipeline(vault, smart, policies, tools, heeding, tracing=tracing)
+    pipeline = Pipeline(
+        vault, smart, policies, tools, heeding, Scribe(vault, tools), tracing=tracing
+    )
     exchange = await open_exchange(
         Parts(
             *(settings, own, vault, tools, heeding.unit),

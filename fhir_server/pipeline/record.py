@@ -18,51 +18,43 @@ from fhir_server.errors import (
     WrongKeyError,
 )
 from fhir_server.forms import Asked, Pairs, Record, Recorded, Released
-from fhir_server.ids import timed_id
 from fhir_server.interactions.desk import Tools
-from fhir_server.interactions.leaf import event_draft, leaf_of, put_with_leaf
+from fhir_server.interactions.leaf import put_with_leaf
 from fhir_server.interactions.lifecycle.glass import may_break_glass, note_broken_glass
 from fhir_server.interactions.outcome import outcome
-from fhir_server.pipeline.audit_event import Happening, audit_event, names_patients
-from fhir_server.vault.vault import Draft, Reader, Vault, Writer
+from fhir_server.pipeline.audit_event import Happening, names_patients
+from fhir_server.pipeline.scribe import Scribe, Telling, draft_of, tell
+from fhir_server.vault.vault import Draft, Reader, Writer
 
 
-async def events_of(released: Released, reader: Reader, tools: Tools) -> list[Draft]:
-    """The AuditEvents that tell of what was released, ready to be written."""
+async def happenings_of(released: Released, reader: Reader) -> list[Happening]:
+    """What the AuditEvents tell of what was released: one for each patient."""
     asked = released.in_scope.asked
     disclosed, counted = released.disclosed, released.counted
-    return await _drafts(asked, released.status, "", disclosed, (), reader, tools, counted)
+    return await _happenings(asked, released.status, "", disclosed, (), reader, counted)
 
 
 async def record(
-    released: Released, writer: Writer, tools: Tools, events: Sequence[Draft] | None = None
+    released: Released, writer: Writer, tools: Tools, events: Sequence[Draft] = ()
 ) -> Recorded:
     """Append what was released to the audit log.
 
     Args:
-        events: Made before by ``events_of``, so that others do not wait for it; made here if None.
+        events: Made before (``scribe.py``), so that others do not wait for it; made here if there are none.
 
     Raises:
         ConflictError: It breaks a glass for a reason whose time has ended.
     """
-    drafts = await events_of(released, writer, tools) if events is None else events
+    drafts = events or _drafts(await happenings_of(released, writer), tools)
     await note_broken_glass(released, drafts, writer, tools)
     return _recorded(released, await _append(drafts, writer, tools))
 
 
-async def record_at_once(
-    released: Released, vault: Vault, tools: Tools, events: Sequence[Draft], epoch: int
-) -> Recorded | None:
-    """The same without a unit of work, for an answer that wrote nothing; None if that can not be.
-
-    Args:
-        events: Made by ``events_of`` of a reader of this ``epoch``.
-    """
-    asked = released.in_scope.asked
-    if may_break_glass(asked.requester):
+async def record_at_once(released: Released, telling: Telling, scribe: Scribe) -> Recorded | None:
+    """The same without a unit of work, for an answer that wrote nothing; None if that can not be."""
+    if may_break_glass(released.in_scope.asked.requester):
         return None
-    leaves = [(event, leaf_of(event, tools.new_secret)) for event in events]
-    numbers = await vault.record(leaves, epoch)
+    numbers = await scribe.write(telling)
     return None if numbers is None else _recorded(released, tuple(numbers))
 
 
@@ -75,10 +67,10 @@ async def record_refusal(asked: Asked, error: FhirError, writer: Writer, tools: 
         else ()
     )
     try:
-        drafts = await _drafts(asked, error.status, str(error), (), touched, writer, tools)
+        told = await _happenings(asked, error.status, str(error), (), touched, writer)
     except KeyProviderUnavailableError:  # the patient's key can not be had: recorded for nobody
-        drafts = [_draft(Happening(asked, error.status, str(error), "", (), ()), tools)]
-    numbers = await _append(drafts, writer, tools)
+        told = [Happening(asked, error.status, str(error), "", (), ())]
+    numbers = await _append(_drafts(told, tools), writer, tools)
     headers = _traced(asked, _refusal_headers(error))
     return Recorded(error.status, outcome(error.issues), headers, numbers, code=interaction.code)
 
@@ -105,35 +97,29 @@ def _traced(asked: Asked, headers: Pairs) -> Pairs:
     return (*headers, ("X-Request-Id", asked.received.request_id))
 
 
-async def _drafts(
+async def _happenings(
     asked: Asked,
     status: int,
     why: str,
     records: Sequence[Record],
     touched: Sequence[str],
     reader: Reader,
-    tools: Tools,
     counted: Sequence[str] = (),
-) -> list[Draft]:
+) -> list[Happening]:
     shared = [r for r in records if not r.patients]
     concerned = dict.fromkeys([*(p for r in records for p in r.patients if p), *counted])
     if not concerned and asked.requester.caller is not None:
         concerned = dict.fromkeys(await _asked_about(asked, touched, reader))
     named = [t for t in touched if not t.startswith("Patient/")]
-    drafts = []
+    found = []
     for patient in concerned or [""]:
         own = [r for r in records if patient in r.patients] if patient else []
-        happening = Happening(asked, status, why, patient, [*own, *shared], named)
-        drafts.append(_draft(happening, tools))
-    return drafts
+        found.append(Happening(asked, status, why, patient, [*own, *shared], named))
+    return found
 
 
-def _draft(happening: Happening, tools: Tools) -> Draft:
-    at = happening.asked.received.at
-    event = audit_event(happening, timed_id(at), at, tools.base, tools.custodian)
-    # of the patient, not of the agent: whoever is spied on must see by whom
-    patients = (happening.patient,) if happening.patient else ()
-    return event_draft(event, at, patients, tools.tokenizer)
+def _drafts(happenings: Sequence[Happening], tools: Tools) -> list[Draft]:
+    return [draft_of(tell(each, tools), each, tools) for each in happenings]
 
 
 async def _append(drafts: Sequence[Draft], writer: Writer, tools: Tools) -> tuple[int, ...]:

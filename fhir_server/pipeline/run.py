@@ -40,6 +40,7 @@ from fhir_server.interactions.operations import performing
 from fhir_server.interactions.read import MISSING
 from fhir_server.pipeline.actors import Organizations
 from fhir_server.pipeline.ask import ask, unasked
+from fhir_server.pipeline.audit_event import Happening
 from fhir_server.pipeline.authenticate import authenticate
 from fhir_server.pipeline.authorise import authorise
 from fhir_server.pipeline.bundles import Entry, entries_of, received_for, response
@@ -47,15 +48,16 @@ from fhir_server.pipeline.gate import ConsentGate
 from fhir_server.pipeline.heeding import Heeding
 from fhir_server.pipeline.policies import Policies
 from fhir_server.pipeline.pour import pour
-from fhir_server.pipeline.record import events_of, record, record_at_once, record_refusal
+from fhir_server.pipeline.record import happenings_of, record, record_at_once, record_refusal
 from fhir_server.pipeline.redact import redact
+from fhir_server.pipeline.scribe import Scribe, Telling
 from fhir_server.pipeline.step_up import require_step_up
 from fhir_server.pipeline.transaction import is_large, run_transaction
 from fhir_server.resource_text import ResourceText
 from fhir_server.search.custom import SEARCH_PARAMETER
 from fhir_server.store.preparing import StaleError
 from fhir_server.tracing import Tracing
-from fhir_server.vault.vault import Draft, Reader, Vault, Writer
+from fhir_server.vault.vault import Reader, Vault, Writer
 from smart_auth.server import SmartServer
 
 _BROKEN = "a stored record is not what was sealed; the operator has been told"
@@ -92,6 +94,7 @@ class Pipeline:
     """Answers requests.
 
     Attributes:
+        scribe: Makes the AuditEvents of answers that write nothing.
         large: Who prepares a large transaction.
         prepared: How many were: ``written``, or done ``again`` in a turn, because that could not be written.
     """
@@ -101,6 +104,7 @@ class Pipeline:
     policies: Policies
     tools: Tools
     heeding: Heeding
+    scribe: Scribe
     organizations: Organizations = field(default_factory=Organizations)
     tracing: Tracing = field(default_factory=Tracing)
     large: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -208,9 +212,9 @@ class Pipeline:
                 opened = await _READS[code](in_scope, self._desk(in_scope, reader, None))
             with self.tracing.stage("redact"):
                 released = redact(opened, self.tools.base)
-                events = await events_of(released, reader, self.tools)
+                happenings = await happenings_of(released, reader)
         with self.tracing.stage("record"):
-            return await self._on_record(released, events, reader.epoch)
+            return await self._on_record(released, happenings, reader.epoch)
 
     async def _transaction(self, in_scope: InScope) -> Recorded:
         """All entries in one unit of work; a large one is prepared first, so that others do not wait for it."""
@@ -243,14 +247,17 @@ class Pipeline:
         numbers = tuple(writer.number(n) for n in recorded.log_numbers)
         return replace(recorded, log_numbers=numbers)
 
-    async def _on_record(self, released: Released, events: Sequence[Draft], epoch: int) -> Recorded:
+    async def _on_record(
+        self, released: Released, happenings: Sequence[Happening], epoch: int
+    ) -> Recorded:
         """An answer that wrote nothing needs no unit of work, as long as nothing has changed since it was read."""
+        telling = Telling(happenings, epoch)
         if await self.heeding.is_current():
-            recorded = await record_at_once(released, self.vault, self.tools, events, epoch)
+            recorded = await record_at_once(released, telling, self.scribe)
             if recorded is not None:
                 return recorded
         async with self.heeding.unit() as writer:
-            return await record(released, writer, self.tools, events)
+            return await record(released, writer, self.tools, telling.drafts)
 
     async def _receive(self, in_scope: InScope, parts: Parts) -> Recorded:
         """Receive a large document, for whoever may write it now, and write it if that is so still."""

@@ -4,6 +4,7 @@ A ``Store`` never sees plaintext.  It gives snapshots for reading and units of w
 as a whole when its context ends without an error, and not before the context returns.
 """
 
+from asyncio import Future
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -191,17 +192,18 @@ class Store(Protocol):
         """
         ...
 
-    async def record(self, events: Sequence[SealedEvent], epoch: int) -> Sequence[int] | None:
-        """Write AuditEvents and nothing else: durable, all or none of them, when their numbers are given.
+    def record(self, events: Sequence[SealedEvent], epoch: int) -> Future[Sequence[int] | None]:
+        """Write AuditEvents and nothing else: all or none of them.
 
         Args:
             epoch: That of the keys which seal them.
 
         Returns:
-            Their numbers in the log; None if the database has another epoch by now, and nothing was written.
+            Done when they are durable: their numbers in the log; None if the database has another epoch by now, and nothing
+            was written.
 
         Raises:
-            StoreFullError: The disk is full; nothing was written.
+            StoreFullError: By the future: the disk is full; nothing was written.
         """
         ...
 

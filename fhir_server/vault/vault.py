@@ -1,6 +1,7 @@
 """Reading and writing sealed records: snapshots and units of work of one store, with the keys to open and to seal."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from time import monotonic
@@ -9,7 +10,7 @@ from typing import Generic, TypeVar
 
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.store.preparing import Prepared
-from fhir_server.store.protocol import Snapshot, Store, Unit
+from fhir_server.store.protocol import SealedEvent, Snapshot, Store, Unit
 from fhir_server.vault.keyring import KeyRing
 from fhir_server.vault.preparing import PreparedWriter
 from fhir_server.vault.reader import Keys, Reader, patient_tokens
@@ -17,7 +18,7 @@ from fhir_server.vault.recording import seal_event
 from fhir_server.vault.register import ConsentRegister
 from fhir_server.vault.writer import Draft, Leaf, Writer
 
-__all__ = ["Draft", "Leaf", "Reader", "Vault", "Writer", "patient_tokens"]
+__all__ = ["Draft", "Leaf", "Reader", "SealedEvent", "Vault", "Writer", "patient_tokens"]
 
 _Kind = type[BaseException] | None
 _Error = BaseException | None
@@ -62,19 +63,13 @@ class Vault:
         """A unit of work that is prepared beside others', as of one snapshot; nothing is written when its context ends."""
         return _Reading(self.preparer, self._store.reading())
 
-    async def record(
-        self, events: Sequence[tuple[Draft, Leaf]], epoch: int
-    ) -> Sequence[int] | None:
-        """Write new AuditEvents with their leaves, and nothing else, outside of any unit of work.
+    def seal_events(
+        self, events: Iterable[tuple[Draft, Leaf]], epoch: int
+    ) -> list[SealedEvent] | None:
+        """New AuditEvents with their leaves, sealed to be written by ``record``; None if that takes a unit of work.
 
         Args:
             epoch: Of the reader of what they tell of.
-
-        Returns:
-            Their numbers in the log, when they are durable; None if that takes a unit of work, and nothing was written.
-
-        Raises:
-            StoreFullError: The disk is full; nothing was written.
         """
         sealed = []
         for draft, leaf in events:
@@ -82,7 +77,17 @@ class Vault:
             if event is None:
                 return None
             sealed.append(event)
-        return await self._store.record(sealed, epoch)
+        return sealed
+
+    def record(
+        self, sealed: Sequence[SealedEvent], epoch: int
+    ) -> asyncio.Future[Sequence[int] | None]:
+        """Write AuditEvents, and nothing else, outside of any unit of work (``Store.record``).
+
+        Args:
+            epoch: That for which ``seal_events`` sealed them.
+        """
+        return self._store.record(sealed, epoch)
 
     async def prepare(self, at: int = 0) -> None:
         """Have the key at hand by which a refusal is recorded, should the key provider not answer later."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -76,14 +75,10 @@ async def test_an_epoch_that_ends_meanwhile_keeps_out_what_waits(store: Store) -
     """A unit that destroys keys is written in the same commit, or before: what they sealed stays out."""
     async with store.writing() as unit:
         await unit.keys.advance()
-        waiting = asyncio.create_task(_recorded(store, event("late", "who"), 0))
+        waiting = store.record([event("late", "who")], 0)
         await asyncio.sleep(0.05)
     assert await waiting is None
     assert await log(store) == []
-
-
-async def _recorded(store: Store, each: SealedEvent, epoch: int) -> Sequence[int] | None:
-    return await store.record([each], epoch)
 
 
 async def test_numbers_are_gapless_beside_units_some_of_which_fail(store: Store) -> None:
@@ -109,7 +104,7 @@ async def test_numbers_are_gapless_beside_units_some_of_which_fail(store: Store)
 
 async def test_a_unit_sees_no_half_of_what_is_recorded_beside_it(store: Store) -> None:
     async with store.writing() as unit:
-        waiting = asyncio.create_task(_recorded(store, event("beside", "who"), 0))
+        waiting = store.record([event("beside", "who")], 0)
         await asyncio.sleep(0.05)
         await unit.append_audit(
             await unit.put(version("own", type_="AuditEvent"), [], []), b"own".ljust(32), b"o"
@@ -121,7 +116,7 @@ async def test_a_unit_sees_no_half_of_what_is_recorded_beside_it(store: Store) -
 
 
 async def test_a_request_that_goes_away_takes_nobody_else_with_it(store: Store) -> None:
-    waiting = [asyncio.create_task(_recorded(store, event(f"n{n}", "who"), 0)) for n in range(9)]
+    waiting = [store.record([event(f"n{n}", "who")], 0) for n in range(9)]
     await asyncio.sleep(0)
     for gone in waiting[::3]:
         gone.cancel()
@@ -135,7 +130,7 @@ async def test_a_request_that_goes_away_takes_nobody_else_with_it(store: Store) 
 @pytest.mark.parametrize("adapter", ADAPTERS)
 async def test_what_waits_when_a_store_is_closed_is_written(folder: Path, adapter: str) -> None:
     opened = await DATABASES[adapter](folder)
-    waiting = asyncio.create_task(_recorded(opened.store, event("last", "who"), 0))
+    waiting = opened.store.record([event("last", "who")], 0)
     await asyncio.sleep(0)
     await opened.close()
     assert list(await waiting or ()) == [0]

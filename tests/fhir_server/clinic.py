@@ -34,6 +34,7 @@ from fhir_server.interactions.leaf import index_rest
 from fhir_server.pipeline.heeding import Heeding
 from fhir_server.pipeline.policies import Policies
 from fhir_server.pipeline.run import Pipeline
+from fhir_server.pipeline.scribe import Scribe
 from fhir_server.store.database import Database
 from fhir_server.store.mongodb.database import open_mongo
 from fhir_server.store.own_secrets import Secrets
@@ -255,7 +256,7 @@ async def open_clinic(
     vault.on_forget(policies.forget)
     clinic = Clinic(database, vault, None, path)  # type: ignore[arg-type]
     heeding = Heeding(database.news, vault, (made.parameters.reload,))
-    clinic.pipeline = Pipeline(vault, clinic, policies, made, heeding)  # type: ignore[arg-type]
+    clinic.pipeline = Pipeline(vault, clinic, policies, made, heeding, Scribe(vault, made))  # type: ignore[arg-type]
     clinic.caller(HOUSE)
     clinic.caller(OVERSEER, purposes=("HOPERAT",))
     clinic.caller(OTHER, organization="Organization/other")

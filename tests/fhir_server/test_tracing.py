@@ -61,7 +61,7 @@ async def test_an_error_of_ours_leaves_no_message_in_a_span(
     async def broken(*_: object) -> None:
         raise ValueError(SECRET)
 
-    monkeypatch.setattr("fhir_server.pipeline.run.events_of", broken)
+    monkeypatch.setattr("fhir_server.pipeline.run.happenings_of", broken)
     answer = await traced.get(HOUSE, "Patient/p")
     assert answer.status in (404, 500)
     assert SECRET not in "".join(span.to_json() for span in spans.get_finished_spans())

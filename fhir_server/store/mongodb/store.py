@@ -1,8 +1,9 @@
 """The ``Store`` over MongoDB: snapshots for reading, units of work for writing."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
+from typing import Any, TypeVar
 
 from fhir_server.errors import StoreLostError
 from fhir_server.store.mongodb.mongo import Document, Mongo, Query, Session
@@ -11,6 +12,8 @@ from fhir_server.store.mongodb.turn import Turn
 from fhir_server.store.mongodb.unit import MongoUnit
 from fhir_server.store.mongodb.units import MongoUnits
 from fhir_server.store.protocol import SealedEvent
+
+_Result = TypeVar("_Result")
 
 
 class MongoStore:
@@ -22,7 +25,7 @@ class MongoStore:
         self._mongo = mongo
         self._units = MongoUnits(mongo, turn)
         self._idle: list[Session] = []
-        self._ending: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()  # or nobody would hold them
 
     def reading(self, *, complete: bool = False) -> "_Reading":  # noqa: ARG002  it is always complete
         """See ``Store.reading``."""
@@ -32,8 +35,13 @@ class MongoStore:
         """See ``Store.writing``."""
         return _Writing(self._units)
 
-    async def record(self, events: Sequence[SealedEvent], epoch: int) -> Sequence[int] | None:
+    def record(
+        self, events: Sequence[SealedEvent], epoch: int
+    ) -> asyncio.Future[Sequence[int] | None]:
         """See ``Store.record``."""
+        return self._begin(self._record(events, epoch))
+
+    async def _record(self, events: Sequence[SealedEvent], epoch: int) -> Sequence[int] | None:
         async with self.writing() as unit:
             if await unit.epoch() != epoch:
                 return None
@@ -55,18 +63,22 @@ class MongoStore:
         for the answer, and is durable only when all before it is.
         """
         if session.begun:
-            task = asyncio.create_task(self._end(session))
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
+            self._begin(self._end(session))
         else:
             self._idle.append(session)
 
     async def close(self) -> None:
         """See ``Store.close``."""
         await self._units.close()
-        if self._ending:
-            await asyncio.wait(self._ending)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
         self._mongo.close()  # and with it the idle sessions
+
+    def _begin(self, work: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _end(self, session: Session) -> None:
         with suppress(StoreLostError):

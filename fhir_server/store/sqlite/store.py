@@ -84,12 +84,13 @@ class SqliteStore:
         """See ``Store.writing``."""
         return _Writing(self)
 
-    async def record(self, events: Sequence[SealedEvent], epoch: int) -> Sequence[int] | None:
+    def record(
+        self, events: Sequence[SealedEvent], epoch: int
+    ) -> asyncio.Future[Sequence[int] | None]:
         """See ``Store.record``."""
         self._begin_committing()
-        durable = self._recordings.add(events, epoch)
         self._dirty.set()
-        return await durable
+        return self._recordings.add(events, epoch)
 
     async def begin_reading(self, *, complete: bool) -> sqlite3.Connection:
         """A connection with a snapshot; give it back with ``end_reading``."""

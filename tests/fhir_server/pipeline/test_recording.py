@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -77,13 +78,16 @@ async def test_who_was_erased_before_the_record_was_written_is_not_disclosed(
     record = SqliteStore.record
     late = iter([True])
 
-    async def after(
+    def after(
         store: SqliteStore, events: Sequence[SealedEvent], epoch: int
-    ) -> Sequence[int] | None:
-        if next(late, False):
-            erased = await filled.ask(HOUSE, "POST", "Patient/a/$erase")
-            assert erased.status == 200, erased.body
-        return await record(store, events, epoch)
+    ) -> asyncio.Future[Sequence[int] | None]:
+        async def later() -> Sequence[int] | None:
+            if next(late, False):
+                erased = await filled.ask(HOUSE, "POST", "Patient/a/$erase")
+                assert erased.status == 200, erased.body
+            return await record(store, events, epoch)
+
+        return asyncio.ensure_future(later())
 
     monkeypatch.setattr(SqliteStore, "record", after)
     answer = await filled.get(OTHER, "Observation/o")
