@@ -13,8 +13,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -64,25 +64,36 @@ class Consentry:
         log = (self.data / "log").open("w")
         self._process = subprocess.Popen(command, stderr=log, env={**os.environ, **own})
         self._peak = 0
-        threading.Thread(target=self._watch, daemon=True).start()
+        self._watched = threading.Event()
         self.port = _until(self._answers)
 
     def token(self) -> str:
         return system_token(self.data, "system/*.cruds")
 
+    @property
     def peak_mb(self) -> float:
-        """Most memory that all processes had at once, by a look each quarter of a second; shared pages count once."""
+        """Most memory that all processes had at once while it was ``watched``; shared pages count once."""
         return self._peak / 1024
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Look at its memory each quarter of a second; not while answers are timed: a look takes some 10 ms of a core."""
+        watch = threading.Thread(target=self._watch, daemon=True)
+        self._watched.set()
+        watch.start()
+        try:
+            yield
+        finally:
+            self._watched.clear()
+            watch.join()
 
     def _watch(self) -> None:
         pid = self._process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children")
         with suppress(OSError):  # it has ended
-            while self._process.poll() is None:
-                resident = sum(
-                    _resident(each) for each in [str(pid), *children.read_text().split()]
-                )
-                self._peak = max(self._peak, resident)
+            while self._watched.is_set():
+                each = [str(pid), *children.read_text().split()]
+                self._peak = max(self._peak, sum(map(_resident, each)))
                 time.sleep(_LOOK)
 
     def stop(self) -> None:

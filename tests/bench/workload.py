@@ -67,13 +67,14 @@ def patients() -> list[Path]:
 
 def measure(server: Consentry) -> Figures:
     """Load everything, then ask."""
-    asyncio.run(load(server, server.token(), BATCHES))
-    largest = asyncio.run(load(server, server.token(), patients()[-1:]))
-    others = load_by_command(server, patients()[:-1])
-    peak, asked = server.peak_mb(), loaded(server)
+    with server.watched():
+        asyncio.run(load(server, server.token(), BATCHES))
+        largest = asyncio.run(load(server, server.token(), patients()[-1:]))
+        others = load_by_command(server, patients()[:-1])
+    asked = loaded(server)
     read, search = rate(server, asked.reads), rate(server, searches(asked.found))
     by_one = asyncio.run(load(server, server.token(), patients()[:-1]))
-    return Figures(largest, others, peak, read, search, by_one)
+    return Figures(largest, others, server.peak_mb, read, search, by_one)
 
 
 def loaded(server: Server) -> Loaded:
