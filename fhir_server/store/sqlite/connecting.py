@@ -45,13 +45,13 @@ class WriteTransaction:
         """Whether somebody of this process asked for the turn and did not stay; then only ``begin`` begins."""
         return self._turn.asked
 
-    def begin_at_once(self) -> bool:
-        """Begin if nobody else writes or waits for the turn; whether it has begun now.
+    def begin_within(self, seconds: float) -> bool:
+        """Begin if the turn comes so soon; the thread that calls waits for it.  Whether it has begun now.
 
         Raises:
             sqlite3.Error: It could not begin; the turn is given on.
         """
-        if self.open or not self._turn.take_at_once():
+        if self.open or not self._turn.take_within(seconds):
             return False
         self._begin()
         return True

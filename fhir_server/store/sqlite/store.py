@@ -32,6 +32,7 @@ _LOOK = 0.02  # seconds between two looks whether another process waits for our 
 _PATIENCE = 5.0  # seconds to wait for the others' parts
 _COMMITS_BETWEEN = 16  # checkpoints
 _FEW, _BRIEF = 64, 0.005  # answers, seconds: such a commit is made in the event loop
+_SOON = 0.002  # seconds that the event loop waits for the turn to make it: as long as another process needs for one
 _MOST_PAGES = 8000  # of the log: then a commit carries over what is left, and the log begins anew
 
 
@@ -70,6 +71,7 @@ class SqliteStore:
         self._carrying: asyncio.Task[None] | None = None
         self._commits = 0
         self._pace = 0.0  # seconds a commit, smoothed: a new disk is trusted once
+        self._waited = 0.0  # seconds that a thread waited for the turn, the last time
 
     @property
     def waiting(self) -> int:
@@ -244,7 +246,9 @@ class SqliteStore:
 
     def _begins_brief(self, recorded: int) -> bool:
         """Begin a commit that the event loop makes itself; False where it would have to wait, or take long."""
-        if not 0 < recorded <= _FEW or self._pace > _BRIEF or not self._writing.begin_at_once():
+        if not 0 < recorded <= _FEW or self._pace > _BRIEF or self._waited > _SOON:
+            return False
+        if not self._writing.begin_within(_SOON):
             return False
         self._begin_rows()
         return True
@@ -259,10 +263,12 @@ class SqliteStore:
 
     def _write_batch(self) -> None:
         """Mostly in a thread, which waits for the turn, too, if nobody has done so."""
+        begun = perf_counter()
         if not self._writing.open:
             self._writing.begin_here()
+            self._waited = perf_counter() - begun
             self._begin_rows()
-        begun = perf_counter()
+            begun = perf_counter()
         self._recordings.write(self.connection, self._rows, self._tokens)
         self._rows.write(self.connection)
         self._tokens.write_now(self.connection)

@@ -11,8 +11,10 @@ import os
 import struct
 from collections.abc import Container
 from pathlib import Path
+from time import monotonic, sleep
 
 _SLOTS = 64
+_NAP = 0.000_05  # seconds between two looks for a turn that comes soon
 _COUNT = struct.Struct("<Q")
 
 
@@ -64,6 +66,15 @@ class WriteTurn:
             return _locked(self._now)
         finally:
             fcntl.flock(self._next, fcntl.LOCK_UN)
+
+    def take_within(self, seconds: float) -> bool:
+        """Wait so long for the turn, in the thread that calls, unless this process waits already; whether it is taken."""
+        end = monotonic() + seconds
+        while not self.take_at_once():
+            if self.asked or monotonic() > end:
+                return False
+            sleep(_NAP)
+        return True
 
     def take_here(self) -> None:
         """Wait in the thread that calls, while nobody else of this process does (``asked``)."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from fhir_server.errors import StoreFullError
 from fhir_server.store.protocol import SealedEvent, SealedVersion
 from fhir_server.store.sqlite import store as sqlite_store
+from fhir_server.store.sqlite import turns
 from fhir_server.store.sqlite.connecting import WriteTransaction
 from fhir_server.store.sqlite.rows import RowQueue
 from fhir_server.store.sqlite.store import SqliteStore
@@ -27,6 +29,20 @@ class Disk:
     delay: float = 0.0
     now: float = 0.0
     in_loop: list[bool] = field(default_factory=list)
+
+
+@dataclass
+class Naps:
+    """Counts the naps of whoever waits for a turn in the loop; something may happen in the third."""
+
+    count: int = 0
+    on_third: Callable[[], None] = lambda: None
+
+    def nap(self, seconds: float) -> None:
+        time.sleep(seconds)
+        self.count += 1
+        if self.count == 3:
+            self.on_third()
 
 
 @pytest.fixture
@@ -99,6 +115,45 @@ async def test_while_another_process_writes_the_loop_goes_on(
     other.give()
     assert await waiting == [0]
     assert disk.in_loop == [False]
+    other.close()
+
+
+@pytest.fixture
+def naps(monkeypatch: pytest.MonkeyPatch) -> Naps:
+    made = Naps()
+    monkeypatch.setattr(turns, "sleep", made.nap)
+    return made
+
+
+async def test_the_loop_waits_for_a_turn_that_comes_soon(
+    store: SqliteStore, disk: Disk, naps: Naps, tmp_path: Path
+) -> None:
+    other = WriteTurn(lock_folder(tmp_path / "store.db"))
+    await other.take()
+    naps.on_third = other.give
+    assert await record(store, "a") == [0]
+    assert (disk.in_loop, naps.count) == ([True], 3)
+    other.close()
+
+
+async def test_after_a_long_wait_for_the_turn_threads_wait_until_it_comes_soon_again(
+    store: SqliteStore, disk: Disk, naps: Naps, tmp_path: Path
+) -> None:
+    other = WriteTurn(lock_folder(tmp_path / "store.db"))
+    for waited in (0.1, 0.0):
+        await other.take()
+        tried = naps.count
+        waiting = asyncio.create_task(record(store, f"behind-{waited}"))
+        await asyncio.sleep(0.02)
+        assert (naps.count > tried) == (waited > 0)
+        disk.now += waited
+        other.give()
+        await waiting
+    assert disk.in_loop == [False, False]
+    await other.take()
+    naps.count, naps.on_third = 0, other.give
+    await record(store, "a")
+    assert disk.in_loop[-1]
     other.close()
 
 
