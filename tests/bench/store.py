@@ -24,10 +24,10 @@ from fhir_server.crypto.seal import DataKey
 from fhir_server.evidence import preload_evidence
 from fhir_server.forms import Received
 from fhir_server.pipeline import record
+from fhir_server.pipeline.audit_event import Happening
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.settings import read_settings
 from fhir_server.store.opening import DATABASE_FILE
-from fhir_server.vault.vault import Draft
 from tests.bench.observations import draft, new_folder, observation
 from tests.bench.worker import opened, run
 from tests.bench.workload import BATCHES, patients
@@ -157,7 +157,7 @@ def _without(way: str) -> Iterator[None]:
             patch.setattr(DataKey, "open", lambda _, sealed, __: sealed[1:])
         if way == "bare":
             patch.setattr(Tokenizer, "tokens", _few_tokens)
-            patch.setattr(record, "_drafts", _no_drafts)
+            patch.setattr(record, "_happenings", _nothing)
         yield
 
 
@@ -167,7 +167,7 @@ def _few_tokens(
     return _TOKENS(tokenizer, type_, resource, patients) if type_ in _REFERRED else frozenset()
 
 
-async def _no_drafts(*_: object) -> list[Draft]:
+async def _nothing(*_: object) -> list[Happening]:
     return []
 
 
