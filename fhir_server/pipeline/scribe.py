@@ -15,6 +15,7 @@ from fhir_server.interactions.leaf import event_draft, leaf_of
 from fhir_server.pipeline.audit_event import Entity, Happening, audit_event
 from fhir_server.vault.vault import Draft, SealedEvent, Vault
 
+_CROWD = 64  # answers: nobody waits for more
 Numbers = Sequence[int] | None
 
 
@@ -60,7 +61,7 @@ class Scribe:
 
     def _look(self, before: int) -> None:
         """Begin when a turn of the event loop has brought nothing more: what comes together is not received at once."""
-        if len(self._waiting) > before:
+        if before < len(self._waiting) < _CROWD:
             asyncio.get_running_loop().call_soon(self._look, len(self._waiting))
             return
         waiting, self._waiting = self._waiting, []
@@ -109,6 +110,9 @@ def _do(stage: Callable[[Telling], None], telling: Telling) -> None:
 
 
 def _pass_on(to: asyncio.Future[Numbers], done: asyncio.Future[Numbers]) -> None:
+    if done.cancelled():  # the server ends
+        to.cancel()
+        return
     error = done.exception()
     if to.done():
         return

@@ -112,6 +112,37 @@ async def test_who_goes_away_takes_nobody_else_with_him(filled: Clinic) -> None:
     assert (await filled.get(HOUSE, "Observation/o0")).status == 200
 
 
+async def test_nobody_waits_for_a_crowd(filled: Clinic) -> None:
+    """Requests that never cease to come in do not keep the first of them from being answered."""
+    loop, told = asyncio.get_running_loop(), list[scribe.Telling]()
+
+    def come() -> None:
+        if len(told) < 1000:
+            loop.call_soon(come)  # before the scribe looks again
+            told.append(scribe.Telling((), 0))
+            filled.pipeline.scribe.write(told[-1])
+
+    come()
+    await told[0].numbers
+    assert 0 < len(told) < 1000
+
+
+async def test_a_record_that_is_given_up_gives_up_its_answer(
+    filled: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ending(*_: object) -> asyncio.Future[None]:
+        ended = asyncio.get_running_loop().create_future()
+        ended.cancel()
+        return ended
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(filled.vault), "record", ending)
+        async with asyncio.timeout(5):
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.create_task(filled.get(HOUSE, "Observation/o0"))
+    assert (await filled.get(HOUSE, "Observation/o0")).status == 200
+
+
 async def test_beside_one_whose_patient_was_erased_the_others_are_answered(filled: Clinic) -> None:
     """Her key is destroyed while events under it are being made and written: nothing of her goes out."""
     erased = filled.ask(HOUSE, "POST", "Patient/p1/$erase")
