@@ -30,8 +30,8 @@ async def filled(clinic: Clinic) -> Clinic:
 
 
 @pytest.fixture
-def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Of how many answers events are made at once."""
+def told(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many events the scribe has written, answer by answer."""
     found: list[int] = []
     record = Scribe._record
 
@@ -53,7 +53,7 @@ def named(event: Json) -> set[str]:
 
 
 async def test_each_answer_has_its_own_event_and_its_number(
-    filled: Clinic, sizes: list[int]
+    filled: Clinic, told: list[int]
 ) -> None:
     before = filled.log_size()
     asked = [
@@ -61,7 +61,7 @@ async def test_each_answer_has_its_own_event_and_its_number(
     ]
     answers = await asyncio.gather(*(filled.pipeline.answer(received) for received, _ in asked))
     assert {answer.status for answer in answers} == {200}
-    assert sizes == [1] * MANY
+    assert told == [1] * MANY
     events = {before + at: event for at, event in enumerate(await filled.audits(before))}
     assert len(events) == MANY
     for (received, n), answer in zip(asked, answers, strict=True):

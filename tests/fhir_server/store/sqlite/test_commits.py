@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from fhir_server.store.sqlite.connecting import WriteTransaction
 from fhir_server.store.sqlite.rows import RowQueue
 from fhir_server.store.sqlite.store import SqliteStore
 from fhir_server.store.sqlite.turns import WriteTurn, lock_folder
+from tests.fhir_server.store.sqlite.queueing import somebody_queues
 
 
 @dataclass
@@ -33,13 +33,14 @@ class Disk:
 
 @dataclass
 class Naps:
-    """Counts the naps of whoever waits for a turn in the loop; something may happen in the third."""
+    """Counts the naps of whoever waits for a turn in the loop, by a clock of its own; something may happen in the third."""
 
+    now: float = 0.0
     count: int = 0
     on_third: Callable[[], None] = lambda: None
 
     def nap(self, seconds: float) -> None:
-        time.sleep(seconds)
+        self.now += seconds
         self.count += 1
         if self.count == 3:
             self.on_third()
@@ -122,6 +123,7 @@ async def test_while_another_process_writes_the_loop_goes_on(
 def naps(monkeypatch: pytest.MonkeyPatch) -> Naps:
     made = Naps()
     monkeypatch.setattr(turns, "sleep", made.nap)
+    monkeypatch.setattr(turns, "monotonic", lambda: made.now)
     return made
 
 
@@ -139,12 +141,13 @@ async def test_the_loop_waits_for_a_turn_that_comes_soon(
 async def test_after_a_long_wait_for_the_turn_threads_wait_until_it_comes_soon_again(
     store: SqliteStore, disk: Disk, naps: Naps, tmp_path: Path
 ) -> None:
-    other = WriteTurn(lock_folder(tmp_path / "store.db"))
+    folder = lock_folder(tmp_path / "store.db")
+    other = WriteTurn(folder)
     for waited in (0.1, 0.0):
         await other.take()
         tried = naps.count
         waiting = asyncio.create_task(record(store, f"behind-{waited}"))
-        await asyncio.sleep(0.02)
+        await somebody_queues(folder)
         assert (naps.count > tried) == (waited > 0)
         disk.now += waited
         other.give()

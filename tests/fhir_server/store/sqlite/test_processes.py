@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import signal
 import subprocess
@@ -17,6 +16,7 @@ from fhir_server.store.protocol import SealedVersion, Selection
 from fhir_server.store.sqlite import store as sqlite
 from fhir_server.store.sqlite.store import SqliteStore
 from fhir_server.store.sqlite.turns import SqliteNews, WriteTurn
+from tests.fhir_server.store.sqlite.queueing import somebody_queues
 
 WHO = b"who-reads..."
 
@@ -204,7 +204,7 @@ async def test_two_that_always_want_to_write_take_turns(folder: Path) -> None:
     await writer.take()
     for _ in range(50):
         waiting = asyncio.create_task(other.take())
-        await _somebody_queues(folder)
+        await somebody_queues(folder)
         writer.give()
         again = asyncio.create_task(writer.take())
         await asyncio.wait_for(waiting, 5)
@@ -214,18 +214,6 @@ async def test_two_that_always_want_to_write_take_turns(folder: Path) -> None:
     writer.give()
     writer.close()
     other.close()
-
-
-async def _somebody_queues(folder: Path) -> None:
-    """Return once somebody waits for the turn, who is the next then."""
-    with (folder / "next").open("rb+") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return
-            fcntl.flock(file, fcntl.LOCK_UN)
-            await asyncio.sleep(0.001)
 
 
 async def test_news_told_by_one_is_counted_by_all(folder: Path) -> None:
