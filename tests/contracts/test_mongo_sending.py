@@ -8,7 +8,7 @@ First the contract again, with each write sent as soon as there is one; then wha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from fhir_server.store.database import Database
 from fhir_server.store.mongodb import units as mongo_units
 from fhir_server.store.mongodb.database import open_mongo
 from fhir_server.store.mongodb.mongo import Operation, Session, TransientError
-from fhir_server.store.protocol import Store
+from fhir_server.store.protocol import Selection, Store
 
 from .. import mongo_server
 from .stores import StoppedError, found, token, version, write
@@ -81,8 +81,10 @@ class Wire:
 
 
 @pytest.fixture
-def wire(database: Database, monkeypatch: pytest.MonkeyPatch) -> Wire:
-    return Wire(monkeypatch)
+def wire(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
+    made = Wire(monkeypatch)
+    yield made
+    made.let.set()  # or a test that failed would keep the database from closing
 
 
 async def test_a_unit_goes_on_while_what_it_has_written_is_sent(store: Store, wire: Wire) -> None:
@@ -97,6 +99,46 @@ async def test_a_unit_goes_on_while_what_it_has_written_is_sent(store: Store, wi
         wire.let.set()
         assert [row.n for row in await looking] == list(range(60))
     assert len(await found(store, ("t",), limit=99)) == 60
+
+
+async def test_a_unit_waits_for_what_is_sent_only_where_that_may_be_selected(
+    store: Store, wire: Wire
+) -> None:
+    await _kept(store, wire)
+    async with store.writing() as unit:
+        rid = await unit.put(version("patient", type_="Patient"), [token("t")], [])
+    wire.let.clear()
+    wire.begun.clear()
+    async with store.writing() as unit:
+        for number in range(40):
+            await unit.put(version(f"n{number}"), [token("t")], [])
+        assert wire.begun.is_set()
+        (patient,) = await unit.select(Selection("Patient", ((token("t"),),)))
+        assert patient.rid == rid
+        own = asyncio.create_task(unit.select(Selection("Observation", ((token("t"),),))))
+        await asyncio.sleep(0.05)
+        assert not own.done()
+        wire.let.set()
+        assert len(await own) == 41
+
+
+async def test_a_unit_that_changes_what_only_the_database_knows_waits_for_that(
+    store: Store, wire: Wire
+) -> None:
+    await _kept(store, wire)
+    async with store.writing() as unit:
+        rid = await unit.put(version("patient", type_="Patient"), [token("t")], [])
+    wire.let.clear()
+    wire.begun.clear()
+    async with store.writing() as unit:
+        await unit.index("Patient", rid, [token("later")])
+        await unit.put(version("other"), [token("t")], [])
+        await wire.begun.wait()
+        looking = asyncio.create_task(unit.select(Selection("Patient", ((token("later"),),))))
+        await asyncio.sleep(0.05)
+        assert not looking.done()
+        wire.let.set()
+        assert [v.rid for v in await looking] == [rid]
 
 
 async def test_what_the_server_interrupts_on_the_way_is_sent_again(

@@ -36,6 +36,7 @@ from fhir_server.store.shelf import SealedVersion, WrappedKey
 
 Each = tuple[str, Operation]
 _TOKEN = 26  # bytes of a token in an array of BSON
+_ANY = "*"  # stands for every type
 _ROOM = 7 * 1024 * 1024  # beside the seal: a document has 16 MiB
 
 
@@ -61,6 +62,13 @@ class Write:
     event: bool = False
     blurs: bool = False
 
+    @property
+    def type_(self) -> str:
+        """Of which type the record is that it writes; of none, or of any, where it is not known."""
+        if self.blurs:
+            return _ANY
+        return self.current["type"] if self.current else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -85,6 +93,7 @@ class Pending:
         self.blurred = 0
         self._writes: list[Write] = []
         self._sent = 0
+        self._sent_types: set[str] = set()
         self._unsent: set[str] = set()
         self._hides = self._hides_keys = False
         self._current: dict[bytes, Document] = {}
@@ -103,6 +112,10 @@ class Pending:
     def unsent_to(self, collection: str) -> bool:
         """Whether the transaction does not have all that is written to a collection."""
         return collection in self._unsent
+
+    def sent_of(self, type_: str) -> bool:
+        """Whether the transaction was sent anything that may be a record of a type."""
+        return not self._sent_types.isdisjoint((type_, _ANY))
 
     @property
     def hides(self) -> bool:
@@ -223,6 +236,7 @@ class Pending:
     def all_again(self) -> bool:
         """The transaction has lost what it had; whether that was anything."""
         had, self._sent = self._sent > 0, 0
+        self._sent_types.clear()
         self._read_notes.clear()  # another transaction may see others
         self._note_unsent()
         return had
@@ -233,6 +247,7 @@ class Pending:
         events, groups = grouped(
             [write.current for write in unsent if write.event and write.current]
         )
+        self._sent_types.update(write.type_ for write in unsent)
         stored = iter(events)
         found: dict[str, list[Operation]] = {}
         for write in unsent:

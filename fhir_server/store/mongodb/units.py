@@ -18,6 +18,7 @@ from fhir_server.store.mongodb.mongo import (
     Document,
     DuplicateError,
     Mongo,
+    Operation,
     Query,
     Session,
     TransientError,
@@ -27,6 +28,7 @@ from fhir_server.store.mongodb.turn import Counters, Turn
 from fhir_server.store.protocol import Selection
 
 _T = TypeVar("_T")
+_Writes = dict[str, list[Operation]]  # by collection
 _PATIENCE = 5.0  # seconds in which a transaction that the server interrupts is tried again
 _LOT = 200  # writes that are worth sending while a unit goes on
 _SMALL, _MOST = 4, 2000  # answers that are kept: of so many records, and so many of them
@@ -96,10 +98,20 @@ class MongoUnits:
         """What the transaction sees of a selection; asked once for as long as the transaction is sent nothing."""
         known = self._selected.get(selection)
         if known is None:
-            known = await chosen(selection, self.look)
+            known = await self._chosen(selection)
             if len(known) <= _SMALL and len(self._selected) < _MOST:
                 self._selected[selection] = known
         return known
+
+    async def _chosen(self, selection: Selection) -> list[Document]:
+        """A selection, without waiting for what is under way to the transaction if nothing of it can be selected.
+
+        What the transaction was sent nothing of is as it was committed (only who has the turn writes records), so that can
+        be asked beside it.
+        """
+        if self._is_sending and not self.pending.sent_of(selection.type_):
+            return await chosen(selection, self.mongo.find)
+        return await chosen(selection, self.look)
 
     async def send(self) -> None:
         """Let the transaction see what the batch has written."""
@@ -111,11 +123,9 @@ class MongoUnits:
 
         An error makes the transaction stale: whoever needs it next sends all of it again, and is told if that fails, too.
         """
-        if self._sending is not None and self._sending.done():
-            self._sending = None
-        if self._sending is None and not self._stale and self.pending.unsent >= _LOT:
-            self._sending = asyncio.create_task(self._send_behind())
-        return self._sending is not None
+        if not (self._is_sending or self._stale) and self.pending.unsent >= _LOT:
+            self._sending = asyncio.create_task(self._send_behind(self._taken()))
+        return self._is_sending
 
     async def close(self) -> None:
         """Commit what waits, and give the turn away."""
@@ -126,6 +136,10 @@ class MongoUnits:
         if self._session is not None:
             with suppress(ConsentryError):  # whoever takes the turn next ends it
                 await self._session.close()
+
+    @property
+    def _is_sending(self) -> bool:
+        return self._sending is not None and not self._sending.done()
 
     async def _take_turn(self) -> None:
         if self._turn.held:
@@ -152,12 +166,12 @@ class MongoUnits:
                     raise
             await tries.pause()
 
-    async def _send_behind(self) -> None:
+    async def _send_behind(self, writes: _Writes) -> None:
         assert self._session is not None
         with suppress(ConsentryError):
             if not self._session.begun:
                 self._session.begin()
-            await self._flushed(self._session)
+            await self._written(self._session, writes)
 
     async def _arrived(self) -> None:
         """Wait for what is being sent: a session can not do two things at once."""
@@ -183,9 +197,15 @@ class MongoUnits:
         return self._session
 
     async def _flushed(self, session: Session) -> None:
+        await self._written(session, self._taken())
+
+    def _taken(self) -> _Writes:
         self._selected.clear()
+        return self.pending.take()
+
+    async def _written(self, session: Session, writes: _Writes) -> None:
         try:
-            for collection, operations in self.pending.take().items():
+            for collection, operations in writes.items():
                 await session.write(collection, operations)
         except BaseException as error:
             self._stale = True  # it may have a part of it
