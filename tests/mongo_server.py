@@ -50,6 +50,12 @@ def count(folder: Path, collection: str) -> int:
         return client[_name(folder)][collection].count_documents({})
 
 
+def log_size(folder: Path) -> int:
+    """How many audit rows the pages of a folder's database have."""
+    with MongoClient(url(folder)) as client:  # type: MongoClient[dict[str, list[object]]]
+        return sum(len(page["rows"]) for page in client[_name(folder)]["page"].find())
+
+
 class Server:
     """A secantusdb of its own: ``stop`` it when done; ``kill`` and ``start`` it in the middle of things."""
 

@@ -19,7 +19,9 @@ from anchoring.log.log import Log
 from anchoring.log.merkle import leaf_hash, verify_inclusion
 from fhir_server.store.database import Database
 from fhir_server.store.mongodb.database import open_mongo
+from fhir_server.store.mongodb.pages import pages
 from fhir_server.store.opening import DATABASE_FILE
+from fhir_server.store.protocol import AuditRow
 from fhir_server.store.sqlite.database import open_sqlite
 from tests import mongo_server
 
@@ -66,10 +68,10 @@ def _on_mongo(say: Callable[[str], None]) -> list[tuple[str, str, str]]:
         asyncio.run(_closed(opened))
         say(f"writing {ON_MONGO:,} commitments to MongoDB ...")
         with MongoClient(url) as client:  # type: MongoClient[dict[str, object]]
-            audit = client.get_default_database()["audit"]
+            page = client.get_default_database()["page"]
             for n in range(0, ON_MONGO, _AT_ONCE):
-                audit.insert_many({"_id": r, "n": i, "commitment": c, "opening": b""}
-                                  for i, r, c in _rows(n))  # fmt: skip
+                rows = (AuditRow(i, r, c, b"") for i, r, c in _rows(n))
+                page.insert_many(pages(rows))
             numbers = {"$set": {"n": ON_MONGO, "rid": ON_MONGO + 1}}
             client.get_default_database()["turn"].update_one({"_id": "units"}, numbers)
         name = "MongoDB" if mongo_server.GIVEN else "secantusdb"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from fhir_server.errors import SettingsError
+from fhir_server.store.database import Database
 from fhir_server.store.mongodb.database import open_mongo
 from fhir_server.store.mongodb.documents import META
 from fhir_server.store.mongodb.mongo import Mongo, ReplaceOne, Session, TransientError
+from fhir_server.store.mongodb.pages import PAGE
 from fhir_server.store.protocol import Selection, WrappedKey
 from fhir_server.store.shelf import UNPROVED
 
@@ -104,3 +106,40 @@ async def test_a_command_makes_no_database(url: str) -> None:
     mongo = Mongo(url)
     assert not await mongo.holds_anything()
     mongo.close()
+
+
+@pytest.mark.parametrize("began", [False, True])
+async def test_audit_rows_with_a_document_each_are_gathered_in_pages(
+    url: str, monkeypatch: pytest.MonkeyPatch, *, began: bool
+) -> None:
+    monkeypatch.setattr("fhir_server.store.mongodb.database._ROWS", 100)
+    database = await open_mongo(url)
+    await database.close()
+    mongo = Mongo(url)
+    numbers = [*range(150), *range(151, 270)]  # somebody has taken one away
+    for n in numbers:
+        row = {"_id": n + 7, "n": n, "commitment": n.to_bytes(32, "big"), "opening": b"o%d" % n}
+        await mongo.insert("audit", row)
+    await mongo.change(META, {"_id": "schema"}, {"$set": {"version": 4}})
+    await mongo.change("turn", {"_id": "units"}, {"$set": {"n": 270, "rid": 300}})
+    if began:  # by a process that died
+        await mongo.insert(PAGE, {"_id": 0, "rows": []})
+    database = await open_mongo(url)
+    rid = await _event(database, "next")
+    async with database.store.reading() as snapshot:
+        found = await snapshot.audit(start=0, stop=999)
+        (last,) = await snapshot.audit(rid=rid)
+        (one,) = await snapshot.audit(rid=151 + 7)
+    assert [row.n for row in found] == [*numbers, 270]
+    assert all(row.commitment == row.n.to_bytes(32, "big") for row in found[:-1])
+    assert (one.n, one.opening, last.n) == (151, b"o151", 270)
+    assert await mongo.count("audit", {}) == 0
+    await database.close()
+    mongo.close()
+
+
+async def _event(database: Database, name: str) -> int:
+    async with database.store.writing() as unit:
+        rid = await unit.put(version(name, type_="AuditEvent"), [], [])
+        await unit.append_audit(rid, b"c" * 32, b"o")
+    return rid

@@ -190,7 +190,7 @@ class Clinic:
 
     def log_size(self) -> int:
         if ON_MONGO:
-            return mongo_server.count(self.path.parent, "audit")
+            return mongo_server.log_size(self.path.parent)
         connection = sqlite3.connect(self.path)
         try:
             return int(connection.execute("SELECT count(*) FROM audit").fetchone()[0])

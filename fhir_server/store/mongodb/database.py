@@ -18,16 +18,24 @@ from fhir_server.store.mongodb.items import (
     MongoSecretItems,
 )
 from fhir_server.store.mongodb.leases import MongoLeases
-from fhir_server.store.mongodb.mongo import Filter, Mongo
+from fhir_server.store.mongodb.mongo import Filter, Mongo, Query
+from fhir_server.store.mongodb.pages import PAGE, PAGE_INDEXES, pages
 from fhir_server.store.mongodb.store import MongoStore
 from fhir_server.store.mongodb.tiles import MongoTiles
 from fhir_server.store.mongodb.turn import Turn
+from fhir_server.store.protocol import AuditRow
 from fhir_server.store.shelf import UNPROVED
 
-SCHEMA_VERSION = 4  # stands for the documents, and for what tokens are made of
-# 1 had no groups (``groups.py``); 1 and 2 had other tokens of records; 1 to 3 left nothing of destroyed keys.
-_KNOWN = (1, 2, 3, SCHEMA_VERSION)
+SCHEMA_VERSION = 5  # stands for the documents, and for what tokens are made of
+# 1 had no groups (``groups.py``); 1 and 2 had other tokens of records; 1 to 3 left nothing of destroyed keys;
+# 1 to 4 had a document for each audit row.
+_KNOWN = (1, 2, 3, 4, SCHEMA_VERSION)
 _TOKENS = 3  # since then they have been the same
+_PROOFS = 4  # since then they are left
+_ROW, _ROWS = (
+    "audit",
+    1024,
+)  # where audit rows lay before there were pages; so many are moved at once
 _SCHEMA = "schema"
 
 
@@ -57,6 +65,7 @@ async def _opened(mongo: Mongo) -> Database:
         **ITEM_INDEXES,
         **CHUNK_INDEXES,
         **GROUP_INDEXES,
+        **PAGE_INDEXES,
     }.items():
         await mongo.index(collection, indexes)
     turn = Turn(mongo)
@@ -83,17 +92,31 @@ async def _bring_up(mongo: Mongo) -> None:
     """Leave marks of what the server has to make when it starts; a process that dies here does all of it again.
 
     Tokens of another meaning are taken away (``interactions/reindex/anew.py``); those of AuditEvents have always been the
-    same.  Keys that were destroyed want a proof of that (``interactions/erasing/erasures.py``).
+    same.  Keys that were destroyed want a proof of that (``interactions/erasing/erasures.py``).  Audit rows are gathered in
+    pages here.
     """
     version = {"version": SCHEMA_VERSION}
     await mongo.insert(META, {"_id": _SCHEMA, **version})
     if await mongo.one(META, _older_than(_TOKENS)) is not None:
         await MongoReindexJournal(mongo).save(ALL_TOKENS, b"")
         await mongo.change_all(RECORD, {"type": {"$ne": EVENT}}, {"$set": {"tokens": []}})
-    older = await mongo.one(META, _older_than(SCHEMA_VERSION)) is not None
+    older = await mongo.one(META, _older_than(_PROOFS)) is not None
     if older and await mongo.one(KEY, {"wrapped": b""}) is not None:
         await mongo.replace(META, {"_id": UNPROVED, "content": b""})
+    if await mongo.one(META, _older_than(SCHEMA_VERSION)) is not None:
+        await _gather_rows(mongo)
     await mongo.change(META, _older_than(SCHEMA_VERSION), {"$set": version})
+
+
+async def _gather_rows(mongo: Mongo) -> None:
+    """Make pages of audit rows that have a document each; begun again, it makes the same."""
+    n = 0
+    while found := await mongo.find(Query(_ROW, {"n": {"$gte": n}}, sort=(("n", 1),), limit=_ROWS)):
+        each = (AuditRow(at["n"], at["_id"], at["commitment"], at["opening"]) for at in found)
+        for page in pages(each):
+            await mongo.replace(PAGE, page)
+        n = found[-1]["n"] + 1
+    await mongo.drop(_ROW)
 
 
 def _older_than(version: int) -> Filter:

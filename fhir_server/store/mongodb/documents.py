@@ -4,8 +4,7 @@
 followed by another, ``_id`` the row key and the version (4 bytes), with the time of the one that followed as ``next``.
 What is longer than ``PART`` bytes lies in ``part``, in pieces, because a document may not be larger than 16 MiB; ``parts``
 says how many, and ``_id`` of each is that of a version and its number (4 bytes).  ``shared`` is there, and true, where a
-record has several patients.  ``audit``: ``_id`` is the ``rid`` of the
-AuditEvent, ``n`` its number.  ``data_key``: ``k`` tells which of an owner's keys is the newest.
+record has several patients.  ``data_key``: ``k`` tells which of an owner's keys is the newest.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from fhir_server.store.mongodb.mongo import ASCENDING, Document, IndexModel, Query
 from fhir_server.store.protocol import Changes, SealedVersion, Selection
 
-RECORD, VERSION, PART, AUDIT, KEY, META = "record", "version", "part", "audit", "data_key", "meta"
+RECORD, VERSION, PART, KEY, META = "record", "version", "part", "data_key", "meta"
 PART_BYTES = 8 * 1024 * 1024
 _WITHOUT_TOKENS = (("tokens", 0),)
 
@@ -30,7 +29,6 @@ INDEXES = {
         IndexModel([("rid", ASCENDING)]),
         IndexModel([("type", ASCENDING), ("at", ASCENDING), ("rid", ASCENDING)]),
     ),
-    AUDIT: (IndexModel([("n", ASCENDING)]),),
     KEY: (IndexModel([("owner", ASCENDING)]),),
 }
 

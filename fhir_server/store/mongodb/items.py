@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from fhir_server.store.mongodb.documents import AUDIT, META, RECORD
+from fhir_server.store.mongodb.documents import META, RECORD
 from fhir_server.store.mongodb.mongo import (
     ASCENDING,
     DeleteOne,
@@ -20,6 +20,7 @@ from fhir_server.store.mongodb.mongo import (
     ReplaceOne,
     Session,
 )
+from fhir_server.store.mongodb.pages import commitments, commitments_between
 from fhir_server.store.mongodb.reads import numbers
 from smart_auth.errors import AlreadyThereError, ChangedError
 from smart_auth.store import Entry
@@ -143,10 +144,8 @@ class MongoLeaves:
 
     async def commitments(self, start: int, stop: int) -> list[bytes]:
         """See ``LeafSource.commitments``."""
-        where = {"n": {"$gte": start, "$lt": stop}}
-        fields = (("commitment", 1), ("n", 1))
-        found = await self._mongo.find(Query(AUDIT, where, sort=(("n", 1),), fields=fields))
-        return [each["commitment"] for each in found]
+        found = await self._mongo.find(commitments_between(start, stop))
+        return [commitment for n, commitment in commitments(found) if start <= n < stop]
 
 
 class MongoJournal:

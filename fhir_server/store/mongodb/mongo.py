@@ -223,6 +223,10 @@ class Mongo:
         where, asked = {"_id": document["_id"]}, self._database[collection]
         await _or_again(lambda: told(asked.replace_one(where, document, upsert=True)))
 
+    async def drop(self, collection: str) -> None:
+        """Forget a collection with all that is in it; nothing happens where there is none."""
+        await told(self._database.drop_collection(collection))
+
     async def take(self, collection: str, where: Filter) -> Document | None:
         """Delete one document and give it, as one step; None if none meets the conditions."""
         taken: Document | None = await told(self._database[collection].find_one_and_delete(where))

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 from fhir_server.errors import StoreFullError
 from fhir_server.store.mongodb.documents import (
-    AUDIT,
     KEY,
     META,
     PART,
@@ -31,7 +30,9 @@ from fhir_server.store.mongodb.mongo import (
     UpdateOne,
 )
 from fhir_server.store.mongodb.overlay import Overlay
+from fhir_server.store.mongodb.pages import PAGE, pages
 from fhir_server.store.mongodb.turn import Counters
+from fhir_server.store.protocol import AuditRow
 from fhir_server.store.shelf import SealedVersion, WrappedKey
 
 Each = tuple[str, Operation]
@@ -48,6 +49,7 @@ class Write:
         operations: What it does, each to a collection, in this order.
         current: The record as it is then, if it writes one.
         key: The data key as it is then, if it writes one.
+        row: The audit row, if it writes one.
         note: The name of a note and its content then, None if it is dropped; if it writes one.
         rewraps: Whether that key was there before.
         event: Whether the record is a new AuditEvent, whose tokens go into groups.
@@ -57,6 +59,7 @@ class Write:
     operations: tuple[Each, ...]
     current: Document | None = None
     key: WrappedKey | None = None
+    row: AuditRow | None = None
     note: tuple[str, bytes | None] | None = None
     rewraps: bool = False
     event: bool = False
@@ -203,8 +206,7 @@ class Pending:
         """An audit row; return its number."""
         number = self.counters.n
         self.counters = replace(self.counters, n=number + 1)
-        made = {"_id": rid, "n": number, "commitment": commitment, "opening": opening}
-        self._add(Write(((AUDIT, InsertOne(made)),)))
+        self._add(Write((), row=AuditRow(number, rid, commitment, opening)))
         return number
 
     def index(self, rid: int, tokens: Sequence[bytes]) -> None:
@@ -247,16 +249,12 @@ class Pending:
         events, groups = grouped(
             [write.current for write in unsent if write.event and write.current]
         )
+        rows = [write.row for write in unsent if write.row is not None]
+        found = _by_collection(unsent, events)
+        for collection, gathered in ((PAGE, pages(rows)), (GROUP, groups)):
+            if inserts := [InsertOne(each) for each in gathered]:
+                found[collection] = [*inserts, *found.get(collection, ())]
         self._sent_types.update(write.type_ for write in unsent)
-        stored = iter(events)
-        found: dict[str, list[Operation]] = {}
-        for write in unsent:
-            for collection, operation in write.operations:
-                stands = write.event and collection == RECORD
-                made = InsertOne(next(stored)) if stands else operation
-                found.setdefault(collection, []).append(made)
-        if groups:
-            found[GROUP] = [*map(InsertOne, groups), *found.get(GROUP, ())]
         self._sent = len(self._writes)
         self._note_unsent()
         return found
@@ -288,7 +286,23 @@ class Pending:
 
     def _note_one(self, write: Write) -> None:
         self._unsent.update(collection for collection, _ in write.operations)
+        if write.row is not None:
+            self._unsent.add(PAGE)
         self._hides |= write.blurs
         self._hides_keys |= write.rewraps
         if write.current is not None:
             self.overlay.add(write.current)
+
+
+def _by_collection(
+    writes: Iterable[Write], events: Iterable[Document]
+) -> dict[str, list[Operation]]:
+    """The operations of writes, those for events with the documents that are to be stored instead."""
+    stored = iter(events)
+    found: dict[str, list[Operation]] = {}
+    for write in writes:
+        for collection, operation in write.operations:
+            stands = write.event and collection == RECORD
+            made = InsertOne(next(stored)) if stands else operation
+            found.setdefault(collection, []).append(made)
+    return found

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from fhir_server.store.mongodb.documents import (
-    AUDIT,
     KEY,
     RECORD,
     VERSION,
@@ -15,6 +14,7 @@ from fhir_server.store.mongodb.groups import chosen
 from fhir_server.store.mongodb.keys import MongoKeys, wrapped_key
 from fhir_server.store.mongodb.mongo import Document, Filter, Query
 from fhir_server.store.mongodb.notes import MongoNotes
+from fhir_server.store.mongodb.pages import row_of, rows, rows_between
 from fhir_server.store.mongodb.reads import Reads, numbers, opened
 from fhir_server.store.mongodb.shelf import MongoShelf
 from fhir_server.store.protocol import AuditRow, Changes, SealedVersion, Selection, WrappedKey
@@ -84,11 +84,10 @@ class MongoSnapshot:
         self, *, start: int = 0, stop: int = 0, rid: int | None = None
     ) -> Sequence[AuditRow]:
         """See ``Snapshot.audit``."""
-        where: Filter = {"_id": rid} if rid is not None else {"n": {"$gte": start, "$lt": stop}}
-        found = await self._reads.find(Query(AUDIT, where, sort=(("n", 1),)))
-        return [
-            AuditRow(each["n"], each["_id"], each["commitment"], each["opening"]) for each in found
-        ]
+        if rid is not None:
+            return [row for row in rows(await self._reads.find(row_of(rid))) if row.rid == rid]
+        found = await self._reads.find(rows_between(start, stop))
+        return [row for row in rows(found) if start <= row.n < stop]
 
     async def _current(self, row: bytes) -> Document | None:
         found = await self._reads.find(Query(RECORD, {"_id": row}, limit=1))

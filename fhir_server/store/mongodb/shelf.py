@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from fhir_server.store.mongodb.chunks import ATTACHED, DOCUMENT
 from fhir_server.store.mongodb.documents import (
-    AUDIT,
     PART,
     RECORD,
     VERSION,
@@ -25,6 +24,7 @@ from fhir_server.store.mongodb.mongo import (
     ReplaceOne,
     UpdateOne,
 )
+from fhir_server.store.mongodb.pages import PAGE, reopened
 from fhir_server.store.mongodb.reads import Reads, Writes, numbers, opened
 from fhir_server.store.shelf import SealedVersion, Stretch
 
@@ -69,8 +69,7 @@ class MongoShelf:
         former = {"_id": numbered(version.row, version.version)}
         operations.append((VERSION, UpdateOne(former, change)))
         if opening:
-            where = {"_id": version.rid}
-            operations.append((AUDIT, UpdateOne(where, {"$set": {"opening": opening}})))
+            operations.append((PAGE, reopened(version.rid, opening)))
         self._write(operations)
 
     async def bury(self, proofs: Mapping[int, bytes]) -> None:
@@ -89,8 +88,7 @@ class MongoShelf:
             operations.append((ATTACHED, DeleteOne({"_id": each["_id"]})))
             touched = {"$set": {"touched": 0}}
             operations.append((DOCUMENT, UpdateOne({"_id": each["_id"]}, touched)))
-        for rid in proofs:
-            operations.append((AUDIT, UpdateOne({"_id": rid}, {"$set": {"opening": b""}})))
+        operations += [(PAGE, reopened(rid, b"")) for rid in proofs]
         self._write(operations)
         await self._forget(groups_of(records))
 

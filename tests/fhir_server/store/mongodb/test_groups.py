@@ -184,4 +184,4 @@ async def test_a_database_from_before_there_were_groups_goes_on(
     await opened.close()
     with MongoClient[dict[str, object]](url) as client:
         (schema,) = client[urlsplit(url).path.strip("/")]["meta"].find({"_id": "schema"})
-        assert schema["version"] == SCHEMA_VERSION == 4
+        assert schema["version"] == SCHEMA_VERSION == 5

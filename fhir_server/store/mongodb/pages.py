@@ -1,0 +1,67 @@
+"""The audit log in MongoDB: rows that are committed together lie together.
+
+``page``: ``_id`` is the number of its first row; ``rows`` has each with its ``rid``, ``commitment`` and ``opening``, in the
+order of their numbers, at most ``PAGE`` of them.  So a commit inserts one document for the rows of many AuditEvents, and
+whoever computes the tree reads little else than commitments.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from fhir_server.store.mongodb.mongo import ASCENDING, Document, IndexModel, Query, UpdateOne
+from fhir_server.store.protocol import AuditRow
+
+PAGE = "page"
+PAGE_INDEXES = {PAGE: (IndexModel([("rows.rid", ASCENDING)]),)}
+_ROWS = 64  # small, because who wants one row is given all that may begin before it
+_COMMITMENTS = (("rows.commitment", 1),)
+
+
+def pages(rows: Iterable[AuditRow]) -> Iterator[Document]:
+    """The documents of rows in the order of their numbers."""
+    page: Document = {"_id": 0, "rows": []}
+    for row in rows:
+        if len(page["rows"]) == _ROWS or row.n != page["_id"] + len(page["rows"]):
+            yield from (each for each in [page] if each["rows"])
+            page = {"_id": row.n, "rows": []}
+        page["rows"].append(_row(row))
+    yield from (each for each in [page] if each["rows"])
+
+
+def rows_between(start: int, stop: int) -> Query:
+    """Asks for all pages with a row ``start <= n < stop``; they have others, too."""
+    where = {"_id": {"$gt": start - _ROWS, "$lt": stop}}
+    return Query(PAGE, where, sort=(("_id", 1),))
+
+
+def row_of(rid: int) -> Query:
+    """Asks for the page with the row of an AuditEvent."""
+    return Query(PAGE, {"rows.rid": rid})
+
+
+def rows(found: Iterable[Document]) -> Iterator[AuditRow]:
+    """What is in pages."""
+    for page in found:
+        for n, each in enumerate(page["rows"], page["_id"]):
+            yield AuditRow(n, each["rid"], each["commitment"], each["opening"])
+
+
+def commitments_between(start: int, stop: int) -> Query:
+    """The same as ``rows_between``, of which ``commitments`` tells."""
+    asked = rows_between(start, stop)
+    return Query(PAGE, asked.where, sort=asked.sort, fields=_COMMITMENTS)
+
+
+def commitments(found: Iterable[Document]) -> Iterator[tuple[int, bytes]]:
+    """Number and commitment of each row."""
+    for page in found:
+        for n, each in enumerate(page["rows"], page["_id"]):
+            yield n, each["commitment"]
+
+
+def reopened(rid: int, opening: bytes) -> UpdateOne:
+    """Another opening for the row of an AuditEvent."""
+    return UpdateOne({"rows.rid": rid}, {"$set": {"rows.$.opening": opening}})
+
+
+def _row(row: AuditRow) -> Document:
+    return {"rid": row.rid, "commitment": row.commitment, "opening": row.opening}
