@@ -30,7 +30,7 @@ from fhir_server.store.protocol import Selection
 _T = TypeVar("_T")
 _Writes = dict[str, list[Operation]]  # by collection
 _PATIENCE = 5.0  # seconds in which a transaction that the server interrupts is tried again
-_LOT = 200  # writes that are worth sending while a unit goes on
+_LOT = 60  # writes that are worth sending while a unit goes on
 _SMALL, _MOST = 4, 2000  # answers that are kept: of so many records, and so many of them
 _PAUSE = (0.02, 0.5)  # seconds between two tries: at first, at most
 
