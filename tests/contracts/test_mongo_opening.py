@@ -123,7 +123,7 @@ async def test_audit_rows_with_a_document_each_are_gathered_in_pages(
     await mongo.change(META, {"_id": "schema"}, {"$set": {"version": 4}})
     await mongo.change("turn", {"_id": "units"}, {"$set": {"n": 270, "rid": 300}})
     if began:  # by a process that died
-        await mongo.insert(PAGE, {"_id": 0, "rows": []})
+        await mongo.insert(PAGE, {"_id": 7, "n": 0, "rows": []})
     database = await open_mongo(url)
     rid = await _event(database, "next")
     async with database.store.reading() as snapshot:

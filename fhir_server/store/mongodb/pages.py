@@ -1,8 +1,8 @@
 """The audit log in MongoDB: rows that are committed together lie together.
 
-``page``: ``_id`` is the number of its first row; ``rows`` has each with its ``rid``, ``commitment`` and ``opening``, in the
-order of their numbers, at most ``PAGE`` of them.  So a commit inserts one document for the rows of many AuditEvents, and
-whoever computes the tree reads little else than commitments.
+``page``: ``n`` is the number of its first row, ``_id`` the ``rid`` of that; ``rows`` has each with its ``rid``,
+``commitment`` and ``opening``, in the order of their numbers, at most ``_ROWS`` of them.  So a commit inserts one document
+for the rows of many AuditEvents, and whoever computes the tree reads little else than commitments.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,26 +11,26 @@ from fhir_server.store.mongodb.mongo import ASCENDING, Document, IndexModel, Que
 from fhir_server.store.protocol import AuditRow
 
 PAGE = "page"
-PAGE_INDEXES = {PAGE: (IndexModel([("rows.rid", ASCENDING)]),)}
+PAGE_INDEXES = {PAGE: (IndexModel([("n", ASCENDING)]), IndexModel([("rows.rid", ASCENDING)]))}
 _ROWS = 64  # small, because who wants one row is given all that may begin before it
-_COMMITMENTS = (("rows.commitment", 1),)
+_COMMITMENTS = (("n", 1), ("rows.commitment", 1))
 
 
 def pages(rows: Iterable[AuditRow]) -> Iterator[Document]:
     """The documents of rows in the order of their numbers."""
-    page: Document = {"_id": 0, "rows": []}
+    page: Document = {}
     for row in rows:
-        if len(page["rows"]) == _ROWS or row.n != page["_id"] + len(page["rows"]):
-            yield from (each for each in [page] if each["rows"])
-            page = {"_id": row.n, "rows": []}
+        if not page or len(page["rows"]) == _ROWS or row.n != page["n"] + len(page["rows"]):
+            yield from [page] if page else []
+            page = {"_id": row.rid, "n": row.n, "rows": []}
         page["rows"].append(_row(row))
-    yield from (each for each in [page] if each["rows"])
+    yield from [page] if page else []
 
 
 def rows_between(start: int, stop: int) -> Query:
     """Asks for all pages with a row ``start <= n < stop``; they have others, too."""
-    where = {"_id": {"$gt": start - _ROWS, "$lt": stop}}
-    return Query(PAGE, where, sort=(("_id", 1),))
+    where = {"n": {"$gt": start - _ROWS, "$lt": stop}}
+    return Query(PAGE, where, sort=(("n", 1),))
 
 
 def row_of(rid: int) -> Query:
@@ -41,7 +41,7 @@ def row_of(rid: int) -> Query:
 def rows(found: Iterable[Document]) -> Iterator[AuditRow]:
     """What is in pages."""
     for page in found:
-        for n, each in enumerate(page["rows"], page["_id"]):
+        for n, each in enumerate(page["rows"], page["n"]):
             yield AuditRow(n, each["rid"], each["commitment"], each["opening"])
 
 
@@ -54,7 +54,7 @@ def commitments_between(start: int, stop: int) -> Query:
 def commitments(found: Iterable[Document]) -> Iterator[tuple[int, bytes]]:
     """Number and commitment of each row."""
     for page in found:
-        for n, each in enumerate(page["rows"], page["_id"]):
+        for n, each in enumerate(page["rows"], page["n"]):
             yield n, each["commitment"]
 
 

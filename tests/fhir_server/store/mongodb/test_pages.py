@@ -38,15 +38,15 @@ def test_pages_give_back_their_rows_with_their_numbers_also_around_gaps(numbers:
 def test_a_question_for_some_rows_meets_all_pages_that_have_one(
     commits: list[list[int]], start: int, stop: int
 ) -> None:
-    bounds = rows_between(start, stop).where["_id"]
+    bounds = rows_between(start, stop).where["n"]
     for page in (page for numbers in commits for page in pages(map(_row, numbers))):
-        asked = bounds["$gt"] < page["_id"] < bounds["$lt"]
+        asked = bounds["$gt"] < page["n"] < bounds["$lt"]
         assert asked or not any(start <= row.n < stop for row in rows([page]))
 
 
 def test_rows_of_one_commit_share_pages() -> None:
     made = list(pages(_row(n) for n in range(5, 205)))
-    assert [(page["_id"], len(page["rows"])) for page in made] == [
+    assert [(page["n"], len(page["rows"])) for page in made] == [
         (5, 64), (69, 64), (133, 64), (197, 8),
     ]  # fmt: skip
 
