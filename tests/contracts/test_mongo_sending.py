@@ -104,11 +104,7 @@ async def test_a_unit_goes_on_while_what_it_has_written_is_sent(store: Store, wi
 async def test_a_unit_waits_for_what_is_sent_only_where_that_may_be_selected(
     store: Store, wire: Wire
 ) -> None:
-    await _kept(store, wire)
-    async with store.writing() as unit:
-        rid = await unit.put(version("patient", type_="Patient"), [token("t")], [])
-    wire.let.clear()
-    wire.begun.clear()
+    rid = await _kept_patient(store, wire)
     async with store.writing() as unit:
         for number in range(40):
             await unit.put(version(f"n{number}"), [token("t")], [])
@@ -125,11 +121,7 @@ async def test_a_unit_waits_for_what_is_sent_only_where_that_may_be_selected(
 async def test_a_unit_that_changes_what_only_the_database_knows_waits_for_that(
     store: Store, wire: Wire
 ) -> None:
-    await _kept(store, wire)
-    async with store.writing() as unit:
-        rid = await unit.put(version("patient", type_="Patient"), [token("t")], [])
-    wire.let.clear()
-    wire.begun.clear()
+    rid = await _kept_patient(store, wire)
     async with store.writing() as unit:
         await unit.index("Patient", rid, [token("later")])
         await unit.put(version("other"), [token("t")], [])
@@ -249,3 +241,13 @@ async def test_a_store_that_closes_waits_for_what_is_under_way(
 async def _kept(store: Store, wire: Wire) -> None:
     wire.let.set()
     await write(store, "before", "t")
+
+
+async def _kept_patient(store: Store, wire: Wire) -> int:
+    """A Patient beside what is kept; what comes behind it is not let through."""
+    await _kept(store, wire)
+    async with store.writing() as unit:
+        rid = await unit.put(version("patient", type_="Patient"), [token("t")], [])
+    wire.let.clear()
+    wire.begun.clear()
+    return rid

@@ -18,13 +18,18 @@ _COMMITMENTS = (("n", 1), ("rows.commitment", 1))
 
 def pages(rows: Iterable[AuditRow]) -> Iterator[Document]:
     """The documents of rows in the order of their numbers."""
-    page: Document = {}
+    page: Document = {"n": 0, "rows": []}
     for row in rows:
-        if not page or len(page["rows"]) == _ROWS or row.n != page["n"] + len(page["rows"]):
-            yield from [page] if page else []
-            page = {"_id": row.rid, "n": row.n, "rows": []}
+        if len(page["rows"]) == _ROWS or row.n != page["n"] + len(page["rows"]):
+            yield from _filled(page)
+            page = {"n": row.n, "rows": []}
         page["rows"].append(_row(row))
-    yield from [page] if page else []
+    yield from _filled(page)
+
+
+def _filled(page: Document) -> Iterator[Document]:
+    if page["rows"]:
+        yield {"_id": page["rows"][0]["rid"], **page}
 
 
 def rows_between(start: int, stop: int) -> Query:
