@@ -123,7 +123,10 @@ async def test_audit_rows_with_a_document_each_are_gathered_in_pages(
     await mongo.change(META, {"_id": "schema"}, {"$set": {"version": 4}})
     await mongo.change("turn", {"_id": "units"}, {"$set": {"n": 270, "rid": 300}})
     if began:  # by a process that died
-        await mongo.insert(PAGE, {"_id": 7, "n": 0, "rows": []})
+        rows = [
+            {"rid": n + 7, "commitment": n.to_bytes(32, "big"), "opening": b""} for n in range(64)
+        ]
+        await mongo.insert(PAGE, {"_id": 7, "n": 0, "rows": rows})
     database = await open_mongo(url)
     rid = await _event(database, "next")
     async with database.store.reading() as snapshot:
@@ -133,6 +136,7 @@ async def test_audit_rows_with_a_document_each_are_gathered_in_pages(
     assert [row.n for row in found] == [*numbers, 270]
     assert all(row.commitment == row.n.to_bytes(32, "big") for row in found[:-1])
     assert (one.n, one.opening, last.n) == (151, b"o151", 270)
+    assert found[63].opening == (b"" if began else b"o63")
     assert await mongo.count("audit", {}) == 0
     await database.close()
     mongo.close()

@@ -32,10 +32,8 @@ SCHEMA_VERSION = 5  # stands for the documents, and for what tokens are made of
 _KNOWN = (1, 2, 3, 4, SCHEMA_VERSION)
 _TOKENS = 3  # since then they have been the same
 _PROOFS = 4  # since then they are left
-_ROW, _ROWS = (
-    "audit",
-    1024,
-)  # where audit rows lay before there were pages; so many are moved at once
+_ROW = "audit"  # where audit rows lay before there were pages
+_ROWS = 1024  # are moved at once
 _SCHEMA = "schema"
 
 
@@ -109,12 +107,15 @@ async def _bring_up(mongo: Mongo) -> None:
 
 
 async def _gather_rows(mongo: Mongo) -> None:
-    """Make pages of audit rows that have a document each; begun again, it makes the same."""
+    """Make pages of audit rows that have a document each.
+
+    Begun again, or by two at once, it makes the same; a page that is there may have been changed since, and stays.
+    """
     n = 0
     while found := await mongo.find(Query(_ROW, {"n": {"$gte": n}}, sort=(("n", 1),), limit=_ROWS)):
         each = (AuditRow(at["n"], at["_id"], at["commitment"], at["opening"]) for at in found)
         for page in pages(each):
-            await mongo.replace(PAGE, page)
+            await mongo.insert(PAGE, page)
         n = found[-1]["n"] + 1
     await mongo.drop(_ROW)
 
