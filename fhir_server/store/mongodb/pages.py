@@ -6,6 +6,7 @@ for the rows of many AuditEvents, and whoever computes the tree reads little els
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from fhir_server.store.mongodb.mongo import ASCENDING, Document, IndexModel, Query, UpdateOne
 from fhir_server.store.protocol import AuditRow
@@ -45,27 +46,29 @@ def row_of(rid: int) -> Query:
 
 def rows(found: Iterable[Document]) -> Iterator[AuditRow]:
     """What is in pages."""
-    for page in found:
-        for n, each in enumerate(page["rows"], page["n"]):
-            yield AuditRow(n, each["rid"], each["commitment"], each["opening"])
+    for n, each in _numbered(found):
+        yield AuditRow(n, each["rid"], each["commitment"], each["opening"])
 
 
 def commitments_between(start: int, stop: int) -> Query:
     """The same as ``rows_between``, of which ``commitments`` tells."""
-    asked = rows_between(start, stop)
-    return Query(PAGE, asked.where, sort=asked.sort, fields=_COMMITMENTS)
+    return replace(rows_between(start, stop), fields=_COMMITMENTS)
 
 
 def commitments(found: Iterable[Document]) -> Iterator[tuple[int, bytes]]:
     """Number and commitment of each row."""
-    for page in found:
-        for n, each in enumerate(page["rows"], page["n"]):
-            yield n, each["commitment"]
+    for n, each in _numbered(found):
+        yield n, each["commitment"]
 
 
 def reopened(rid: int, opening: bytes) -> UpdateOne:
     """Another opening for the row of an AuditEvent."""
     return UpdateOne({"rows.rid": rid}, {"$set": {"rows.$.opening": opening}})
+
+
+def _numbered(found: Iterable[Document]) -> Iterator[tuple[int, Document]]:
+    for page in found:
+        yield from enumerate(page["rows"], page["n"])
 
 
 def _row(row: AuditRow) -> Document:
