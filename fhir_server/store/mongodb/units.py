@@ -169,8 +169,6 @@ class MongoUnits:
     async def _send_behind(self, writes: _Writes) -> None:
         assert self._session is not None
         with suppress(ConsentryError):
-            if not self._session.begun:
-                self._session.begin()
             await self._written(self._session, writes)
 
     async def _arrived(self) -> None:
@@ -205,6 +203,8 @@ class MongoUnits:
 
     async def _written(self, session: Session, writes: _Writes) -> None:
         try:
+            if not session.begun:
+                session.begin()
             for collection, operations in writes.items():
                 await session.write(collection, operations)
         except BaseException as error:
