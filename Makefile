@@ -31,9 +31,9 @@ clean:
 	rm -rf $(VENV)
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Consentry needs Python 3.11 or newer: make PYTHON=python3.12'; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || { echo 'Consentry runs on Python 3.11 to 3.14, which its locked dependencies are built for: make PYTHON=python3.13'; exit 1; }
 	@echo 'making .venv ...'
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo 'No .venv was made: do what it says above, then call make again'; exit 1; }
 	@echo '*' > $(VENV)/.gitignore
 
 $(VENV)/.runtime: $(BIN)/python .ci/lock/runtime.txt pyproject.toml

@@ -25,6 +25,17 @@ def test_every_default_is_documented() -> None:
             )
 
 
+def test_the_pythons_it_runs_on_are_the_same_everywhere() -> None:
+    declared = (ROOT / "pyproject.toml").read_text()
+    bounds = re.search(r'requires-python = ">=3\.(\d+),<3\.(\d+)"', declared)
+    assert bounds
+    first, beyond = (int(minor) for minor in bounds.groups())
+    makefile = (ROOT / "Makefile").read_text()
+    assert f"(3, {first}) <= sys.version_info < (3, {beyond})" in makefile
+    assert f"Python 3.{first} to 3.{beyond - 1}" in makefile
+    assert f"Python 3.{first} to 3.{beyond - 1}" in (ROOT / "README.md").read_text()
+
+
 def test_the_first_screen_of_the_readme_says_what_it_is_for_and_how_to_start() -> None:
     first = "\n".join((ROOT / "README.md").read_text().splitlines()[:40])
     for words in ("FHIR R4", "Consent", "make demo", "make test"):

@@ -68,7 +68,7 @@ def go(browser: Browser, server: ServerProcess, subject: str) -> str:
     page.goto(f"{server.url}/auth/account")
     page.get_by_role("link", name="Sign in with Lindenbach Hospital").click()
     page.get_by_placeholder("sub").fill(subject)
-    page.get_by_role("button", name="Authorize").click()
+    page.get_by_role("button", name="Authorize", exact=True).click()
     page.wait_for_url(f"{server.url}/**")
     said = page.inner_text("body")
     page.context.close()
