@@ -6,6 +6,7 @@ in the same commit.  For a writing interaction that is the commit of the write.
 
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import chain, islice
 from urllib.parse import urlsplit
 
 from fhir_server.errors import (
@@ -19,7 +20,7 @@ from fhir_server.errors import (
 )
 from fhir_server.forms import Asked, Pairs, Record, Recorded, Released
 from fhir_server.interactions.desk import Tools
-from fhir_server.interactions.leaf import put_with_leaf
+from fhir_server.interactions.leaf import leaf_of
 from fhir_server.interactions.lifecycle.glass import may_break_glass, note_broken_glass
 from fhir_server.interactions.outcome import outcome
 from fhir_server.pipeline.audit_event import Happening, names_patients
@@ -48,6 +49,24 @@ async def record(
     drafts = events or _drafts(await happenings_of(released, writer), tools)
     await note_broken_glass(released, drafts, writer, tools)
     return _recorded(released, await _append(drafts, writer, tools))
+
+
+async def record_all(
+    released: Sequence[Released], writer: Writer, tools: Tools
+) -> Sequence[Recorded]:
+    """The same for several answers of one unit of work, stage by stage, which takes less (ADR 70).
+
+    Raises:
+        ConflictError: As ``record``; it does not say of which of them.
+    """
+    told = [await happenings_of(each, writer) for each in released]
+    made = iter(_drafts([*chain(*told)], tools))
+    drafts = [[*islice(made, len(happenings))] for happenings in told]
+    for each, own in zip(released, drafts, strict=True):
+        await note_broken_glass(each, own, writer, tools)
+    numbers = iter(await _append([*chain(*drafts)], writer, tools))
+    answers = zip(released, drafts, strict=True)
+    return [_recorded(each, tuple(islice(numbers, len(own)))) for each, own in answers]
 
 
 async def record_at_once(released: Released, telling: Telling, scribe: Scribe) -> Recorded | None:
@@ -119,11 +138,15 @@ async def _happenings(
 
 
 def _drafts(happenings: Sequence[Happening], tools: Tools) -> list[Draft]:
-    return [draft_of(tell(each, tools), each, tools) for each in happenings]
+    events = [tell(each, tools) for each in happenings]
+    told = zip(events, happenings, strict=True)
+    return [draft_of(event, each, tools) for event, each in told]
 
 
 async def _append(drafts: Sequence[Draft], writer: Writer, tools: Tools) -> tuple[int, ...]:
-    return tuple([(await put_with_leaf(writer, d, tools.new_secret))[1] for d in drafts])
+    leaves = [leaf_of(draft, tools.new_secret) for draft in drafts]
+    events = zip(drafts, leaves, strict=True)
+    return tuple([(await writer.put_audited(draft, leaf))[1] for draft, leaf in events])
 
 
 async def _asked_about(asked: Asked, touched: Sequence[str], reader: Reader) -> list[str]:

@@ -228,7 +228,7 @@ class Pipeline:
             in_scope = self._in_scope(in_scope.asked.received, in_scope.asked.requester)
         async with self.heeding.unit() as writer:
             desk = self._desk(in_scope, writer, writer)
-            recorded = await run_transaction(in_scope, desk, self._entry, self._gate)
+            recorded = await run_transaction(in_scope, desk, self._released, self._gate)
             await self._announced(writer)
         return await self._committed(writer, recorded)
 
@@ -241,7 +241,7 @@ class Pipeline:
         """A transaction in a unit of work that is prepared, one at a time in a process."""
         async with self.large, self.heeding.preparing() as writer:
             desk = self._desk(in_scope, writer, writer)
-            recorded = await run_transaction(in_scope, desk, self._entry, self._gate)
+            recorded = await run_transaction(in_scope, desk, self._released, self._gate)
             if SEARCH_PARAMETER in writer.types:
                 raise StaleError("all processes have to be told")
         numbers = tuple(writer.number(n) for n in recorded.log_numbers)
@@ -299,13 +299,18 @@ class Pipeline:
                 pass
 
     async def _entry(self, in_scope: InScope, desk: Desk, id_: str = "") -> Recorded:
-        """One interaction inside a unit of work: a write, or an entry of a transaction."""
+        """One interaction that is a unit of work."""
+        released = await self._released(in_scope, desk, id_)
+        return await record(released, desk.unit(), self.tools)
+
+    async def _released(self, in_scope: InScope, desk: Desk, id_: str) -> Released:
+        """One interaction inside a unit of work, still to be recorded: a write, or an entry of a transaction."""
         code = in_scope.asked.interaction.code
         if code in _WRITES:
             opened = await _WRITES[code](in_scope, desk, id_)
         else:
             opened = await _READS[code](in_scope, desk)
-        return await record(redact(opened, self.tools.base), desk.unit(), self.tools)
+        return redact(opened, self.tools.base)
 
     async def _batch(self, in_scope: InScope) -> Recorded:
         """Each entry on its own, some at once; what fails fails alone."""

@@ -2,12 +2,12 @@
 
 Order: deletes, creates, updates and patches, reads.  What each entry writes to is known first (``identities.py``), so that
 entries may refer to one another in any order; links are replaced when an entry is written.  Each entry goes the way of a
-request of its own, with its own scopes, consent and audit record.
+request of its own, with its own scopes, consent and audit record; the records of up to 64 entries are made together.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Sized
 from dataclasses import replace
 from typing import TypeVar
 from urllib.parse import parse_qsl
@@ -19,16 +19,17 @@ from fhir_server.errors import (
     Issue,
     PreconditionFailedError,
 )
-from fhir_server.forms import Asked, Gate, InScope, Pairs, Recorded
+from fhir_server.forms import Asked, Gate, InScope, Pairs, Recorded, Released
 from fhir_server.interactions import links
 from fhir_server.interactions.conditional import matches
 from fhir_server.interactions.desk import Desk
+from fhir_server.interactions.lifecycle.glass import may_break_glass
 from fhir_server.interactions.stages import one
 from fhir_server.pipeline.ask import ask
 from fhir_server.pipeline.authorise import authorise
 from fhir_server.pipeline.bundles import Entry, entries_of, received_for, response
 from fhir_server.pipeline.identities import Identities
-from fhir_server.pipeline.record import record
+from fhir_server.pipeline.record import record, record_all
 from fhir_server.pipeline.redact import redact
 from fhir_server.resource_text import ResourceText, references
 from fhir_server.search.match import Matcher
@@ -36,10 +37,12 @@ from fhir_server.search.query import parse_criteria
 from fhir_server.vault.vault import Reader
 
 _LARGE = 30  # entries: more of them take longer than a commit, many times over
+_LOT = 64  # entries that are recorded together; what they hold is let go then
+_READS = frozenset({"GET", "HEAD"})
 _ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
 
 _Answer = TypeVar("_Answer")
-Perform = Callable[[InScope, Desk, str], Awaitable[Recorded]]
+Perform = Callable[[InScope, Desk, str], Awaitable[Released]]
 MakeGate = Callable[[Asked, Reader], Gate]
 
 
@@ -79,11 +82,16 @@ def is_large(in_scope: InScope) -> bool:
 async def _answers(run: "_Transaction", entries: list[Entry]) -> list[Recorded]:
     """The answers, by the number of the entry; the content of each entry is let go when it is done."""
     answers: dict[int, Recorded] = {}
+    lot: dict[int, Released] = {}
     waiting = deque(sorted(entries, key=_order))
     while waiting:
         entry = waiting.popleft()
-        answers[entry.number] = await _for_entry(entry, run.entry(entry))
+        lot[entry.number] = await _for_entry(entry, run.entry(entry))
         entries[entry.number] = replace(entry, content=None)
+        if run.is_full(lot, next(iter(waiting), None)):
+            recorded = await _for_entry(entry, run.recorded(lot))
+            answers.update(zip(lot, recorded, strict=True))
+            lot.clear()
         await asyncio.sleep(0)  # let others in: reads go on while a large Bundle is written
     return [answers[number] for number in range(len(entries))]
 
@@ -97,13 +105,14 @@ class _Transaction:
         self._identities = Identities()
         self._conditional: dict[str, str] = {}  # Type?query -> Type/id
         self._linked: links.Identities | None = None
+        self._most = 1 if may_break_glass(in_scope.asked.requester) else _LOT
 
     async def identify(self, entry: Entry) -> None:
         """Find out what an entry writes to, before anything is written."""
         await self._identities.add(entry, self._scoped, self._desk)
 
-    async def entry(self, entry: Entry) -> Recorded:
-        """Perform one entry."""
+    async def entry(self, entry: Entry) -> Released:
+        """Perform one entry; it is to be recorded."""
         if entry.number in self._identities.existing:
             return await self._found(entry)
         content = await self._resolved(entry) if entry.content else None
@@ -113,6 +122,15 @@ class _Transaction:
         self._identities.written.pop(f"{entry.type_}/{id_}" if id_ else entry.path, None)
         return answer
 
+    def is_full(self, lot: Sized, following: Entry | None) -> bool:
+        """Whether to record what was done: a broken glass is judged by itself, and reads find what is on record."""
+        reads = following is None or following.method in _READS
+        return reads or len(lot) >= self._most
+
+    async def recorded(self, lot: Mapping[int, Released]) -> Sequence[Recorded]:
+        """Record what was done for some entries."""
+        return await record_all([*lot.values()], self._desk.unit(), self._desk.tools)
+
     def _scoped(self, entry: Entry) -> tuple[InScope, Desk]:
         """An entry as a request of its own."""
         own = received_for(entry, self._in_scope.asked.received)
@@ -121,12 +139,10 @@ class _Transaction:
         desk = replace(self._desk, gate=self._gate(asked, self._desk.reader))
         return authorise(asked, desk.tools.custodian), desk
 
-    async def _found(self, entry: Entry) -> Recorded:
+    async def _found(self, entry: Entry) -> Released:
         """A conditional create whose resource is there already: it answers with that, as a read."""
         opened = one(self._scoped(entry)[0], self._identities.existing[entry.number])
-        return await record(
-            redact(opened, self._desk.tools.base), self._desk.unit(), self._desk.tools
-        )
+        return redact(opened, self._desk.tools.base)
 
     async def _resolved(self, entry: Entry) -> ResourceText:
         """The resource of an entry with its links to other entries, and its conditional references, replaced."""

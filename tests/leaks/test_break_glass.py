@@ -111,6 +111,17 @@ async def test_a_batch_is_one_episode(ward: Clinic) -> None:
     assert (len(reviews), len(notices)) == (1, 1)
 
 
+async def test_a_transaction_says_which_entry_has_no_time_left(ward: Clinic) -> None:
+    assert (await breaking(ward, "Observation/eth")).status == 200
+    ward.now += timedelta(hours=5)
+    asked = [entry("GET", "Patient/b"), entry("GET", "Observation/eth"), entry("GET", "Patient/b")]
+    headers = {"x-purpose-of-use": "BTG", "x-break-glass-reason": "unconscious"}
+    answer = await ward.ask(HELPER, "POST", "", transaction(*asked), headers)
+    assert answer.status == 409
+    assert "Bundle.entry[1]" in answer.body.decode()
+    assert "valueCodeableConcept" not in answer.body.decode()
+
+
 async def test_each_patient_is_told_of_her_own(ward: Clinic) -> None:
     assert (await breaking(ward, "Observation")).json["total"] == 3
     for who, id_ in ((ANNA, "a"), (BERTA, "b")):

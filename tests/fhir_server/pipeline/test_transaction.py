@@ -303,3 +303,57 @@ async def test_a_bundle_in_a_bundle_is_refused(clinic: Clinic, kind: str) -> Non
         answer = await _post(clinic, entry("POST", url, inner), type_=kind)
         assert answer.status in (400, 422)
     assert (await clinic.get(HOUSE, "Patient?_count=0")).json["total"] == 0
+
+
+# --- audit
+
+
+@pytest.mark.parametrize("count", [1, 29, 64, 65, 150])
+async def test_each_entry_has_its_own_audit_event_in_the_order_of_writing(
+    clinic: Clinic, count: int
+) -> None:
+    before = clinic.log_size()
+    entries = [
+        entry("PUT", f"Observation/{n}", {**observation(str(n), f"p{n % 3}")}) for n in range(count)
+    ]
+    answer = await _post(clinic, *entries)
+    assert _statuses(answer) == ["201"] * count
+    events = await clinic.audits(before)
+    written = [f"Observation/{n}/_history/1" for n in range(count)]
+    assert [_named(event) for event in events] == [
+        *([f"Patient/p{n % 3}", name] for n, name in enumerate(written)),
+        [],  # of the transaction
+    ]
+    assert len({event["id"] for event in events}) == count + 1
+
+
+async def test_a_read_inside_finds_the_audit_events_of_the_entries_before_it(
+    clinic: Clinic,
+) -> None:
+    writes = [entry("PUT", f"Observation/{n}", observation(str(n), "p")) for n in range(5)]
+    searches = [entry("GET", f"AuditEvent?entity=Observation/{n}") for n in (4, 4)]
+    clinic.caller("officer", "system/*.cruds", purposes=("HOPERAT",))
+    answer = await clinic.ask("officer", "POST", "", transaction(*writes, *searches))
+    assert _statuses(answer) == ["201"] * 5 + ["200"] * 2
+    found = [[_named(e["resource"]) for e in _matches(answer, at)] for at in (5, 6)]
+    assert found == [[["Patient/p", "Observation/4/_history/1"]]] * 2
+
+
+async def test_an_entry_that_fails_after_others_leaves_its_refusal_only(clinic: Clinic) -> None:
+    before = clinic.log_size()
+    writes = [entry("PUT", f"Observation/{n}", observation(str(n), "p")) for n in range(70)]
+    answer = await _post(clinic, *writes, entry("PUT", "Patient/p", patient("other")))
+    assert answer.status == 400
+    assert "Bundle.entry[70]" in answer.body.decode()
+    (event,) = await clinic.audits(before)
+    assert (event["outcome"], _named(event)) == ("4", [])
+
+
+def _named(event: Json) -> list[str]:
+    whats = [e["what"] for e in event["entity"] if "what" in e]
+    return [what["reference"] for what in whats if "reference" in what]
+
+
+def _matches(answer: Answer, number: int) -> list[Json]:
+    bundle = answer.json["entry"][number]["resource"]
+    return [e for e in bundle["entry"] if e["search"]["mode"] == "match"]
