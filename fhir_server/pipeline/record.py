@@ -6,7 +6,8 @@ in the same commit.  For a writing interaction that is the commit of the write.
 
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import chain, islice
+from dataclasses import dataclass, field
+from itertools import islice
 from urllib.parse import urlsplit
 
 from fhir_server.errors import (
@@ -18,13 +19,13 @@ from fhir_server.errors import (
     UnauthorizedError,
     WrongKeyError,
 )
-from fhir_server.forms import Asked, Pairs, Record, Recorded, Released
+from fhir_server.forms import Asked, Pairs, Record, Recorded, Released, Stream
 from fhir_server.interactions.desk import Tools
 from fhir_server.interactions.leaf import leaf_of
 from fhir_server.interactions.lifecycle.glass import may_break_glass, note_broken_glass
 from fhir_server.interactions.outcome import outcome
 from fhir_server.pipeline.audit_event import Happening, names_patients
-from fhir_server.pipeline.scribe import Scribe, Telling, draft_of, tell
+from fhir_server.pipeline.scribe import Scribe, Telling, Told, draft_of, tell
 from fhir_server.vault.vault import Draft, Reader, Writer
 
 
@@ -35,38 +36,69 @@ async def happenings_of(released: Released, reader: Reader) -> list[Happening]:
     return await _happenings(asked, released.status, "", disclosed, (), reader, counted)
 
 
+@dataclass(frozen=True, slots=True)
+class Unrecorded:
+    """What was released, without the records that it tells of, and the AuditEvents that are to go on record with it."""
+
+    status: int
+    body: bytes = field(repr=False)
+    headers: Pairs
+    stream: Stream | None
+    code: str
+    events: Sequence[Told] = field(repr=False)
+
+
 async def record(
-    released: Released, writer: Writer, tools: Tools, events: Sequence[Draft] = ()
+    released: Released, writer: Writer, tools: Tools, drafts: Sequence[Draft] = ()
 ) -> Recorded:
     """Append what was released to the audit log.
 
     Args:
-        events: Made before (``scribe.py``), so that others do not wait for it; made here if there are none.
+        drafts: Of its AuditEvents, made before (``scribe.py``), so that others do not wait; made here if there are none.
 
     Raises:
         ConflictError: It breaks a glass for a reason whose time has ended.
     """
-    drafts = events or _drafts(await happenings_of(released, writer), tools)
-    await note_broken_glass(released, drafts, writer, tools)
-    return _recorded(released, await _append(drafts, writer, tools))
+    if drafts:
+        named = [(draft.id_, draft.patients) for draft in drafts]
+        await note_broken_glass(released, named, writer, tools)
+        return _recorded(released, await _append(drafts, writer, tools))
+    told = await unrecorded(released, writer, tools)
+    return (await record_all([told], writer, tools))[0]
+
+
+async def unrecorded(released: Released, writer: Writer, tools: Tools) -> Unrecorded:
+    """What was released, about to be recorded in this unit of work, with others.
+
+    Raises:
+        ConflictError: As ``record``.
+    """
+    events = [tell(each, tools) for each in await happenings_of(released, writer)]
+    named = [(str(each.event["id"]), each.patients) for each in events]
+    await note_broken_glass(released, named, writer, tools)
+    asked = released.in_scope.asked
+    headers = _traced(asked, released.headers)
+    code = asked.interaction.code
+    return Unrecorded(released.status, released.body, headers, released.stream, code, events)
 
 
 async def record_all(
-    released: Sequence[Released], writer: Writer, tools: Tools
+    answers: Sequence[Unrecorded], writer: Writer, tools: Tools
 ) -> Sequence[Recorded]:
-    """The same for several answers of one unit of work, stage by stage, which takes less (ADR 70).
-
-    Raises:
-        ConflictError: As ``record``; it does not say of which of them.
-    """
-    told = [await happenings_of(each, writer) for each in released]
-    made = iter(_drafts([*chain(*told)], tools))
-    drafts = [[*islice(made, len(happenings))] for happenings in told]
-    for each, own in zip(released, drafts, strict=True):
-        await note_broken_glass(each, own, writer, tools)
-    numbers = iter(await _append([*chain(*drafts)], writer, tools))
-    answers = zip(released, drafts, strict=True)
-    return [_recorded(each, tuple(islice(numbers, len(own)))) for each, own in answers]
+    """Append several answers, stage by stage, which takes less than one after another (ADR 70)."""
+    drafts = [draft_of(event, tools) for each in answers for event in each.events]
+    numbers = iter(await _append(drafts, writer, tools))
+    return [
+        Recorded(
+            each.status,
+            each.body,
+            each.headers,
+            tuple(islice(numbers, len(each.events))),
+            each.stream,
+            each.code,
+        )
+        for each in answers
+    ]
 
 
 async def record_at_once(released: Released, telling: Telling, scribe: Scribe) -> Recorded | None:
@@ -89,7 +121,8 @@ async def record_refusal(asked: Asked, error: FhirError, writer: Writer, tools: 
         told = await _happenings(asked, error.status, str(error), (), touched, writer)
     except KeyProviderUnavailableError:  # the patient's key can not be had: recorded for nobody
         told = [Happening(asked, error.status, str(error), "", (), ())]
-    numbers = await _append(_drafts(told, tools), writer, tools)
+    drafts = [draft_of(tell(each, tools), tools) for each in told]
+    numbers = await _append(drafts, writer, tools)
     headers = _traced(asked, _refusal_headers(error))
     return Recorded(error.status, outcome(error.issues), headers, numbers, code=interaction.code)
 
@@ -135,12 +168,6 @@ async def _happenings(
         own = [r for r in records if patient in r.patients] if patient else []
         found.append(Happening(asked, status, why, patient, [*own, *shared], named))
     return found
-
-
-def _drafts(happenings: Sequence[Happening], tools: Tools) -> list[Draft]:
-    events = [tell(each, tools) for each in happenings]
-    told = zip(events, happenings, strict=True)
-    return [draft_of(event, each, tools) for event, each in told]
 
 
 async def _append(drafts: Sequence[Draft], writer: Writer, tools: Tools) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 from fhir_server.ids import timed_id
 from fhir_server.interactions.desk import Tools
@@ -32,7 +33,7 @@ class Telling:
 
     happenings: Sequence[Happening]
     epoch: int
-    events: Sequence[Entity] = ()
+    events: Sequence["Told"] = ()
     drafts: Sequence[Draft] = ()
     sealed: Sequence[SealedEvent] | None = None
     numbers: asyncio.Future[Numbers] = field(
@@ -74,8 +75,7 @@ class Scribe:
         telling.events = [tell(each, self._tools) for each in telling.happenings]
 
     def _index(self, telling: Telling) -> None:
-        told = zip(telling.events, telling.happenings, strict=True)
-        telling.drafts = [draft_of(event, each, self._tools) for event, each in told]
+        telling.drafts = [draft_of(each, self._tools) for each in telling.events]
 
     def _seal(self, telling: Telling) -> None:
         leaves = [leaf_of(draft, self._tools.new_secret) for draft in telling.drafts]
@@ -90,16 +90,29 @@ class Scribe:
         numbers.add_done_callback(partial(_pass_on, telling.numbers))
 
 
-def tell(happening: Happening, tools: Tools) -> Entity:
-    """The AuditEvent of what has happened."""
+class Told(NamedTuple):
+    """An AuditEvent, and nothing else of what it tells of.
+
+    Attributes:
+        at: When, in milliseconds since 1970 UTC.
+        patients: Whom it concerns: one, or nobody.
+    """
+
+    event: Entity
+    at: int
+    patients: tuple[str, ...]
+
+
+def tell(happening: Happening, tools: Tools) -> Told:
+    """The AuditEvent of what has happened: of the patient, not of the agent, for whoever is spied on must see by whom."""
     at = happening.asked.received.at
-    return audit_event(happening, timed_id(at), at, tools.base, tools.custodian)
+    event = audit_event(happening, timed_id(at), at, tools.base, tools.custodian)
+    return Told(event, at, (happening.patient,) if happening.patient else ())
 
 
-def draft_of(event: Entity, happening: Happening, tools: Tools) -> Draft:
-    """It, about to be written: of the patient, not of the agent, for whoever is spied on must see by whom."""
-    patients = (happening.patient,) if happening.patient else ()
-    return event_draft(event, happening.asked.received.at, patients, tools.tokenizer)
+def draft_of(told: Told, tools: Tools) -> Draft:
+    """It, about to be written."""
+    return event_draft(told.event, told.at, told.patients, tools.tokenizer)
 
 
 def _do(stage: Callable[[Telling], None], telling: Telling) -> None:

@@ -7,7 +7,7 @@ request of its own, with its own scopes, consent and audit record; the records o
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence, Sized
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 from urllib.parse import parse_qsl
@@ -23,13 +23,12 @@ from fhir_server.forms import Asked, Gate, InScope, Pairs, Recorded, Released
 from fhir_server.interactions import links
 from fhir_server.interactions.conditional import matches
 from fhir_server.interactions.desk import Desk
-from fhir_server.interactions.lifecycle.glass import may_break_glass
 from fhir_server.interactions.stages import one
 from fhir_server.pipeline.ask import ask
 from fhir_server.pipeline.authorise import authorise
 from fhir_server.pipeline.bundles import Entry, entries_of, received_for, response
 from fhir_server.pipeline.identities import Identities
-from fhir_server.pipeline.record import record, record_all
+from fhir_server.pipeline.record import Unrecorded, record, record_all, unrecorded
 from fhir_server.pipeline.redact import redact
 from fhir_server.resource_text import ResourceText, references
 from fhir_server.search.match import Matcher
@@ -37,7 +36,7 @@ from fhir_server.search.query import parse_criteria
 from fhir_server.vault.vault import Reader
 
 _LARGE = 30  # entries: more of them take longer than a commit, many times over
-_LOT = 64  # entries that are recorded together; what they hold is let go then
+_LOT = 64  # entries that are recorded together
 _READS = frozenset({"GET", "HEAD"})
 _ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
 
@@ -80,17 +79,19 @@ def is_large(in_scope: InScope) -> bool:
 
 
 async def _answers(run: "_Transaction", entries: list[Entry]) -> list[Recorded]:
-    """The answers, by the number of the entry; the content of each entry is let go when it is done."""
+    """The answers, by the number of the entry; the content of each entry is let go when it is done.
+
+    They are recorded in lots; before a read, which may look for AuditEvents, and at the end all that are not yet.
+    """
     answers: dict[int, Recorded] = {}
-    lot: dict[int, Released] = {}
+    lot: dict[int, Unrecorded] = {}
     waiting = deque(sorted(entries, key=_order))
     while waiting:
         entry = waiting.popleft()
         lot[entry.number] = await _for_entry(entry, run.entry(entry))
         entries[entry.number] = replace(entry, content=None)
-        if run.is_full(lot, next(iter(waiting), None)):
-            recorded = await _for_entry(entry, run.recorded(lot))
-            answers.update(zip(lot, recorded, strict=True))
+        if len(lot) == _LOT or not waiting or waiting[0].method in _READS:
+            answers.update(zip(lot, await run.recorded([*lot.values()]), strict=True))
             lot.clear()
         await asyncio.sleep(0)  # let others in: reads go on while a large Bundle is written
     return [answers[number] for number in range(len(entries))]
@@ -105,31 +106,29 @@ class _Transaction:
         self._identities = Identities()
         self._conditional: dict[str, str] = {}  # Type?query -> Type/id
         self._linked: links.Identities | None = None
-        self._most = 1 if may_break_glass(in_scope.asked.requester) else _LOT
 
     async def identify(self, entry: Entry) -> None:
         """Find out what an entry writes to, before anything is written."""
         await self._identities.add(entry, self._scoped, self._desk)
 
-    async def entry(self, entry: Entry) -> Released:
-        """Perform one entry; it is to be recorded."""
+    async def entry(self, entry: Entry) -> Unrecorded:
+        """Perform one entry; it is still to be recorded."""
+        released = await self._released(entry)
+        return await unrecorded(released, self._desk.unit(), self._desk.tools)
+
+    async def recorded(self, lot: Sequence[Unrecorded]) -> Sequence[Recorded]:
+        """Record what was done for some entries."""
+        return await record_all(lot, self._desk.unit(), self._desk.tools)
+
+    async def _released(self, entry: Entry) -> Released:
         if entry.number in self._identities.existing:
-            return await self._found(entry)
+            return self._found(entry)
         content = await self._resolved(entry) if entry.content else None
         in_scope, desk = self._scoped(replace(entry, content=content))
         id_ = self._identities.ids.get(entry.number, "")
         answer = await self._perform(in_scope, desk, id_)
         self._identities.written.pop(f"{entry.type_}/{id_}" if id_ else entry.path, None)
         return answer
-
-    def is_full(self, lot: Sized, following: Entry | None) -> bool:
-        """Whether to record what was done: a broken glass is judged by itself, and reads find what is on record."""
-        reads = following is None or following.method in _READS
-        return reads or len(lot) >= self._most
-
-    async def recorded(self, lot: Mapping[int, Released]) -> Sequence[Recorded]:
-        """Record what was done for some entries."""
-        return await record_all([*lot.values()], self._desk.unit(), self._desk.tools)
 
     def _scoped(self, entry: Entry) -> tuple[InScope, Desk]:
         """An entry as a request of its own."""
@@ -139,7 +138,7 @@ class _Transaction:
         desk = replace(self._desk, gate=self._gate(asked, self._desk.reader))
         return authorise(asked, desk.tools.custodian), desk
 
-    async def _found(self, entry: Entry) -> Released:
+    def _found(self, entry: Entry) -> Released:
         """A conditional create whose resource is there already: it answers with that, as a read."""
         opened = one(self._scoped(entry)[0], self._identities.existing[entry.number])
         return redact(opened, self._desk.tools.base)

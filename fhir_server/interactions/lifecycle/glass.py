@@ -16,8 +16,9 @@ from fhir_server.interactions.desk import Tools
 from fhir_server.interactions.lifecycle.kept import GLASS_NOTICE, GLASS_REVIEW, coded
 from fhir_server.interactions.lifecycle.signing import who
 from fhir_server.interactions.lifecycle.writing import put_own, seconds
-from fhir_server.vault.vault import Draft, Writer
+from fhir_server.vault.vault import Writer
 
+Named = tuple[str, tuple[str, ...]]  # an AuditEvent's id, and the patients whom it concerns
 LIMIT = timedelta(hours=4)
 AGAIN = timedelta(hours=24)
 PERSON, REASON = "person", "reason"
@@ -26,7 +27,7 @@ _ENDED = "the time for this reason has ended: say in X-Break-Glass-Reason why it
 
 
 async def note_broken_glass(
-    released: Released, events: Sequence[Draft], writer: Writer, tools: Tools
+    released: Released, events: Sequence[Named], writer: Writer, tools: Tools
 ) -> None:
     """Write what has to be written for each patient whose glass this request has broken.
 
@@ -39,7 +40,7 @@ async def note_broken_glass(
     if not may_break_glass(released.in_scope.asked.requester):
         return
     for patient in dict.fromkeys(_broken(released)):
-        named = [event.id_ for event in events if event.patients == (patient,)]
+        named = [id_ for id_, patients in events if patients == (patient,)]
         await _begin(released, patient, named, writer, tools)
 
 
