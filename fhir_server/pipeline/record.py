@@ -172,8 +172,7 @@ async def _happenings(
 
 async def _append(drafts: Sequence[Draft], writer: Writer, tools: Tools) -> tuple[int, ...]:
     leaves = [leaf_of(draft, tools.new_secret) for draft in drafts]
-    events = zip(drafts, leaves, strict=True)
-    return tuple([(await writer.put_audited(draft, leaf))[1] for draft, leaf in events])
+    return tuple(await writer.record(zip(drafts, leaves, strict=True)))
 
 
 async def _asked_about(asked: Asked, touched: Sequence[str], reader: Reader) -> list[str]:

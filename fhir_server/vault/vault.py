@@ -11,12 +11,13 @@ from typing import Generic, TypeVar
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.store.preparing import Prepared
 from fhir_server.store.protocol import SealedEvent, Snapshot, Store, Unit
+from fhir_server.vault.draft import Draft, Leaf
 from fhir_server.vault.keyring import KeyRing
 from fhir_server.vault.preparing import PreparedWriter
 from fhir_server.vault.reader import Keys, Reader, patient_tokens
 from fhir_server.vault.recording import seal_event
 from fhir_server.vault.register import ConsentRegister
-from fhir_server.vault.writer import Draft, Leaf, Writer
+from fhir_server.vault.writer import Writer
 
 __all__ = ["Draft", "Leaf", "Reader", "SealedEvent", "Vault", "Writer", "patient_tokens"]
 

@@ -8,7 +8,6 @@ patients is sealed under a key of its own (32 random bytes), which is sealed for
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 import orjson
 
@@ -18,44 +17,14 @@ from fhir_server.errors import KeyDestroyedError, TamperedRecordError
 from fhir_server.store.protocol import SealedVersion, Selection, Unit
 from fhir_server.store.shelf import Shelf, WrappedKey, changed
 from fhir_server.vault.documents import Document
+from fhir_server.vault.draft import Draft, Leaf
 from fhir_server.vault.keyring import Fresh
 from fhir_server.vault.padding import all_padding, padding, sharing
 from fhir_server.vault.reader import Keys, Reader, patient_tokens
+from fhir_server.vault.recording import seal_event
 
 MakeTokens = Callable[[str, Mapping[str, object], Sequence[str]], frozenset[bytes]]
 _CONSENT = "Consent"
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A version about to be written.
-
-    Attributes:
-        text: The stamped resource, or empty for a tombstone.
-        at: Milliseconds since 1970 UTC.
-        patients: References of the patients it belongs to (``Patient/1``), sorted.
-        tokens: Its search tokens, unpadded.
-        previous: The version that it follows, or None for a new resource.
-        dropped: Tokens of the previous version.
-    """
-
-    type_: str
-    id_: str
-    version: int
-    at: int
-    text: str
-    patients: tuple[str, ...]
-    tokens: frozenset[bytes]
-    previous: SealedVersion | None = None
-    dropped: frozenset[bytes] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """What the audit log keeps of an AuditEvent: the commitment in clear, the number ``k`` that opens it sealed."""
-
-    k: bytes
-    commitment: bytes
 
 
 class Writer(Reader):
@@ -66,7 +35,7 @@ class Writer(Reader):
     def __init__(self, unit: Unit, epoch: int, began: float, keys: Keys) -> None:
         super().__init__(unit, epoch, began, keys)
         self.unit = unit
-        self._noted = keys.noted
+        self._keys = keys
         self.fresh = Fresh()
         self.types: set[str] = set()  # of what was written
 
@@ -127,6 +96,19 @@ class Writer(Reader):
         version, key, where = await self._put(draft)
         opening = key.seal(leaf.k, b"opening|" + where)
         return version, await self.unit.append_audit(version.rid, leaf.commitment, opening)
+
+    async def record(self, events: Iterable[tuple[Draft, Leaf]]) -> Sequence[int]:
+        """Write AuditEvents with their leaves, as ``put_audited`` does; return their numbers in the log."""
+        return [await self._record(draft, leaf) for draft, leaf in events]
+
+    async def _record(self, draft: Draft, leaf: Leaf) -> int:
+        sealed = seal_event(draft, leaf, self._keys, self.epoch, self.fresh.keys)
+        if sealed is None:
+            _, number = await self.put_audited(draft, leaf)
+            return number
+        self.types.add(draft.type_)
+        rid = await self.unit.put(sealed.version, sealed.tokens, ())
+        return await self.unit.append_audit(rid, sealed.commitment, sealed.opening)
 
     async def attach(self, document: Document, version: SealedVersion) -> None:
         """Make a document that was staged one of the record whose version was just written.
@@ -203,7 +185,7 @@ class Writer(Reader):
         version = version._replace(rid=await self.unit.put(version, add, drop))
         if draft.type_ == _CONSENT:
             await self._enter(draft, row, owners)
-        for consumer in self._noted.get(draft.type_, ()):
+        for consumer in self._keys.noted.get(draft.type_, ()):
             await self.notes.save(changed(consumer, draft.type_) + row.hex(), b"")
         return version, key, where
 
