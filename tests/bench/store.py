@@ -33,7 +33,7 @@ from tests.bench.worker import opened, run
 from tests.bench.workload import BATCHES, patients
 
 _FILES = 8  # patients' transactions
-_ROUNDS = 5  # of all ways of importing, behind one that warms up
+_ROUNDS = 9  # of all ways of importing, behind one that warms up
 _CLIENTS = 64
 _SECONDS = 5.0
 _MOST = 500  # writes of one client
