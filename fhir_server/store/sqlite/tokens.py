@@ -24,12 +24,13 @@ _BUCKETS = 256
 DEFERRED = "AuditEvent"
 _NONE = 2**62  # more than any number
 _IN_ROW = 512  # events in a row of ``event_token``
-_INSERT_EVENTS = """INSERT INTO event_token (token, first, last, rids) VALUES (?, ?, ?, ?)
+_INSERT_EVENTS = f"""INSERT INTO event_token (token, first, last, rids)
+    SELECT substr(?1, key * {TOKEN} + 1, {TOKEN}), value ->> 0, value ->> '$[#-1]', value FROM json_each(?2) WHERE true
     ON CONFLICT (token, first) DO UPDATE SET last = max(last, excluded.last), rids = (
         SELECT json_group_array(value) FROM (
             SELECT value FROM json_each(event_token.rids) UNION SELECT value FROM json_each(excluded.rids)
         )
-    )"""
+    )"""  # noqa: S608
 Postings = dict[bytes, list[int]]  # token to records
 Event = tuple[int, Sequence[bytes]]  # record, tokens
 
@@ -252,11 +253,15 @@ class TokenQueue:
 
 
 def _insert_events(connection: sqlite3.Connection, postings: Mapping[bytes, list[int]]) -> None:
-    """Rows that begin with the same event (after a crash, or shown before they were written) are joined."""
-    rows = []
+    """One statement for all rows: SQLite works on it without the interpreter's lock.
+
+    Rows that begin with the same event (after a crash, or shown before they were written) are joined.
+    """
+    tokens: list[bytes] = []
+    rows: list[list[int]] = []
     for token in sorted(postings):
         rids = sorted(set(postings[token]))
         for at in range(0, len(rids), _IN_ROW):
-            some = rids[at : at + _IN_ROW]
-            rows.append((token, some[0], some[-1], orjson.dumps(some).decode()))
-    connection.executemany(_INSERT_EVENTS, rows)
+            tokens.append(token)
+            rows.append(rids[at : at + _IN_ROW])
+    connection.execute(_INSERT_EVENTS, (b"".join(tokens), orjson.dumps(rows).decode()))
