@@ -6,7 +6,7 @@ compiles a ``Policy`` from the Consents of one patient, narrows it to one reques
 """
 
 from .cases import Case, read_case
-from .decision import AccessRequest, Basis, Coding, Config, DecidedBy, Decision, Kind
+from .decision import AccessRequest, Basis, Coding, Config, DecidedBy, Decision, Kind, literal
 from .elements import Problem
 from .errors import CaseError, ConsentEngineError, LabelRuleError, UnknownTemplateError
 from .labelling import LabelRule, LabelRules, builtin_rules, highest
@@ -50,6 +50,7 @@ __all__ = [
     "highest",
     "is_mandatory",
     "join_subjects",
+    "literal",
     "load_template",
     "narrow_subjects",
     "patient_template",

@@ -11,7 +11,7 @@ from datetime import datetime, tzinfo
 from enum import StrEnum
 
 from . import terms
-from .decision import Kind, without_version
+from .decision import Config, Kind, literal
 from .elements import (
     EMPTY,
     Json,
@@ -105,7 +105,7 @@ class CompiledConsent:
 
 
 def compile_consent(
-    consent: object, subject: str | None, zone: tzinfo, *, is_admin: bool = False
+    consent: object, subject: str | None, config: Config, *, is_admin: bool = False
 ) -> CompiledConsent:
     """Compile a Consent for a subject ("Patient/1"; None for records that belong to no patient).
 
@@ -118,9 +118,9 @@ def compile_consent(
     content: Json = consent
     forbid_others(content, _ELEMENTS, _ROOT, problems)
     emergency = _check_modifiers(content, problems)
-    ignored = _read_candidacy(content, subject, is_admin, problems)
-    windows = _read_windows(content, zone, problems)
-    root = _read_root(content, Reader(zone, _contained(content), problems))
+    ignored = _read_candidacy(content, subject, is_admin, config.base, problems)
+    windows = _read_windows(content, config.zone, problems)
+    root = _read_root(content, Reader(config, _contained(content), problems))
     id_, version = content.get("id"), _version(content)
     return CompiledConsent(
         f"Consent/{id_ if isinstance(id_, str) and id_ else '?'}",
@@ -152,7 +152,7 @@ def _check_modifiers(consent: Json, problems: Problems) -> bool:
 
 
 def _read_candidacy(
-    consent: Json, subject: str | None, is_admin: bool, problems: Problems
+    consent: Json, subject: str | None, is_admin: bool, base: str, problems: Problems
 ) -> str | None:
     """Step 2 without time: path of the element that makes it no candidate, else None."""
     if consent.get("resourceType", _ROOT) != _ROOT:
@@ -162,13 +162,15 @@ def _read_candidacy(
         problems.append(Problem(f"{_ROOT}.status", "not a status of R4"))
     reasons = {
         "status": status in _STATUSES and status != "active",
-        "patient": _is_of_another(consent, subject, is_admin, problems),
+        "patient": _is_of_another(consent, subject, is_admin, base, problems),
         "scope": _is_of_another_scope(consent, problems),
     }
     return next((name for name, holds in reasons.items() if holds), None)
 
 
-def _is_of_another(consent: Json, subject: str | None, is_admin: bool, problems: Problems) -> bool:
+def _is_of_another(
+    consent: Json, subject: str | None, is_admin: bool, base: str, problems: Problems
+) -> bool:
     if is_admin and "patient" not in consent:
         return False
     patient = read_object(consent, "patient", _ROOT, problems) or EMPTY
@@ -176,7 +178,7 @@ def _is_of_another(consent: Json, subject: str | None, is_admin: bool, problems:
     if reference is None:
         problems.append(Problem(f"{_ROOT}.patient", "no reference, so it may be any patient's"))
         return False
-    return subject is None or without_version(reference) != without_version(subject)
+    return subject is None or literal(reference, base) != literal(subject, base)
 
 
 def _is_of_another_scope(consent: Json, problems: Problems) -> bool:

@@ -3,12 +3,15 @@
 Implements the Inputs and Outputs of consent.md, section 2.  Not here: any rule.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 
 _HISTORY = "/_history/"
+# What follows the id was never valid, but must not hide whom an older record is about.
+_LITERAL = re.compile(r"([A-Za-z]+/[A-Za-z0-9\-.]+)(?:/_history/[^/?#]*)?/?(?:[?#].*)?", re.DOTALL)
 
 
 class Kind(StrEnum):
@@ -76,10 +79,10 @@ class AccessRequest:
         if self.time.tzinfo is None:
             raise ValueError("the time of an access request needs a zone")
         if any(_HISTORY in actor for actor in self.actors):
-            bare = frozenset(without_version(actor) for actor in self.actors)
+            bare = frozenset(literal(actor) for actor in self.actors)
             object.__setattr__(self, "actors", bare)
         if self.custodian is not None and _HISTORY in self.custodian:
-            object.__setattr__(self, "custodian", without_version(self.custodian))
+            object.__setattr__(self, "custodian", literal(self.custodian))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,8 @@ class Config:
         break_glass: References of the groups whose members may break the glass.
         mandatory_policies: Admin policies required by law (court, public health): where one of them
             decides, nothing else is asked, neither the subject's own access nor break-glass.
+        base: Base url of the server.  A reference that begins with it means the same as the relative
+            one (R4 references.html#literal); empty if references are relative anyway.
     """
 
     default: str = "deny"
@@ -102,6 +107,7 @@ class Config:
     admin_policies: tuple[Mapping[str, object], ...] = ()
     break_glass: frozenset[str] = frozenset()
     mandatory_policies: tuple[Mapping[str, object], ...] = ()
+    base: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +148,13 @@ class Decision:
     explanation: tuple[str, ...]
 
 
-def without_version(reference: str) -> str:
-    """The reference without ``/_history/n``, which does not matter to consent (Step 6)."""
-    return reference.partition(_HISTORY)[0]
+def literal(reference: str, base: str = "") -> str:
+    """The reference as all that compare use it: "Type/id" for whatever names a resource here.
+
+    ``/_history/n`` does not matter to consent (Step 6), nor does how the server itself is written: scheme
+    and host know no case (RFC 3986, 6.2.2.1).  A foreign or contained one stays, but for its version.
+    """
+    start = f"{base}/"
+    inside = base and reference[: len(start)].lower() == start.lower()
+    found = _LITERAL.fullmatch(reference[len(start) :] if inside else reference)
+    return found[1] if found else reference.partition(_HISTORY)[0]

@@ -233,7 +233,6 @@ def _is_referred(record: Record, data: Data, denies: bool) -> bool:
     """Tell whether a named record points at this one; unknown answers count as ``denies``."""
     if record.reference is None:
         return denies and bool(data.instances)
-    for named in data.related:
-        if record.reference in record.graph.get(named, ()):
-            return True
+    if any(record.reference in record.outgoing(named) for named in data.related):
+        return True
     return denies and any(named not in record.graph for named in data.related)

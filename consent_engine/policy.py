@@ -11,7 +11,7 @@ from datetime import datetime
 
 from . import terms
 from .consent import CompiledConsent, compile_consent
-from .decision import AccessRequest, Basis, Coding, Config, Decision, Kind, without_version
+from .decision import AccessRequest, Basis, Coding, Config, Decision, Kind, literal
 from .record import Graph
 from .rulings import rule_on
 from .verdict import NO_GRAPH, Case, Verdict, verdict
@@ -83,7 +83,7 @@ class Policy:
             breaks and not config.break_glass.isdisjoint(request.actors),
             request.time,
             self.boundaries[window] if window < len(self.boundaries) else None,
-            config.zone,
+            config,
         )
 
 
@@ -94,7 +94,7 @@ class Compiler:
         """Compile the admin policies that name no patient."""
         self.config = config
         self._shared = {
-            id(each): compile_consent(each, None, config.zone, is_admin=True)
+            id(each): compile_consent(each, None, config, is_admin=True)
             for each in (*config.mandatory_policies, *config.admin_policies)
             if "patient" not in each
         }
@@ -107,9 +107,9 @@ class Compiler:
         ``consents`` are those selected for the subject's reference; one of another patient is ignored,
         one that cannot be interpreted denies.  Never raises for the content of a Consent.
         """
-        bare = None if subject is None else without_version(subject)
         config = self.config
-        own = [compile_consent(each, bare, config.zone) for each in consents]
+        bare = None if subject is None else literal(subject, config.base)
+        own = [compile_consent(each, bare, config) for each in consents]
         admin = [self._admin(each, bare) for each in config.admin_policies]
         mandatory = tuple(self._admin(each, bare) for each in config.mandatory_policies)
         everything = (*mandatory, *own, *admin)
@@ -120,7 +120,7 @@ class Compiler:
         shared = self._shared.get(id(policy))  # ``config`` keeps it, so the id is its own
         if shared is not None:
             return shared
-        return compile_consent(policy, subject, self.config.zone, is_admin=True)
+        return compile_consent(policy, subject, self.config, is_admin=True)
 
 
 def compile_policy(
@@ -154,11 +154,11 @@ def narrow_subjects(
     config: Config,
 ) -> tuple[Verdict, ...]:
     """One verdict for each subject, or a single one if a record belongs to no patient."""
-    named: list[str | None] = list(dict.fromkeys(without_version(each) for each in subjects))
+    named: list[str | None] = list(dict.fromkeys(literal(each, config.base) for each in subjects))
     verdicts = []
     for subject in named or [None]:
         others = frozenset(other for other in named if other != subject)
-        own = [each for each in consents if _patient(each) not in others]
+        own = [each for each in consents if _patient(each, config.base) not in others]
         verdicts.append(compile_policy(own, config, subject).narrow(request))
     return tuple(verdicts)
 
@@ -186,7 +186,7 @@ def join_subjects(decisions: Sequence[Decision]) -> Decision:
     )
 
 
-def _patient(consent: object) -> str | None:
+def _patient(consent: object, base: str) -> str | None:
     patient = consent.get("patient") if isinstance(consent, dict) else None
     reference = patient.get("reference") if isinstance(patient, dict) else None
-    return without_version(reference) if isinstance(reference, str) else None
+    return literal(reference, base) if isinstance(reference, str) else None

@@ -80,7 +80,7 @@ def _compile(
     return Rule(
         path,
         type_,
-        read_period(provision, "period", at, reader.zone, reader.problems),
+        read_period(provision, "period", at, reader.config.zone, reader.problems),
         make_asks(here.matched, type_),
         make_reads(here.matched, type_),
         tuple(rule for rule, _ in children if rule.type_ is not type_),

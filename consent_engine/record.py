@@ -4,13 +4,12 @@ Implements the record side of consent.md, Step 6, after the labelling service ha
 resource says in a form that cannot be read counts as unknown, so that no permit rests on it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
 from functools import cached_property, lru_cache
 
 from . import terms
-from .decision import without_version
+from .decision import Config, literal
 from .elements import EMPTY, Json, read_date_time, read_period
 from .periods import Interval
 from .selectors import Parties, mime_type
@@ -59,14 +58,14 @@ class Record:
         resource: Decoded FHIR JSON.
         graph: Outgoing references of the records that the rules name; a record that is not a key
             has not been looked at, so what it refers to is unknown.
-        zone: Zone of dates that carry none.
+        config: Says the zone of dates that carry none, and what is written before relative references.
     """
 
-    def __init__(self, resource: Json, graph: Graph, zone: tzinfo) -> None:
+    def __init__(self, resource: Json, graph: Graph, config: Config) -> None:
         """Take the resource as it is; nothing is read yet."""
         self.resource = resource
         self.graph = graph
-        self.zone = zone
+        self.config = config
 
     @cached_property
     def labels(self) -> RecordLabels:
@@ -98,7 +97,7 @@ class Record:
     @cached_property
     def contents(self) -> Contents:
         """Its codings, references and attachment types."""
-        return _collect(self.resource)
+        return _collect(self.resource, self.config.base)
 
     @cached_property
     def time(self) -> Interval | None:
@@ -115,13 +114,17 @@ class Record:
     @cached_property
     def authors(self) -> Parties:
         """Who made it; ``unnamed`` if nobody is known or somebody cannot be compared."""
-        return _read_authors(self.resource)
+        return _read_authors(self.resource, self.config.base)
+
+    def outgoing(self, named: str) -> Iterator[str]:
+        """What another record refers to, as far as that is known."""
+        return (literal(each, self.config.base) for each in self.graph.get(named, ()))
 
     def _interval(self, name: str) -> Interval | None:
         if name.lower().endswith("period"):
-            interval = read_period(self.resource, name, "", self.zone, [])
+            interval = read_period(self.resource, name, "", self.config.zone, [])
         else:
-            interval = read_date_time(self.resource, name, "", self.zone, [])
+            interval = read_date_time(self.resource, name, "", self.config.zone, [])
         return None if interval is None or interval.start > interval.end else interval
 
 
@@ -163,7 +166,7 @@ def _rank(labels: frozenset[tuple[str, str]], sensitive: frozenset[tuple[str, st
     return max(ranks, default=terms.RESTRICTED if sensitive else terms.NORMAL)
 
 
-def _collect(resource: Json) -> Contents:
+def _collect(resource: Json, base: str) -> Contents:
     codings: set[tuple[str, str]] = set()
     references: set[str] = set()
     mime_types: set[str] = set()
@@ -175,7 +178,8 @@ def _collect(resource: Json) -> Contents:
         elif isinstance(node, dict):
             _note(node, codings, references, mime_types)
             waiting.extend([value for value in node.values() if isinstance(value, (dict, list))])
-    return Contents(frozenset(codings), frozenset(references), frozenset(mime_types))
+    named = frozenset(literal(each, base) for each in references)
+    return Contents(frozenset(codings), named, frozenset(mime_types))
 
 
 def _note(
@@ -186,13 +190,13 @@ def _note(
         codings.add((system, code))
     reference = node.get("reference")
     if isinstance(reference, str):
-        references.add(without_version(reference))
+        references.add(reference)
     content_type = node.get("contentType")
     if isinstance(content_type, str):
         mime_types.add(mime_type(content_type))
 
 
-def _read_authors(resource: Json) -> Parties:
+def _read_authors(resource: Json, base: str) -> Parties:
     named: set[str] = set()
     identified: set[tuple[str, str]] = set()
     unnamed = False
@@ -200,7 +204,7 @@ def _read_authors(resource: Json) -> Parties:
         value = resource.get(name, ())
         for each in value if isinstance(value, list | tuple) else (value,):
             text, identifier = _read_author(each)
-            named.update(() if text is None else (text,))
+            named.update(() if text is None else (literal(text, base),))
             identified.update(() if identifier is None else (identifier,))
             unnamed = unnamed or (text is None and identifier is None)
     nobody = not named and not identified
@@ -221,4 +225,4 @@ def _read_author(value: object) -> tuple[str | None, tuple[str, str] | None]:
         else (0, 0)
     )
     key = (system, code) if isinstance(system, str) and isinstance(code, str) else None
-    return (None if text is None else without_version(text)), key
+    return text, key

@@ -7,10 +7,9 @@ element matches, which also depends on the type of the rule (``matching.py``).
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import tzinfo
 
 from . import terms
-from .decision import Coding, without_version
+from .decision import Coding, Config, literal
 from .elements import (
     EMPTY,
     Json,
@@ -149,14 +148,14 @@ class Reader:
     """Reads the selectors of one Consent.
 
     Attributes:
-        zone: Zone of dates that carry none.
+        config: Says the zone of dates that carry none, and what is written before relative references.
         contained: Contained resources by "#id".
         problems: Filled with whatever cannot be read.
     """
 
-    def __init__(self, zone: tzinfo, contained: Mapping[str, Json], problems: Problems) -> None:
+    def __init__(self, config: Config, contained: Mapping[str, Json], problems: Problems) -> None:
         """Start with no problems of its own."""
-        self.zone = zone
+        self.config = config
         self.contained = contained
         self.problems = problems
 
@@ -211,7 +210,7 @@ class Reader:
         identifier = read_object(reference, "identifier", path, self.problems)
         identifiers = self._identifier(identifier, path) if identifier else set()
         if text is None or not text.startswith("#"):
-            return (None if text is None else without_version(text)), identifiers
+            return (None if text is None else literal(text, self.config.base)), identifiers
         if text not in self.contained:
             self.problems.append(Problem(f"{path}.reference", "no such contained resource"))
         for at, each in read_objects(
@@ -270,7 +269,7 @@ class Reader:
         return Classes(types, profiles, frozenset(map(mime_type, mime_types)), unknown)
 
     def _data_period(self, provision: Json, path: str) -> Selector | None:
-        interval = read_period(provision, "dataPeriod", path, self.zone, self.problems)
+        interval = read_period(provision, "dataPeriod", path, self.config.zone, self.problems)
         return None if interval is None else DataPeriod(interval)
 
     def _data(self, provision: Json, path: str) -> Selector:

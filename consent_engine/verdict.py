@@ -7,10 +7,10 @@ records that answer alike are decided once.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, tzinfo
+from datetime import datetime
 
 from .consent import Status
-from .decision import Basis, DecidedBy, Decision, Kind
+from .decision import Basis, Config, DecidedBy, Decision, Kind
 from .evaluation import Branch
 from .explaining import lines, looking
 from .matching import Read
@@ -42,7 +42,7 @@ class Case:
         breaks_glass: The purpose is BTG and the requester belongs to a group that may.
         time: Of the request.
         valid_until: First later boundary of any Consent.
-        zone: Zone of dates that carry none.
+        config: Of the deployment: how its records write dates and references.
     """
 
     default: Kind
@@ -50,7 +50,7 @@ class Case:
     breaks_glass: bool
     time: datetime
     valid_until: datetime | None
-    zone: tzinfo
+    config: Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +82,12 @@ class Verdict:
         labels = labels_of(resource)
         answers: _Answers = (labels.all, labels.readable)
         if self._reads:
-            record = Record(resource, graph, self._case.zone)
+            record = Record(resource, graph, self._case.config)
             answers += tuple([read.matches(record) for read in self._reads])
         known = self._memo.get(answers)
         if known is not None:
             return known
-        decision = self._decide(Record(resource, graph, self._case.zone))
+        decision = self._decide(Record(resource, graph, self._case.config))
         if len(self._memo) >= _MEMO_SIZE:
             self._memo.clear()
         self._memo[answers] = decision

@@ -140,6 +140,7 @@ async def open_house(settings: Settings) -> House:
         admin_policies=ordinary,
         mandatory_policies=mandatory,
         break_glass=frozenset(settings.break_glass),
+        base=settings.fhir_base,
     )
     searchable = Searchable(r4())
     tokenizer = Tokenizer(searchable, vault.blind)

@@ -6,14 +6,13 @@ also to those in it, and a Patient to itself.  A record of a type that can not s
 everybody.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 
+from consent_engine import literal
 from fhir_server.resource_text import references
 from profiles.definitions import Definitions
 
 _PATIENT = "Patient/"
-_DECORATION = re.compile(r"/_history/|[?#]")
 _MAY_HOLD_ANYTHING = frozenset(
     {
         "Binary",
@@ -34,9 +33,9 @@ def patients_of(value: Mapping[str, object], type_: str, id_: str, base: str) ->
     if type_ in ("Bundle", "Parameters"):
         found.update(_patients_in(value))
     for reference in references(value):
-        local = _DECORATION.split(reference.removeprefix(f"{base}/"), maxsplit=1)[0].rstrip("/")
-        if local.startswith(_PATIENT) or f"/{_PATIENT}" in local:
-            found.add(local)
+        named = literal(reference, base)
+        if named.startswith(_PATIENT) or f"/{_PATIENT}" in named:
+            found.add(named)
     return tuple(sorted(found))
 
 
@@ -66,8 +65,7 @@ def documents_of(value: object, base: str) -> set[str]:
 
 def local(reference: str, base: str) -> tuple[str, str]:
     """Type and id of the resource here that a reference names; empty for none of ours."""
-    local = _DECORATION.split(reference.removeprefix(f"{base}/"), maxsplit=1)[0].rstrip("/")
-    type_, _, id_ = local.partition("/")
+    type_, _, id_ = literal(reference, base).partition("/")
     return (type_, id_) if type_.isalpha() and id_ and "/" not in id_ else ("", "")
 
 

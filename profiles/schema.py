@@ -14,6 +14,7 @@ Schema = dict[str, object]
 _MOST = 1024 * 1024  # characters of a string (R4 datatypes.html#string)
 _DIGIT = r"[0-9A-Za-z+/]\s*"  # of base64, where white space may be anywhere (RFC 4648; R4 datatypes.html)
 _BASE64 = rf"^\s*(?:(?:{_DIGIT}){{4}})*(?:(?:{_DIGIT}){{2}}=\s*=\s*|(?:{_DIGIT}){{3}}=\s*)?$"
+# In draft 4 of JSON Schema 1.0 is no integer, as in R4 (datatypes.html#integer); later drafts take it for one.
 _INTEGERS: Mapping[str, Schema] = {
     "integer": {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1},
     "unsignedInt": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
@@ -62,7 +63,7 @@ def _collect(type_: str, definitions: Definitions, needed: dict[str, Schema]) ->
     for name, element in elements.items():
         properties.update(_property(name, element, definitions))
     if type_ in definitions.resource_types:
-        properties["resourceType"] = {"const": type_}
+        properties["resourceType"] = {"enum": [type_]}
         properties["id"] = {
             "type": "string",
             "pattern": "^[A-Za-z0-9.-]{1,64}$",
@@ -72,7 +73,7 @@ def _collect(type_: str, definitions: Definitions, needed: dict[str, Schema]) ->
         "minProperties": 1,
         "additionalProperties": False,
         "properties": properties,
-        "allOf": [True, *_presence(elements, definitions)],
+        "allOf": [{}, *_presence(elements, definitions)],
     }
     for element in elements.values():
         if element.type in definitions.elements and element.type != "Resource":

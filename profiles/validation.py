@@ -28,9 +28,9 @@ class Validator:
         self._rules = Rules(definitions)
 
     @cached_property
-    def compiled(self) -> jsonschema_rs.Draft7Validator:
+    def compiled(self) -> jsonschema_rs.Draft4Validator:
         """The schema of all types; ask for it before processes are forked that shall share it."""
-        return jsonschema_rs.Draft7Validator(schema_of(self._definitions))
+        return jsonschema_rs.Draft4Validator(schema_of(self._definitions))
 
     def check(self, resource: Mapping[str, object]) -> tuple[Problem, ...]:
         """The errors of ``resource`` and of the resources in it; empty if it is R4."""

@@ -12,6 +12,7 @@ from fhir_server.interactions.leaf import put_with_leaf
 from fhir_server.interactions.lifecycle.kept import require_not_kept
 from fhir_server.interactions.lifecycle.writers import require_own, subject_of
 from fhir_server.interactions.read import MISSING, last_living
+from fhir_server.interactions.referring import resolved
 from fhir_server.interactions.reindex.stored import require_usable
 from fhir_server.interactions.stages import located
 from fhir_server.resource_text import ResourceText, stamp
@@ -59,10 +60,11 @@ async def write_version(
         ScopeError: The token's scopes do not reach it.
         InvalidResourceError: It is an active SearchParameter that can not be searched by.
         ConflictError: It is what the server keeps about Consents.
+        PreconditionFailedError: A conditional reference of it does not match one resource.
     """
     type_ = in_scope.asked.interaction.type_
     require_not_kept(previous.value if previous else None, content.value)
-    content = desk.tools.labelling.labelled(content)
+    content = desk.tools.labelling.labelled(await resolved(in_scope, desk, content))
     version = current.version + 1 if current else 1
     at = next_time(in_scope, current)
     stamped = stamp(content, id_, version, at)

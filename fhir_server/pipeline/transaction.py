@@ -10,19 +10,17 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
-from urllib.parse import parse_qsl
 
 from fhir_server.errors import (
-    BadRequestError,
     FhirError,
     InvalidResourceError,
     Issue,
-    PreconditionFailedError,
 )
 from fhir_server.forms import Asked, Gate, InScope, Pairs, Recorded, Released
 from fhir_server.interactions import links
 from fhir_server.interactions.conditional import matches
 from fhir_server.interactions.desk import Desk
+from fhir_server.interactions.referring import condition_of, conditional, only
 from fhir_server.interactions.stages import one
 from fhir_server.pipeline.ask import ask
 from fhir_server.pipeline.authorise import authorise
@@ -148,9 +146,8 @@ class _Transaction:
         content = entry.content
         assert content is not None
         own = references(content.value)
-        for reference in own:
-            if "?" in reference and reference not in self._conditional and _is_local(reference):
-                self._conditional[reference] = await self._conditional_target(reference)
+        for reference in conditional(own) - self._conditional.keys():
+            self._conditional[reference] = await self._conditional_target(reference)
         known, root = self._identities.by_url, links.root_of(entry.full_url)
 
         def resolve(reference: str) -> str | None:
@@ -165,19 +162,12 @@ class _Transaction:
 
     async def _conditional_target(self, reference: str) -> str:
         """What a conditional reference means: one resource, be it stored or still to be written by this transaction."""
-        type_, _, query = reference.partition("?")
-        if type_ not in self._desk.tools.definitions.resource_types:
-            raise BadRequestError("a conditional reference must name a resource type")
-        pairs = tuple(parse_qsl(query, keep_blank_values=True))
+        type_, pairs = condition_of(reference, self._desk)
         written = self._identities.written.items()
         replaced = {r for r, e in written if e.method == "PUT" and e.type_ == type_}
         stored = await matches(self._in_scope, self._desk, type_, pairs, 1 + len(replaced))
         found = {found.reference for found in stored} - replaced
-        found |= set(self._pending(type_, pairs))
-        if len(found) != 1:
-            several = "several resources" if found else "no resource"
-            raise PreconditionFailedError(f"a conditional reference to {type_} matches {several}")
-        return found.pop()
+        return only(type_, found | set(self._pending(type_, pairs)))
 
     def _pending(self, type_: str, condition: Pairs) -> list[str]:
         written = self._identities.written.items()
@@ -198,10 +188,6 @@ def _order(entry: Entry) -> tuple[int, bool]:
     """Binaries are written before what may name them by url, which is looked at then (``attachments.py``)."""
     first = entry.type_ == "Binary" and entry.method in ("POST", "PUT")
     return (_ORDER["POST"] if first else _ORDER[entry.method]), not first
-
-
-def _is_local(reference: str) -> bool:
-    return ":" not in reference.partition("?")[0]
 
 
 async def _for_entry(entry: Entry, work: Awaitable[_Answer]) -> _Answer:

@@ -1,4 +1,4 @@
-"""Targets of references (R4 references.html): types that an element allows, and what is contained (ref-1, dom-3)."""
+"""References (R4 references.html): how they are written, which types an element allows, what is contained (ref-1, dom-3)."""
 
 import re
 from collections.abc import Mapping, Set
@@ -8,6 +8,11 @@ from profiles.rules.members import Json, objects
 
 _NAMED = re.compile(
     r"(?:.*/)?([A-Z][A-Za-z]+)/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?"
+)
+# Type/id (R4 references.html#literal), Type?query (http.html, conditional references), contained, or absolute.
+_READABLE = re.compile(
+    r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?"
+    r"|[A-Z][A-Za-z]+\?\S+|#\S*|[A-Za-z][A-Za-z0-9+.\-]*:\S+"
 )
 
 
@@ -42,6 +47,11 @@ def target_type(reference: Json, container: Container, types: Set[str]) -> str:
             return named
     declared = reference.get("type")
     return declared if isinstance(declared, str) and declared in types else ""
+
+
+def is_readable(reference: str) -> bool:
+    """Whether it can be told what a reference names: what it may be about, nobody would know otherwise."""
+    return _READABLE.fullmatch(reference) is not None
 
 
 def note(reference: str, container: Container) -> str:

@@ -23,6 +23,7 @@ HOLDS: Mapping[str, Holds] = {
 }
 TOLD = {"Bundle": bundle.told, "SearchParameter": conformance.told}  # by definitions, without a key
 _OF_PARTS = {"Organization": ("org-2", "org-3")}  # stated for its telecom and address, asked of it
+_UNREADABLE = "must be Type/id, #id, or an absolute URI"
 _EMPTY = "must have a value or an extension (ele-1)"
 _URIS = frozenset({"uri", "url", "canonical", "oid", "uuid"})
 _ANY = frozenset({"Resource", "DomainResource", "MetadataResource"})
@@ -212,10 +213,12 @@ class _Walk:
     def reference(
         self, value: object, path: str, allowed: frozenset[str], types: frozenset[str]
     ) -> None:
-        """The target, as far as the reference tells it."""
+        """How it is written, and the target, as far as the reference tells it."""
         if not isinstance(value, dict):
             return
         literal = value.get("reference")
+        if isinstance(literal, str) and not references.is_readable(literal):
+            self.add(f"{path}.reference", "value", _UNREADABLE, "")
         if isinstance(literal, str) and literal.startswith("#"):
             wrong = references.note(literal, self._container)
             if wrong:

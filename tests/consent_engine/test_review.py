@@ -186,3 +186,21 @@ def test_compiling_does_not_change_the_consent(world: Any) -> None:
     before = copy.deepcopy(consent)
     compile_policy([consent], Config(), "Patient/1").narrow(world.request())
     assert consent == before
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["Patient?name=a", "foo", "Patient/", "Patient/a_b", "#p", "urn:oid:1.2", "Group/1"],
+)
+def test_a_consent_of_whoever_is_no_patient_is_told_to_its_writer(
+    world: Any, reference: str
+) -> None:
+    consent = world.consent({"type": "deny"}, patient={"reference": reference})
+    assert [problem.path for problem in review(consent)] == ["Consent.patient.reference"]
+
+
+@pytest.mark.parametrize("start", ["", "https://other.example/fhir/", "HTTP://x/"])
+@pytest.mark.parametrize("end", ["", "/_history/3"])
+def test_a_consent_of_a_patient_somewhere_is_one(world: Any, start: str, end: str) -> None:
+    consent = world.consent({"type": "deny"}, patient={"reference": f"{start}Patient/1{end}"})
+    assert review(consent) == ()

@@ -245,6 +245,7 @@ async def open_clinic(
         zone=ZoneInfo("UTC"),
         admin_policies=load_template(policy, CUSTODIAN),
         break_glass=frozenset(break_glass),
+        base=BASE,
     )
     made = tools_of(vault, database, BASE, folder / "consentry.key.erased", **tools)
     await made.parameters.reload()

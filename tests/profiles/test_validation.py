@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,11 @@ BAD: list[tuple[Json, str]] = [
     ({**OBSERVATION, "valueQuantity": {"value": True}}, "Observation.valueQuantity.value"),
     ({**OBSERVATION, "valueInteger": 1.5}, "Observation.valueInteger"),
     ({**OBSERVATION, "valueInteger": 2**31}, "Observation.valueInteger"),
+    ({**OBSERVATION, "valueInteger": 1.0}, "Observation.valueInteger"), ({**OBSERVATION, "valueInteger": Decimal("1E1")}, "Observation.valueInteger"),
+    (_patient(multipleBirthInteger=Decimal("1.0")), "Patient.multipleBirthInteger"),
+    ({**OBSERVATION, "subject": {"reference": "Patient/1/"}}, "Observation.subject.reference"),
+    ({**OBSERVATION, "subject": {"reference": " Patient/1"}}, "Observation.subject.reference"),
+    ({**OBSERVATION, "subject": {"reference": "somebody"}}, "Observation.subject.reference"),
     ({**OBSERVATION, "effectiveDateTime": "2020-01-01T00:00:00"}, "Observation.effectiveDateTime"),
     ({**OBSERVATION, "effectiveDateTime": "2020-1-1"}, "Observation.effectiveDateTime"),
     ({**OBSERVATION, "issued": "2020-01-01"}, "Observation.issued"),
