@@ -180,7 +180,12 @@ def _read_config(config: Json) -> Config:
         _read_consents(config.get("admin_policies")),
         frozenset(references),
         _read_consents(config.get("mandatory_policies")),
+        _read_base(config.get("base")),
     )
+
+
+def _read_base(value: object) -> str:
+    return "" if value is None else _text(value, "config.base").rstrip("/")
 
 
 def _read_zone(value: object) -> tzinfo:

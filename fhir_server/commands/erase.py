@@ -41,14 +41,14 @@ def run(arguments: argparse.Namespace) -> int:
     patient = str(arguments.patient)
     if not _PATIENT.fullmatch(patient):
         raise SettingsError("name the patient by a reference such as Patient/123")
-    if not arguments.yes and input(f"Erase {patient} for good? Type yes: ").strip() != "yes":
-        raise SettingsError("nothing was erased")
-    return asyncio.run(_erase(settings, patient, arguments.receipt))
+    return asyncio.run(_erase(settings, patient, arguments.receipt, sure=arguments.yes))
 
 
-async def _erase(settings: Settings, patient: str, receipt: Path | None) -> int:
+async def _erase(settings: Settings, patient: str, receipt: Path | None, *, sure: bool) -> int:
     console = Console()
     async with open_archive(settings) as archive:
+        if not sure:
+            _confirm(patient)
         erasures = await _erasures(settings, archive)
         try:
             erased = await erasures.erase(patient, _BY, int(time.time() * 1000))
@@ -59,6 +59,20 @@ async def _erase(settings: Settings, patient: str, receipt: Path | None) -> int:
         if receipt is not None:
             await _write_receipt(settings, archive, erasures, erased, receipt)
     return 0
+
+
+def _confirm(patient: str) -> None:
+    """Ask the person at the terminal.
+
+    Raises:
+        SettingsError: Nobody is there, or says anything but yes.
+    """
+    try:
+        said = input(f"Erase {patient} for good? Type yes: ")
+    except EOFError:
+        raise SettingsError("nothing was erased: say --yes where nobody can be asked") from None
+    if said.strip() != "yes":
+        raise SettingsError("nothing was erased")
 
 
 async def _erasures(settings: Settings, archive: Archive) -> Erasures:

@@ -7,9 +7,11 @@ each other: several files are posted at once, on a connection each, so that each
 
 import argparse
 import asyncio
+import codecs
 import gzip
 import sys
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -152,7 +154,7 @@ class Loading:
 
     async def _post_each(self, waiting: Iterator[Path], done: Callable[[], object]) -> None:
         for file in waiting:
-            for bundle in bundles_of(file):
+            for bundle in bundles_of(file, self.summary.refused.append):
                 await self._send(bundle, file.name)
             done()
 
@@ -180,29 +182,69 @@ class Loading:
             self.summary.refused.append(f"{name}: {response['status']} {words}")
 
 
-def bundles_of(file: Path) -> Iterator[bytes]:
-    """The file as Bundles to post; what is no batch or transaction is wrapped in a batch."""
-    content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-    if ".ndjson" in file.name:
-        lines = [line for line in content.splitlines() if line.strip()]
-        for start in range(0, len(lines), _LINES):
-            yield _wrapped(lines[start : start + _LINES])
+def bundles_of(file: Path, refuse: Callable[[str], object]) -> Iterator[bytes]:
+    """The file as Bundles to post; what is no batch or transaction is wrapped in a batch.
+
+    Args:
+        refuse: Is told what can not be read, the whole file or a line of it; the rest is given all the same.
+    """
+    try:
+        content = _content(file)
+    except (OSError, EOFError, zlib.error) as error:
+        refuse(f"{file.name}: can not be read ({type(error).__name__})")
         return
-    value = orjson.loads(content)
-    if value.get("resourceType") == "Bundle" and value.get("type") in ("batch", "transaction"):
-        yield content
-    else:
-        yield _wrapped([content])
+    if ".ndjson" in file.name:
+        yield from _batches(content, lambda line, why: refuse(f"{file.name}, line {line}: {why}"))
+        return
+    try:
+        value = _resource(content)
+    except LoadError as error:
+        refuse(f"{file.name}: {error}")
+        return
+    bundle = value["resourceType"] == "Bundle" and value.get("type") in ("batch", "transaction")
+    yield content if bundle else _wrapped([_entry(content, value)])
 
 
-def _wrapped(resources: Sequence[bytes]) -> bytes:
-    entries = [_entry(resource) for resource in resources]
+def _content(file: Path) -> bytes:
+    content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+    return content.removeprefix(codecs.BOM_UTF8)
+
+
+def _batches(content: bytes, refuse: Callable[[int, str], object]) -> Iterator[bytes]:
+    """The resources of an NDJSON file, ``_LINES`` of its lines at a time."""
+    lines = [(at, line) for at, line in enumerate(content.splitlines(), 1) if line.strip()]
+    for start in range(0, len(lines), _LINES):
+        entries = []
+        for at, line in lines[start : start + _LINES]:
+            try:
+                entries.append(_entry(line, _resource(line)))
+            except LoadError as error:
+                refuse(at, str(error))
+        if entries:
+            yield _wrapped(entries)
+
+
+def _resource(content: bytes) -> dict[str, object]:
+    """A resource, read.
+
+    Raises:
+        LoadError: It is none; the message says nothing of what it is.
+    """
+    try:
+        value = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        raise LoadError("is not JSON") from None
+    if not isinstance(value, dict) or not isinstance(value.get("resourceType"), str):
+        raise LoadError("is not a FHIR resource")
+    return value
+
+
+def _wrapped(entries: Sequence[bytes]) -> bytes:
     return b'{"resourceType":"Bundle","type":"batch","entry":[' + b",".join(entries) + b"]}"
 
 
-def _entry(resource: bytes) -> bytes:
+def _entry(resource: bytes, value: dict[str, object]) -> bytes:
     """An update under the resource's own id, so that references between files hold and a second load changes nothing."""
-    value = orjson.loads(resource)
     type_, id_ = value["resourceType"], value.get("id")
     request = (
         {"method": "PUT", "url": f"{type_}/{id_}"} if id_ else {"method": "POST", "url": type_}

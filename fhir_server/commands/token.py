@@ -9,6 +9,7 @@ from fhir_server.app import clock, open_tokens
 from fhir_server.commands.serve import recall
 from fhir_server.errors import SettingsError
 from fhir_server.settings import Settings, read_settings
+from smart_auth.errors import SmartError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,10 +45,17 @@ def settings_of(data: Path | None, url: str | None) -> Settings:
 
 
 def system_token(data: Path | None, scope: str, url: str | None = None) -> str:
-    """A token of the custodian's own system, good for 5 minutes, signed with the keys in the data folder."""
+    """A token of the custodian's own system, good for 5 minutes, signed with the keys in the data folder.
+
+    Raises:
+        SettingsError: No server has run there, or a system may not have such a scope.
+    """
 
     async def make() -> str:
         async with open_tokens(settings_of(data, url)) as smart:
-            return smart.system_token(scope, clock())
+            try:
+                return smart.system_token(scope, clock())
+            except SmartError as error:
+                raise SettingsError(f"--scope: {error}; try 'system/*.rs'") from error
 
     return asyncio.run(make())

@@ -109,6 +109,7 @@ def test_step_0_and_what_else_cannot_be_understood_is_an_error(
         ({"zone": "Europe/Atlantis"}, "config.zone"),
         ({"zone": "../../etc/passwd"}, "config.zone"),
         ({"break_glass": True}, "config.break_glass"),
+        ({"base": 5}, "config.base"),
         ([1], "config"),
     ],
 )
@@ -144,6 +145,16 @@ def test_config_is_read(case: dict[str, Any], world: Any, glass: Any) -> None:
     assert answer["valid_until"] == "2024-06-01T16:00:00Z"
 
 
+def test_the_base_of_a_config_is_what_references_may_begin_with(
+    case: dict[str, Any], world: Any
+) -> None:
+    mine = {"reference": "https://ehr.example/fhir/Patient/1"}
+    case["consents"] = [world.consent({"type": "deny"}, patient=mine)]
+    assert answer_case(case)["basis"] == "default"
+    case["config"] = {"base": "https://ehr.example/fhir/"}
+    assert answer_case(case)["basis"] == "consent"
+
+
 def test_a_case_describes_its_whole_world(case: dict[str, Any], world: Any) -> None:
     provision = {"data": world.data("related", "Encounter/1")}
     case["consents"] = [world.consent(provision, "OPTIN")]
@@ -162,7 +173,9 @@ def test_without_record_only_an_answer_for_every_record_is_given(
         answer_case(case)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", '{"request": 1}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "7", '{"request": 1}', '{"a": {"b": 1, "b": 1}}', "[" * 100_000]
+)
 def test_a_bad_case_ends_with_2_and_one_line(
     text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

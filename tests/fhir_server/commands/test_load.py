@@ -118,10 +118,70 @@ def test_a_file_of_resources_becomes_batches_that_keep_their_ids(tmp_path: Path)
     lines = [json.dumps(organization(str(n))) for n in range(201)]
     file = tmp_path / "all.ndjson.gz"
     file.write_bytes(gzip.compress("\n\n".join(lines).encode()))
-    first, second = [json.loads(bundle) for bundle in bundles_of(file)]
+    first, second = [json.loads(bundle) for bundle in bundles_of(file, pytest.fail)]
     assert [len(first["entry"]), len(second["entry"])] == [200, 1]
     assert second["type"] == "batch"
     assert second["entry"][0]["request"] == {"method": "PUT", "url": "Organization/200"}
+
+
+GOOD = json.dumps(organization("good")).encode()
+ZIPPED = gzip.compress(GOOD, mtime=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.json", b'{"resourceType":', "is not JSON"),
+        ("a.json", b"", "is not JSON"),
+        ("a.json", b"\xff\xfe{}", "is not JSON"),
+        ("a.json", b"[]", "is not a FHIR resource"),
+        ("a.json", b"5", "is not a FHIR resource"),
+        ("a.json", b'{"resourceType":5}', "is not a FHIR resource"),
+        ("a.json.gz", GOOD, "can not be read (BadGzipFile)"),
+        ("a.json.gz", ZIPPED[:-12], "can not be read (EOFError)"),
+        ("a.json.gz", gzip.compress(b"no", mtime=0), "is not JSON"),
+        ("a.ndjson.gz", ZIPPED[:10] + b"\xff" * 20, "can not be read (error)"),
+    ],
+)
+def test_a_file_that_can_not_be_read_is_refused_by_name_and_nothing_of_it_is_said(
+    tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
+    file = tmp_path / name
+    file.write_bytes(content)
+    said: list[str] = []
+    assert list(bundles_of(file, said.append)) == []
+    assert said == [f"{name}: {words}"]
+
+
+def test_a_line_that_can_not_be_read_is_refused_by_its_number_and_the_others_are_posted(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "all.ndjson"
+    file.write_bytes(b"\n".join([GOOD, b"5", b"", b'{"resourceType":', GOOD]))
+    said: list[str] = []
+    (bundle,) = bundles_of(file, said.append)
+    assert len(json.loads(bundle)["entry"]) == 2
+    assert said == [
+        "all.ndjson, line 2: is not a FHIR resource",
+        "all.ndjson, line 4: is not JSON",
+    ]
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_bytes(b"\xef\xbb\xbf" + GOOD)
+    (bundle,) = bundles_of(file, pytest.fail)
+    assert json.loads(bundle)["entry"][0]["resource"]["id"] == "good"
+
+
+async def test_a_bad_file_stops_no_other(tmp_path: Path) -> None:
+    made = files(tmp_path, ["a.json", "c.json"])
+    bad = tmp_path / "b.json"
+    bad.write_bytes(b"{")
+    server = Server(crowd=1)
+    loading = await posted(server, [made[0], bad, made[1]], clients=1)
+    assert server.begun == ["a", "c"]
+    assert loading.summary.refused == ["b.json: is not JSON"]
 
 
 @pytest.mark.parametrize("arguments", [["--at-once", "0"], ["--at-once", "-1"]])
