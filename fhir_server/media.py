@@ -16,6 +16,7 @@ _NDJSON_TYPES = frozenset(
     {NDJSON, "application/ndjson", "application/x-ndjson", "ndjson", "text/plain"}
 )
 CSV = "text/csv"
+_OTHER_VERSION = "fhirversion"
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -45,8 +46,20 @@ class Form:
 
 
 def media_type(header: str) -> str:
-    """The type in a ``Content-Type``, without parameters, in lower case."""
-    return header.partition(";")[0].strip().lower().replace(" ", "+")
+    """The type in a ``Content-Type``, without parameters, in lower case.
+
+    FHIR of another version than R4 (``fhirVersion``, R4 http.html, 3.1.0.1.11) is a type that nobody knows here.
+    """
+    kind, _, parameters = header.lower().partition(";")
+    kind = kind.strip().replace(" ", "+")
+    foreign = "fhirversion" in parameters and _is_foreign(parameters)
+    return f"{kind};{_OTHER_VERSION}" if foreign else kind
+
+
+def _is_foreign(parameters: str) -> bool:
+    pairs = (each.partition("=") for each in parameters.split(";"))
+    asked = [value.strip(' "') for name, _, value in pairs if name.strip() == "fhirversion"]
+    return any(version != "4.0" and not version.startswith("4.0.") for version in asked)
 
 
 def form_of(headers: Mapping[str, str], query: tuple[tuple[str, str], ...]) -> Form:

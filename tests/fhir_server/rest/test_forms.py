@@ -49,6 +49,8 @@ async def test_xml_comes_in_and_json_goes_out_with_its_digits(served: Served) ->
         "text/xml",
         "application/fhir+json;q=0.5, application/xml",
         "text/turtle, application/fhir+xml",
+        "application/fhir+xml; fhirVersion=4.0",
+        "application/fhir+json; fhirVersion=3.0, application/fhir+xml; fhirVersion=4.0.1",
     ],
 )
 async def test_xml_goes_out_where_it_is_accepted(served: Served, accept: str) -> None:
@@ -93,7 +95,16 @@ async def test_xml_is_validated_like_json(served: Served) -> None:
     assert answer.status_code == 422
 
 
-@pytest.mark.parametrize("wanted", ["text/turtle", "image/png", "application/fhir+turtle"])
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "text/turtle",
+        "image/png",
+        "application/fhir+turtle",
+        "application/fhir+json; fhirVersion=3.0",
+        'application/fhir+xml;q=1;FHIRVERSION="5.0"',
+    ],
+)
 async def test_what_is_not_spoken_is_refused(served: Served, wanted: str) -> None:
     assert (await served.ask("GET", "/Observation?_count=1", accept=wanted)).status_code == 406
 

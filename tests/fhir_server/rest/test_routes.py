@@ -107,7 +107,8 @@ async def test_a_path_or_method_that_is_not_there_is_refused_on_record(
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
-        ({"content_type": "text/plain"}, 415), ({"content_type": "application/fhir+xml"}, 400),
+        ({"content_type": "text/plain"}, 415), ({"content_type": "application/fhir+json; fhirVersion=3.0"}, 415),
+        ({"accept": "application/fhir+json; fhirVersion=5.0"}, 406), ({"content_type": "application/fhir+xml"}, 400),
         ({"content_type": "application/x-www-form-urlencoded"}, 415), ({"accept": "application/fhir+turtle"}, 406),
         ({"accept": "text/turtle"}, 406), ({"authorization": "Bearer x"}, 401), ({"authorization": "Basic eDp5"}, 401),
         ({"authorization": "Bearer " + "a." * 4000}, 401), ({"authorization": ""}, 401),
