@@ -13,6 +13,8 @@ from fhir_server.portal.brands import PATH as BRANDS
 from fhir_server.portal.brands import read_brands
 from fhir_server.portal.fetching import Fetcher
 from fhir_server.portal.outside_provider import provider_of
+from fhir_server.portal.scope_support import SearchedScopes
+from fhir_server.portal.token_attempts import AuditedAttempts
 from fhir_server.settings import Settings
 from fhir_server.store.grants import SealedGrants, SealedRegister
 from fhir_server.store.own_secrets import OwnSecret
@@ -73,6 +75,8 @@ async def open_smart(
         fetcher=Fetcher(local=_is_local(settings)),
         provider=provider_of(settings),
         key_store=key_store,
+        attempts=AuditedAttempts(archive.vault, settings, clock),
+        support=SearchedScopes(archive.vault, archive.database, settings.fhir_base),
     )
     await smart.recheck()
     return smart

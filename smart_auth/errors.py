@@ -11,7 +11,7 @@ The tree::
     ├── KeysUnreachableError       a client's ``jwks_uri`` gives no keys
     ├── OAuthError                 an answer of the token, introspection or revocation endpoint
     │   ├── InvalidRequestError, InvalidClientError, InvalidGrantError, UnauthorizedClientError,
-    │   │   UnsupportedGrantTypeError, InvalidScopeError (also: ScopeParseError)
+    │   │   UnsupportedGrantTypeError, InvalidScopeError (also: ScopeParseError, UnsupportedScopeError)
     │   ├── TooLargeError, RefusedRequestError, RegistrationTokenError
     │   ├── InvalidProofError, UseNonceError   of a DPoP proof; at the FHIR API a 401
     │   └── TemporarilyUnavailableError
@@ -113,6 +113,10 @@ class InvalidScopeError(OAuthError):
 
 class ScopeParseError(InvalidScopeError):
     """A scope begins like a SMART scope but does not follow the grammar."""
+
+
+class UnsupportedScopeError(ScopeParseError):
+    """A scope follows the grammar, but with it no request could be answered here."""
 
 
 class TooLargeError(OAuthError):

@@ -38,6 +38,7 @@ class HttpRequest:
         form: Decoded ``application/x-www-form-urlencoded`` body, repeats kept.
         cookies: Cookie values by name.
         body: Where it is no form.
+        address: Where it came from; empty where nobody knows.
     """
 
     method: str
@@ -48,6 +49,7 @@ class HttpRequest:
     form: Pairs = field(default=(), repr=False)
     cookies: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)

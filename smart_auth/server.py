@@ -16,6 +16,7 @@ from smart_auth.authorization.launch import (
 )
 from smart_auth.authorization.open_app import OpenAppPage
 from smart_auth.authorization.scopes import ScopeSet, parse_scopes
+from smart_auth.authorization.support import AnyScope, ScopeSupport
 from smart_auth.clients.initial_tokens import InitialTokens
 from smart_auth.clients.keys import KeyFetcher, KeyShelf, NoFetcher
 from smart_auth.clients.registered import RegisteredClients
@@ -39,6 +40,7 @@ from smart_auth.people.throttle import PASSWORDS, Throttle
 from smart_auth.people.users import User, UserRegistry
 from smart_auth.settings import SmartSettings
 from smart_auth.store import GrantStore, Launch, RegisterStore
+from smart_auth.tokens.attempts import AttemptLog, NoAttemptLog, TokenAttempt
 from smart_auth.tokens.authlib_bridge.server import TokenEndpoints
 from smart_auth.tokens.bearer import BearerAuthenticator, Caller, subject_of
 from smart_auth.tokens.granted import GrantRegister
@@ -87,6 +89,8 @@ class SmartServer:
         fetcher: KeyFetcher | None = None,
         provider: IdentityProvider | None = None,
         key_store: KeyStore | None = None,
+        attempts: AttemptLog | None = None,
+        support: ScopeSupport | None = None,
     ) -> None:
         """Put the room together; ``clock`` gives the time in UTC, zone-aware.
 
@@ -95,6 +99,8 @@ class SmartServer:
             fetcher: Fetches the keys of clients that registered a ``jwks_uri``.
             provider: Where people may sign in instead.
             key_store: Where ``keys`` lie; without it they are never renewed.
+            attempts: Where requests for tokens are put on record; None for commands, which answer none.
+            support: Knows which scopes can work; None takes all.
 
         Raises:
             ConfigurationError: A client is registered under the system's own name.
@@ -110,14 +116,19 @@ class SmartServer:
         revocations = Revocations(store, settings.refresh_lifetime, clock, tell)
         vault = Vault(store, settings, revocations, random_bytes)
         self._issuer = Issuer(settings, keys, random_bytes)
-        self._bearer = BearerAuthenticator(settings, keys, clients, users, revocations)
+        self._support = support or AnyScope()
+        self._bearer = BearerAuthenticator(
+            settings, keys, clients, users, revocations, self._support
+        )
         self.signing = KeyRing(keys, register, tell, self._bearer.forget, key_store)
         finder = TokenFinder(settings, self._bearer, users, vault, clock)
         self._proofs = Proofs(store, register)
         shelf = KeyShelf(fetcher or NoFetcher(), clock)
         granted = GrantRegister(register, revocations, settings, clock)
+        self._attempts = attempts or NoAttemptLog()
         self._endpoints = TokenEndpoints(
-            clients, users, vault, self._issuer, finder, shelf, granted, self._proofs, clock
+            *(clients, users, vault, self._issuer, finder, shelf, granted, self._proofs),
+            *(self._support, self._attempts, clock),
         )
         self._patients = patients or NoPatients()
         factors = Factors.over(settings, store, register, random_bytes, clock)
@@ -131,7 +142,7 @@ class SmartServer:
         self._seen_page = SeenPage(presence, record_access or NoRecordAccess())
         self._open_app = OpenAppPage(presence, clients, self._patients, self.create_launch)
         self._authorization = Authorization(
-            settings, clients, vault, presence, self._patients, clock
+            settings, clients, vault, presence, self._patients, self._support, clock
         )
         self._clients, self._users, self._vault, self._clock = clients, users, vault, clock
         self._register = register
@@ -144,8 +155,10 @@ class SmartServer:
     async def recheck(self) -> None:
         """Look again at what is remembered of the store: another server has changed it.
 
-        That is, which tokens are good, which clients there are, who is disabled, and which keys sign.
+        That is, which tokens are good, which clients there are, who is disabled, which keys sign, and what is searched by.
         """
+        if await self._support.reload():
+            self._bearer.forget()
         await self.signing.reload()
         self._bearer.recheck()
         await self.registered.reload()
@@ -222,6 +235,14 @@ class SmartServer:
     async def token(self, request: HttpRequest) -> HttpResponse:
         """Answer ``POST [issuer]/token``."""
         return await self._endpoints.token(request)
+
+    async def token_unread(self, address: str, status: int, why: str) -> None:
+        """Put on record that a request to the token endpoint is refused whose body was not read.
+
+        Args:
+            why: Its code (RFC 6749, 5.2) and words.
+        """
+        await self._attempts.note(TokenAttempt("", False, "", address, status, why))
 
     async def introspect(self, request: HttpRequest) -> HttpResponse:
         """Answer ``POST [issuer]/introspect``."""
@@ -304,9 +325,12 @@ class SmartServer:
 
         Raises:
             ScopeParseError: ``scope`` does not follow the grammar.
+            UnsupportedScopeError: One of its scopes can not work here.
             ConfigurationError: It holds no scope of level ``system``.
         """
         scopes = ScopeSet(parse_scopes(scope).at_levels("system").resources)
+        for each in scopes.resources:
+            self._support.require(each)
         if not scopes:
             raise ConfigurationError("a system token needs scopes of level system")
         return str(self._issuer.backend_answer(self._system, scopes, now, jkt)["access_token"])

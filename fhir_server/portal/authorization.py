@@ -18,6 +18,7 @@ from smart_auth.exchange import HttpRequest, HttpResponse
 from smart_auth.server import SmartServer
 
 _MAX_FORM_BYTES = 256 * 1024
+_UNREADABLE = "invalid_request"
 
 
 class AuthorizationRoutes:
@@ -124,7 +125,13 @@ class AuthorizationRoutes:
 
     async def token(self, request: Request) -> Response:
         """RFC 6749, 3.2."""
-        return _answer(await self._smart().token(await _translated(request)))
+        try:
+            translated = await _translated(request)
+        except FhirError as error:
+            why = f"{_UNREADABLE}: {error}"
+            await self._smart().token_unread(_address(request), error.status, why)
+            raise
+        return _answer(await self._smart().token(translated))
 
     async def introspect(self, request: Request) -> Response:
         """RFC 7662."""
@@ -184,7 +191,7 @@ class _Route(APIRoute):
             try:
                 return await plain(request)
             except FhirError as error:
-                told = {"error": "invalid_request", "error_description": str(error)}
+                told = {"error": _UNREADABLE, "error_description": str(error)}
                 return _json(error.status, told)
             except (StoreLostError, StoreFullError):
                 return _json(503, {"error": "temporarily_unavailable"})
@@ -206,7 +213,12 @@ async def _translated(request: Request) -> HttpRequest:
         form=form,
         cookies=dict(request.cookies),
         body=body,
+        address=_address(request),
     )
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def _answer(response: HttpResponse) -> Response:

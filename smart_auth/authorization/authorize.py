@@ -24,6 +24,7 @@ from smart_auth.authorization.request import (
     read_request,
 )
 from smart_auth.authorization.scopes import ScopeSet
+from smart_auth.authorization.support import ScopeSupport
 from smart_auth.clients.registry import Client, ClientRegistry
 from smart_auth.errors import PageError, RedirectError
 from smart_auth.exchange import HttpRequest, HttpResponse
@@ -65,6 +66,7 @@ class Authorization:
     vault: Vault
     presence: Presence
     directory: PatientDirectory
+    support: ScopeSupport
     clock: Callable[[], datetime] = field(repr=False)
 
     async def answer(self, request: HttpRequest) -> HttpResponse:
@@ -83,7 +85,7 @@ class Authorization:
         parameters = await resolve(brought, self.clients, self.vault)
         client = identify_client(parameters, self.clients)
         try:
-            asked = read_request(parameters, client, self.settings)
+            asked = read_request(parameters, client, self.settings, self.support)
             visit = await self._visit(request, asked)
             if "none" in parameters.get("prompt", "").split(" "):
                 raise await self._cannot_be_silent(visit)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from smart_auth.authorization.request import LONGEST_PARAMETER, identify_client, read_request
+from smart_auth.authorization.support import ScopeSupport
 from smart_auth.clients.registry import Client, ClientRegistry
 from smart_auth.errors import (
     InvalidRequestError,
@@ -36,7 +37,11 @@ _PROOFS = ("client_secret", "client_assertion", "client_assertion_type")
 
 
 def pushed_parameters(
-    form: Mapping[str, str], client: Client, clients: ClientRegistry, settings: SmartSettings
+    form: Mapping[str, str],
+    client: Client,
+    clients: ClientRegistry,
+    settings: SmartSettings,
+    support: ScopeSupport,
 ) -> dict[str, str]:
     """Return the authorization request that an authenticated client pushed, checked as it will be
     again when the browser comes with it.
@@ -53,7 +58,7 @@ def pushed_parameters(
     asked = {name: value for name, value in form.items() if name not in _PROOFS}
     asked["client_id"] = client.client_id
     try:
-        read_request(asked, identify_client(asked, clients), settings)
+        read_request(asked, identify_client(asked, clients), settings, support)
     except PageError as error:
         raise InvalidRequestError("redirect_uri is not the registered one") from error
     except RedirectError as error:

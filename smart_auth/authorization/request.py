@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
 from smart_auth.authorization.scopes import ScopeSet, narrow, parse_scopes
+from smart_auth.authorization.support import ScopeSupport, require_some
 from smart_auth.clients.registry import Client, ClientRegistry
-from smart_auth.errors import InvalidRequestError, PageError, RedirectError, ScopeParseError
+from smart_auth.errors import InvalidRequestError, InvalidScopeError, PageError, RedirectError
 from smart_auth.exchange import Pairs, single_parameters
 from smart_auth.people.assurance import acr_wanted
 from smart_auth.settings import SmartSettings
@@ -54,7 +55,7 @@ def identify_client(parameters: Mapping[str, str], clients: ClientRegistry) -> C
 
 
 def read_request(
-    parameters: Mapping[str, str], client: Client, settings: SmartSettings
+    parameters: Mapping[str, str], client: Client, settings: SmartSettings, support: ScopeSupport
 ) -> AuthorizationRequest:
     """Return the request of a client that ``identify_client`` found.
 
@@ -70,7 +71,7 @@ def read_request(
     return AuthorizationRequest(
         client_id=client.client_id,
         redirect_uri=parameters["redirect_uri"],
-        scope=str(_scopes(parameters, client)),
+        scope=str(_scopes(parameters, client, support)),
         code_challenge=challenge,
         state=parameters.get("state"),
         nonce=nonce,
@@ -127,17 +128,15 @@ def _code_challenge(parameters: Mapping[str, str]) -> str:
     return challenge
 
 
-def _scopes(parameters: Mapping[str, str], client: Client) -> ScopeSet:
+def _scopes(parameters: Mapping[str, str], client: Client, support: ScopeSupport) -> ScopeSet:
     try:
         asked = parse_scopes(parameters.get("scope", ""))
-    except ScopeParseError as error:
+        granted = narrow(asked.at_levels("patient", "user"), client.scope)
+        if "launch" not in parameters:
+            granted = granted.without_words("launch", "launch/encounter")
+        return require_some(granted, support)
+    except InvalidScopeError as error:
         raise RedirectError("invalid_scope", str(error)) from error
-    granted = narrow(asked.at_levels("patient", "user"), client.scope)
-    if "launch" not in parameters:
-        granted = granted.without_words("launch", "launch/encounter")
-    if not granted:
-        raise RedirectError("invalid_scope", "none of the scopes may be granted to this client")
-    return granted
 
 
 def _dpop_jkt(parameters: Mapping[str, str]) -> str | None:

@@ -116,6 +116,15 @@ def authenticate_client(
     return client
 
 
+def basic_client_id(header: str) -> str:
+    """Return the client that an ``Authorization`` header says to be from, before any proof.
+
+    Raises:
+        InvalidClientError: It is not HTTP Basic.
+    """
+    return _basic_credentials(header)[0]
+
+
 def _by_secret(
     client_id: str, secret: str, form: Mapping[str, str], clients: ClientRegistry
 ) -> Client:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 
 from smart_auth.authorization.scopes import ScopeSet, parse_scopes
+from smart_auth.authorization.support import ScopeSupport, supported
 from smart_auth.clients.registry import Client, ClientRegistry
 from smart_auth.errors import (
     ExpiredTokenError,
@@ -102,13 +103,16 @@ class BearerAuthenticator:
         clients: ClientRegistry,
         users: UserRegistry,
         revocations: Revocations,
+        support: ScopeSupport,
     ) -> None:
+        """``support`` knows which scopes can work: the others permit nothing."""
         self._settings = settings
         self._keys = keys
         self._clients = clients
         self._users = users
         self._people = {subject_of(settings.issuer, user.username): user for user in users}
         self._revocations = revocations
+        self._support = support
         self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
 
     async def authenticate(self, bearer: str, now: datetime) -> Caller:
@@ -135,7 +139,7 @@ class BearerAuthenticator:
             known.rechecked = _LONG_AGO
 
     def forget(self) -> None:
-        """Verify every token anew: the keys have changed."""
+        """Verify every token anew: the keys have changed, or which scopes can work."""
         self._remembered.clear()
 
     def person(self, subject: str) -> User | None:
@@ -197,7 +201,7 @@ class BearerAuthenticator:
             organizations=_organizations(client, person),
             patient=_optional_text(claims, "patient"),
             encounter=_optional_text(claims, "encounter"),
-            scopes=_scopes(claims),
+            scopes=supported(_scopes(claims), self._support),
             purposes=_purposes(client, person),
             token_id=_text(claims, "jti"),
             grant_id=_text(claims, "grant"),

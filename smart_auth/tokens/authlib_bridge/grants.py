@@ -8,6 +8,7 @@ import anyio.from_thread
 from authlib.oauth2.rfc6749 import grants
 
 from smart_auth.authorization.scopes import ScopeSet, narrow, parse_scopes
+from smart_auth.authorization.support import require_some
 from smart_auth.clients.registry import PUBLIC, Client
 from smart_auth.errors import InvalidGrantError, InvalidScopeError
 from smart_auth.people.users import User
@@ -39,7 +40,7 @@ class CodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[misc]
         # a confidential client proves itself at each refresh (RFC 9449, 5)
         bound = self.request.jkt if client.kind == PUBLIC else None
         grant = replace(issued.grant, jkt=bound)
-        granted = parse_scopes(grant.scope)
+        granted = require_some(parse_scopes(grant.scope), self.server.ours.support)
         body, ours = _answer(self, user, grant, granted, issued.nonce), self.server.ours
         lasting = "offline_access" in granted or "online_access" in granted
         lasting = lasting and "refresh_token" in client.grant_types
@@ -66,14 +67,17 @@ class RefreshGrant(grants.RefreshTokenGrant):  # type: ignore[misc]
     def _validate_token_scope(self, token: RefreshView) -> None:
         """Refuse what was not granted, by meaning rather than by spelling."""
         asked = parse_scopes(self.request.payload.scope or token.grant.scope)
-        if not parse_scopes(token.grant.scope).includes(asked) or not self._asked(token):
+        if not parse_scopes(token.grant.scope).includes(asked) or not self._registered(token):
             raise InvalidScopeError("a refresh cannot ask for more than was granted")
+        self._asked(token)
 
     def _asked(self, token: RefreshView) -> ScopeSet:
+        return require_some(self._registered(token), self.server.ours.support)
+
+    def _registered(self, token: RefreshView) -> ScopeSet:
+        """What was asked, as far as the client is still registered for it."""
         asked = parse_scopes(self.request.payload.scope or token.grant.scope)
-        return narrow(
-            asked, self.request.client.client.scope
-        )  # it may be registered for less by now
+        return narrow(asked, self.request.client.client.scope)
 
     def authenticate_user(self, refresh_token: RefreshView) -> User:
         return self.server.person(refresh_token.grant.username)  # type: ignore[no-any-return]
@@ -99,8 +103,7 @@ class ClientCredentialsGrant(grants.ClientCredentialsGrant):  # type: ignore[mis
     """RFC 6749, 4.4 as SMART Backend Services narrows it."""
 
     def validate_requested_scope(self) -> None:
-        if not self._scopes().resources:
-            raise InvalidScopeError("none of the scopes may be granted to this client")
+        self._scopes()
 
     def generate_token(self, **_: object) -> TokenBody:
         ours = self.server.ours
@@ -111,7 +114,7 @@ class ClientCredentialsGrant(grants.ClientCredentialsGrant):  # type: ignore[mis
     def _scopes(self) -> ScopeSet:
         asked = parse_scopes(self.request.payload.scope or "").at_levels("system")
         granted: ScopeSet = narrow(asked, self.request.client.client.scope)
-        return ScopeSet(granted.resources)
+        return require_some(ScopeSet(granted.resources), self.server.ours.support)
 
 
 def _answer(

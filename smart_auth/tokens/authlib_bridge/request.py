@@ -27,6 +27,7 @@ class BridgeRequest(OAuth2Request):  # type: ignore[misc]
         self.keys: ClientKeys | None = None  # of the client that the assertion says to be from
         self.proof = Sent(request.headers.get("dpop", ""), ("POST",), url)
         self.jkt: str | None = None  # of the key that the proof was made with
+        self.authenticated = ""  # id of the client, once it has proved who it is
 
     @property
     def form(self) -> dict[str, str]:

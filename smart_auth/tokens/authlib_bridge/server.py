@@ -14,6 +14,7 @@ from authlib.oauth2 import AuthorizationServer
 from authlib.oauth2.rfc7636 import CodeChallenge
 
 from smart_auth.authorization.pushed_requests import keep_pushed, pushed_parameters, require_small
+from smart_auth.authorization.support import ScopeSupport
 from smart_auth.clients.authentication import Surroundings, authenticate_client, keys_for
 from smart_auth.clients.keys import KeyShelf
 from smart_auth.clients.registry import GRANT_TYPES, PUBLIC, Client, ClientRegistry
@@ -33,6 +34,7 @@ from smart_auth.exchange import (
     oauth_error_response,
 )
 from smart_auth.people.users import User, UserRegistry
+from smart_auth.tokens.attempts import AttemptLog, attempt_of
 from smart_auth.tokens.authlib_bridge.endpoints import Introspection, Revocation
 from smart_auth.tokens.authlib_bridge.grants import ClientCredentialsGrant, CodeGrant, RefreshGrant
 from smart_auth.tokens.authlib_bridge.request import BridgeRequest, ClientView
@@ -48,6 +50,8 @@ class TokenEndpoints:
     """The endpoints that clients call directly: token, introspection, revocation, pushed requests.
 
     Attributes:
+        support: Knows which scopes can work.
+        attempts: Where requests for tokens are put on record before they are answered.
         at_once: How many requests are worked on at the same time: checking a client secret takes
             64 MiB, and the work is the processor's, so that more threads would not be faster.
     """
@@ -60,12 +64,17 @@ class TokenEndpoints:
     shelf: KeyShelf
     granted: GrantRegister
     proofs: Proofs
+    support: ScopeSupport
+    attempts: AttemptLog
     clock: Callable[[], datetime] = field(repr=False)
     at_once: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(8))
 
     async def token(self, request: HttpRequest) -> HttpResponse:
         """Answer RFC 6749, 3.2: authorization_code, refresh_token and client_credentials."""
-        return await self._run(request, _answer_token, self.issuer.settings.token_endpoint)
+        endpoint = self.issuer.settings.token_endpoint
+        response, client_id = await self._answer(request, _answer_token, endpoint)
+        await self.attempts.note(attempt_of(request, response, client_id))
+        return response
 
     async def introspect(self, request: HttpRequest) -> HttpResponse:
         """Answer RFC 7662, 2."""
@@ -89,6 +98,16 @@ class TokenEndpoints:
         answer: Callable[[_Server, BridgeRequest], HttpResponse],
         url: str,
     ) -> HttpResponse:
+        return (await self._answer(request, answer, url))[0]
+
+    async def _answer(
+        self,
+        request: HttpRequest,
+        answer: Callable[[_Server, BridgeRequest], HttpResponse],
+        url: str,
+    ) -> tuple[HttpResponse, str]:
+        """Return the answer, and which client was authenticated; empty for none."""
+        prepared: BridgeRequest | None = None
         try:
             prepared = BridgeRequest(request, url)
             prepared.keys = await keys_for(prepared.parameters, self.clients, self.shelf)
@@ -96,11 +115,11 @@ class TokenEndpoints:
                 answer, _Server(self), prepared, limiter=self.at_once
             )
         except OAuthError as error:
-            return oauth_error_response(error)
-        if prepared.jkt is None:
-            return response
-        fresh = ("DPoP-Nonce", await self.proofs.nonce(self.clock()))
-        return replace(response, headers=(*response.headers, fresh))
+            return oauth_error_response(error), prepared.authenticated if prepared else ""
+        if prepared.jkt is not None:
+            fresh = ("DPoP-Nonce", await self.proofs.nonce(self.clock()))
+            response = replace(response, headers=(*response.headers, fresh))
+        return response, prepared.authenticated
 
 
 def _answer_token(server: _Server, request: BridgeRequest) -> HttpResponse:
@@ -123,7 +142,9 @@ def _answer_revocation(server: _Server, request: BridgeRequest) -> HttpResponse:
 def _answer_push(server: _Server, request: BridgeRequest) -> HttpResponse:
     require_small(sum(len(name) + len(value) for name, value in request.parameters.items()))
     ours, client = server.ours, server.authenticate_client(request, (), "pushing").client
-    asked = pushed_parameters(request.parameters, client, ours.clients, ours.issuer.settings)
+    asked = pushed_parameters(
+        request.parameters, client, ours.clients, ours.issuer.settings, ours.support
+    )
     if request.jkt is not None and asked.setdefault("dpop_jkt", request.jkt) != request.jkt:
         raise InvalidProofError("dpop_jkt is not the key of the proof")
     return anyio.from_thread.run(keep_pushed, asked, ours.vault, server.now)
@@ -171,6 +192,7 @@ class _Server(AuthorizationServer):  # type: ignore[misc]
             ours.clients, ours.issuer.settings, request.keys, self.now, self._remember
         )
         client = authenticate_client(request.headers, parameters, around)
+        request.authenticated = client.client_id
         request.auth_method = "none" if client.kind == PUBLIC else client.kind
         must = client.bound and endpoint == "token"
         if must or (request.proof.text and endpoint in ("token", "pushing")):
