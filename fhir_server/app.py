@@ -371,7 +371,7 @@ def create_app(settings: Settings, failures: list[Exception] | None = None) -> A
     async def heed() -> None:
         await opened[0].pipeline.heeding.heed()
 
-    authorization = AuthorizationRoutes(lambda: opened[0].smart, clock, settings.custodian, heed)
+    authorization = AuthorizationRoutes(lambda: opened[0].smart, heed)
     app.include_router(authorization.router)
     app.include_router(BrandRoutes(read_brands(settings, r4_validator(), _since())).router)
     app.include_router(DocumentationRoutes(lambda: opened[0].pipeline.tools).router)

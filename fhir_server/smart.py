@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 from fhir_server.archive import Archive
 from fhir_server.crypto.keys import new_seed
 from fhir_server.errors import SettingsError
+from fhir_server.portal.attempts import AuditedAttempts
 from fhir_server.portal.brands import PATH as BRANDS
 from fhir_server.portal.brands import read_brands
 from fhir_server.portal.fetching import Fetcher
 from fhir_server.portal.outside_provider import provider_of
 from fhir_server.portal.scope_support import SearchedScopes
-from fhir_server.portal.token_attempts import AuditedAttempts
 from fhir_server.settings import Settings
 from fhir_server.store.grants import SealedGrants, SealedRegister
 from fhir_server.store.own_secrets import OwnSecret

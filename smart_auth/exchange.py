@@ -54,11 +54,20 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """One response: status code, headers in order, body as bytes."""
+    """One response: status code, headers in order, body as bytes; and for the audit log, not sent, what it means.
+
+    Attributes:
+        refusal: Why what was asked was not done, in this server's words; empty where it was.
+        client: Id of the client that was authenticated; empty for none.
+        person: User name of who has shown who she is by this request; empty for nobody.
+    """
 
     status: int
     headers: Pairs = field(repr=False)
     body: bytes = field(default=b"", repr=False)
+    refusal: str = ""
+    client: str = ""
+    person: str = field(default="", repr=False)
 
 
 def single_parameters(pairs: Pairs) -> dict[str, str]:
@@ -83,7 +92,9 @@ def has_control_character(text: str) -> bool:
 def json_response(status: int, body: Mapping[str, object], more: Pairs = ()) -> HttpResponse:
     """Return a JSON answer that no cache may keep (RFC 6749, 5.1: both headers)."""
     headers = (("Content-Type", "application/json"), *_NO_STORE, *more)
-    return HttpResponse(status, headers, json.dumps(body, separators=(",", ":")).encode())
+    told = (str(body[name]) for name in ("error", "error_description") if body.get(name))
+    text = json.dumps(body, separators=(",", ":")).encode()
+    return HttpResponse(status, headers, text, refusal=": ".join(told))
 
 
 def oauth_error_response(error: OAuthError) -> HttpResponse:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 
 from smart_auth import discovery
+from smart_auth.attempts import AttemptLog, NoAttemptLog
 from smart_auth.authorization.authorize import Authorization
+from smart_auth.authorization.ehr_launch import EhrLaunch
 from smart_auth.authorization.launch import (
     NoPatients,
     PatientDirectory,
@@ -25,6 +28,7 @@ from smart_auth.clients.registry import ASYMMETRIC, Client, ClientRegistry
 from smart_auth.credentials import Credentials
 from smart_auth.errors import ConfigurationError, UnprovedTokenError
 from smart_auth.exchange import HttpRequest, HttpResponse
+from smart_auth.on_record import OnRecord
 from smart_auth.pages.apps_page import AppsPage
 from smart_auth.pages.rendering import passkey_script
 from smart_auth.pages.seen_page import SeenPage
@@ -40,7 +44,6 @@ from smart_auth.people.throttle import PASSWORDS, Throttle
 from smart_auth.people.users import User, UserRegistry
 from smart_auth.settings import SmartSettings
 from smart_auth.store import GrantStore, Launch, RegisterStore
-from smart_auth.tokens.attempts import AttemptLog, NoAttemptLog, TokenAttempt
 from smart_auth.tokens.authlib_bridge.server import TokenEndpoints
 from smart_auth.tokens.bearer import BearerAuthenticator, Caller, subject_of
 from smart_auth.tokens.granted import GrantRegister
@@ -71,6 +74,7 @@ class SmartServer:
         registered: The clients, to be listed, disabled and enabled.
         initial_tokens: Makes what clients register with.
         credentials: What people, clients and organizations must have attested.
+        on_record: Puts every answer on record before it leaves.
     """
 
     def __init__(
@@ -99,7 +103,7 @@ class SmartServer:
             fetcher: Fetches the keys of clients that registered a ``jwks_uri``.
             provider: Where people may sign in instead.
             key_store: Where ``keys`` lie; without it they are never renewed.
-            attempts: Where requests for tokens are put on record; None for commands, which answer none.
+            attempts: Where requests are put on record; None for commands, which answer none.
             support: Knows which scopes can work; None takes all.
 
         Raises:
@@ -125,10 +129,10 @@ class SmartServer:
         self._proofs = Proofs(store, register)
         shelf = KeyShelf(fetcher or NoFetcher(), clock)
         granted = GrantRegister(register, revocations, settings, clock)
-        self._attempts = attempts or NoAttemptLog()
+        self.on_record = OnRecord(attempts or NoAttemptLog(), settings, users, vault)
         self._endpoints = TokenEndpoints(
             *(clients, users, vault, self._issuer, finder, shelf, granted, self._proofs),
-            *(self._support, self._attempts, clock),
+            *(self._support, clock),
         )
         self._patients = patients or NoPatients()
         factors = Factors.over(settings, store, register, random_bytes, clock)
@@ -141,6 +145,9 @@ class SmartServer:
         self._apps_page = AppsPage(presence, granted, clients)
         self._seen_page = SeenPage(presence, record_access or NoRecordAccess())
         self._open_app = OpenAppPage(presence, clients, self._patients, self.create_launch)
+        self._ehr_launch = EhrLaunch(
+            settings.custodian, self.authenticate, self.create_launch, clock
+        )
         self._authorization = Authorization(
             settings, clients, vault, presence, self._patients, self._support, clock
         )
@@ -188,31 +195,31 @@ class SmartServer:
 
     async def authorize(self, request: HttpRequest) -> HttpResponse:
         """Answer ``GET`` and ``POST [issuer]/authorize``, our own pages' forms included."""
-        return await self._authorization.answer(request)
+        return await self.on_record.visited("authorize", request, self._authorization.answer)
 
     async def sign_in(self, request: HttpRequest) -> HttpResponse:
         """Answer ``POST [issuer]/sign-in``: a form of the sign-in pages."""
-        return await self._signing_in.answer(request)
+        return await self.on_record.visited("sign-in", request, self._signing_in.answer)
 
     async def outside(self, request: HttpRequest) -> HttpResponse:
         """Answer ``GET [issuer]/outside``: the way to an outside OpenID provider, and back."""
-        return await self._signing_in.away(request)
+        return await self.on_record.visited("outside", request, self._signing_in.away)
 
     async def account(self, request: HttpRequest) -> HttpResponse:
         """Answer GET or POST ``[issuer]/account``."""
-        return await self._account.answer(request)
+        return await self.on_record.visited("account", request, self._account.answer)
 
     async def seen(self, request: HttpRequest) -> HttpResponse:
         """Answer GET ``[issuer]/seen``: who has seen a person's record."""
-        return await self._seen_page.answer(request)
+        return await self.on_record.visited("seen", request, self._seen_page.answer)
 
     async def apps(self, request: HttpRequest) -> HttpResponse:
         """Answer GET or POST ``[issuer]/apps``: what a person granted to apps (management_endpoint)."""
-        return await self._apps_page.answer(request)
+        return await self.on_record.visited("apps", request, self._apps_page.answer)
 
     async def open_app(self, request: HttpRequest) -> HttpResponse:
         """Answer GET or POST ``[issuer]/open-app``: a person opens an app on a patient."""
-        return await self._open_app.answer(request)
+        return await self.on_record.visited("open-app", request, self._open_app.answer)
 
     def passkey_script(self) -> HttpResponse:
         """Answer ``GET [issuer]/passkeys.js``."""
@@ -234,35 +241,32 @@ class SmartServer:
 
     async def token(self, request: HttpRequest) -> HttpResponse:
         """Answer ``POST [issuer]/token``."""
-        return await self._endpoints.token(request)
-
-    async def token_unread(self, address: str, status: int, why: str) -> None:
-        """Put on record that a request to the token endpoint is refused whose body was not read.
-
-        Args:
-            why: Its code (RFC 6749, 5.2) and words.
-        """
-        await self._attempts.note(TokenAttempt("", False, "", address, status, why))
+        return await self.on_record.called("token", request, self._endpoints.token)
 
     async def introspect(self, request: HttpRequest) -> HttpResponse:
         """Answer ``POST [issuer]/introspect``."""
-        return await self._endpoints.introspect(request)
+        return await self.on_record.called("introspect", request, self._endpoints.introspect)
 
     async def revoke(self, request: HttpRequest) -> HttpResponse:
         """Answer ``POST [issuer]/revoke``."""
-        return await self._endpoints.revoke(request)
+        return await self.on_record.called("revoke", request, self._endpoints.revoke)
 
     async def push(self, request: HttpRequest) -> HttpResponse:
         """Answer ``POST [issuer]/par``."""
-        return await self._endpoints.push(request)
+        return await self.on_record.called("par", request, self._endpoints.push)
 
     async def register(self, request: HttpRequest) -> HttpResponse:
         """Answer ``POST [issuer]/register``."""
-        return await self._registration.register(request)
+        return await self.on_record.called("register", request, self._registration.register)
 
     async def manage_client(self, request: HttpRequest, client_id: str) -> HttpResponse:
         """Answer GET, PUT and DELETE of ``[issuer]/register/[client_id]``."""
-        return await self._registration.manage(request, client_id)
+        manage = partial(self._registration.manage, client_id=client_id)
+        return await self.on_record.called("register", request, manage)
+
+    async def launch(self, request: HttpRequest) -> HttpResponse:
+        """Answer ``POST [issuer]/launch``."""
+        return await self.on_record.called("launch", request, self._ehr_launch.answer)
 
     async def revoke_access(self, username: str, client_id: str) -> None:
         """End everything that a person granted to a client up to now, at the person's wish.

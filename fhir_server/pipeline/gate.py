@@ -13,7 +13,12 @@ import orjson
 
 from consent_engine import AccessRequest, Basis, Decision, Kind, Verdict
 from consent_engine.obligations import SUBSTANCE_USE_OBLIGATIONS
-from fhir_server.errors import KeyDestroyedError, NotFoundError, ScopeError
+from fhir_server.errors import (
+    InvalidParameterError,
+    KeyDestroyedError,
+    NotFoundError,
+    ScopeError,
+)
 from fhir_server.forms import Asked, InScope, Json, Located, Record
 from fhir_server.interactions.app_state import is_anothers
 from fhir_server.interactions.lifecycle.kept import ACCESS_REQUEST, GLASS_REVIEW, OVERSEEN, code_of
@@ -72,7 +77,7 @@ class ConsentGate:
         self._base = base
         self._shows = show_redaction
         self._requests: dict[str, AccessRequest] = {}
-        self._matchers: dict[tuple[Scope, str], Matcher] = {}
+        self._matchers: dict[tuple[Scope, str], Matcher | None] = {}
 
     async def admit(self, located: Located) -> tuple[Record, ...]:
         """See ``Gate.admit``."""
@@ -325,17 +330,25 @@ class ConsentGate:
             return False
         if not scope.parameters:
             return True
-        return self._matcher(scope, type_).matches(value)
+        matcher = self._matcher(scope, type_)
+        return matcher is not None and matcher.matches(value)
 
-    def _matcher(self, scope: Scope, type_: str) -> Matcher:
-        """What decides the parameters of a granular scope; read once for all records of the request."""
-        known = self._matchers.get((scope, type_))
-        if known is None:
-            values = self._searchable.of(type_)
+    def _matcher(self, scope: Scope, type_: str) -> Matcher | None:
+        """What decides the parameters of a granular scope, read once for all records of the request.
+
+        None where no record of the type can be tested by them: a scope of all types does not reach this one.
+        """
+        if (scope, type_) not in self._matchers:
+            self._matchers[scope, type_] = self._read_matcher(scope, type_)
+        return self._matchers[scope, type_]
+
+    def _read_matcher(self, scope: Scope, type_: str) -> Matcher | None:
+        values = self._searchable.of(type_)
+        try:
             criteria = parse_criteria(values, scope.parameters)
-            known = Matcher(values, criteria, self._base, self._asked.received.now)
-            self._matchers[scope, type_] = known
-        return known
+            return Matcher(values, criteria, self._base, self._asked.received.now)
+        except InvalidParameterError:
+            return None
 
     def _is_nobodys(self, type_: str, patients: Sequence[str]) -> bool:
         return not patients and type_ in self._administrative

@@ -1,7 +1,7 @@
 """The authorization server over HTTP: routes that translate to ``smart_auth`` and back."""
 
 from collections.abc import Awaitable, Callable, Coroutine
-from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -12,8 +12,6 @@ from fastapi.routing import APIRoute
 from fhir_server.errors import FhirError, StoreFullError, StoreLostError
 from fhir_server.rest.bodies import read_body
 from fhir_server.rest.headers import headers_of
-from smart_auth.authorization.launch import read_launch
-from smart_auth.errors import SmartError
 from smart_auth.exchange import HttpRequest, HttpResponse
 from smart_auth.server import SmartServer
 
@@ -27,14 +25,10 @@ class AuthorizationRoutes:
     def __init__(
         self,
         smart: Callable[[], SmartServer],
-        clock: Callable[[], datetime],
-        custodian: str,
         heed: Callable[[], Awaitable[None]],
     ) -> None:
         """``heed`` returns when this process knows what others have told (``pipeline/heeding.py``)."""
         self._smart = smart
-        self._clock = clock
-        self._custodian = custodian
         self.router = APIRouter(
             include_in_schema=False, route_class=_Route, dependencies=[Depends(heed)]
         )
@@ -93,31 +87,31 @@ class AuthorizationRoutes:
 
     async def authorize(self, request: Request) -> Response:
         """RFC 6749, 3.1."""
-        return _answer(await self._smart().authorize(await _translated(request)))
+        return await self._to(self._smart().authorize, request)
 
     async def sign_in(self, request: Request) -> Response:
         """The forms of the sign-in pages."""
-        return _answer(await self._smart().sign_in(await _translated(request)))
+        return await self._to(self._smart().sign_in, request)
 
     async def outside(self, request: Request) -> Response:
         """The way to an outside OpenID provider, and back."""
-        return _answer(await self._smart().outside(await _translated(request)))
+        return await self._to(self._smart().outside, request)
 
     async def account(self, request: Request) -> Response:
         """The account page."""
-        return _answer(await self._smart().account(await _translated(request)))
+        return await self._to(self._smart().account, request)
 
     async def apps(self, request: Request) -> Response:
         """What a person granted to apps."""
-        return _answer(await self._smart().apps(await _translated(request)))
+        return await self._to(self._smart().apps, request)
 
     async def seen(self, request: Request) -> Response:
         """Who has seen a person's record."""
-        return _answer(await self._smart().seen(await _translated(request)))
+        return await self._to(self._smart().seen, request)
 
     async def open_app(self, request: Request) -> Response:
         """A person opens an app on a patient."""
-        return _answer(await self._smart().open_app(await _translated(request)))
+        return await self._to(self._smart().open_app, request)
 
     async def passkey_script(self) -> Response:
         """The script of the pages that ask for a passkey."""
@@ -125,60 +119,44 @@ class AuthorizationRoutes:
 
     async def token(self, request: Request) -> Response:
         """RFC 6749, 3.2."""
-        try:
-            translated = await _translated(request)
-        except FhirError as error:
-            why = f"{_UNREADABLE}: {error}"
-            await self._smart().token_unread(_address(request), error.status, why)
-            raise
-        return _answer(await self._smart().token(translated))
+        return await self._to(self._smart().token, request)
 
     async def introspect(self, request: Request) -> Response:
         """RFC 7662."""
-        return _answer(await self._smart().introspect(await _translated(request)))
+        return await self._to(self._smart().introspect, request)
 
     async def revoke(self, request: Request) -> Response:
         """RFC 7009."""
-        return _answer(await self._smart().revoke(await _translated(request)))
+        return await self._to(self._smart().revoke, request)
 
     async def push(self, request: Request) -> Response:
         """RFC 9126."""
-        return _answer(await self._smart().push(await _translated(request)))
+        return await self._to(self._smart().push, request)
 
     async def register(self, request: Request) -> Response:
         """RFC 7591."""
-        return _answer(await self._smart().register(await _translated(request)))
+        return await self._to(self._smart().register, request)
 
     async def manage_client(self, request: Request, client_id: str) -> Response:
         """RFC 7592."""
-        return _answer(await self._smart().manage_client(await _translated(request), client_id))
+        return await self._to(partial(self._smart().manage_client, client_id=client_id), request)
 
     async def launch(self, request: Request) -> Response:
-        """An EHR opens an app: its context as JSON (``smart_auth/authorization/launch.py``) to ``{launch}``.
+        """An EHR opens an app: its context as JSON (``smart_auth/authorization/launch.py``) to ``{launch}``."""
+        return await self._to(self._smart().launch, request)
 
-        Only a system of the custodian may, with its own access token; the handle is good for that client and user, once.
-        """
-        smart = self._smart()
-        _, _, bearer = request.headers.get("authorization", "").partition(" ")
+    async def _to(
+        self, endpoint: Callable[[HttpRequest], Awaitable[HttpResponse]], request: Request
+    ) -> Response:
+        """Ask an endpoint; a body that can not be read is refused before, and that is on record, too."""
         try:
-            caller = await smart.authenticate(bearer, self._clock())
-            if caller.user is not None or self._custodian not in caller.organizations:
-                return _json(403, {"error": "access_denied"})
-            handle = await smart.create_launch(
-                read_launch(_document(await read_body(request, _MAX_FORM_BYTES)))
-            )
-        except SmartError as error:
-            return _json(
-                error.status, {"error": "invalid_request", "error_description": str(error)}
-            )
-        return _json(201, {"launch": handle})
-
-
-def _document(body: bytes) -> object:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
+            translated = await _translated(request)
+        except FhirError as error:
+            name = request.url.path.split("/")[2]
+            why = f"{_UNREADABLE}: {error}"
+            await self._smart().on_record.unread(name, _address(request), error.status, why)
+            raise
+        return _answer(await endpoint(translated))
 
 
 class _Route(APIRoute):

@@ -267,4 +267,5 @@ class Authorization:
         return client
 
     def _refuse(self, redirect_uri: str, state: str | None, error: RedirectError) -> HttpResponse:
-        return redirect(error_location(redirect_uri, state, error, self.settings.issuer))
+        answer = redirect(error_location(redirect_uri, state, error, self.settings.issuer))
+        return replace(answer, refusal=f"{error.error}: {error}")

@@ -43,6 +43,7 @@ class LaunchError(SmartError):
     """The launch asked for cannot be made; the message names the wrong part."""
 
     status = 400
+    error = "invalid_request"
 
 
 class PatientDirectory(Protocol):

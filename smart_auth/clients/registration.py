@@ -75,8 +75,14 @@ class Registration:
         """Answer RFC 7592, 2: GET reads, PUT replaces, DELETE ends."""
         try:
             known = await self._known(_bearer(request), client_id)
+        except OAuthError as error:
+            return oauth_error_response(error)
+        return replace(await self._managed(request, known), client=client_id)
+
+    async def _managed(self, request: HttpRequest, known: Registered) -> HttpResponse:
+        try:
             if request.method == "DELETE":
-                await self.clients.remove(client_id)
+                await self.clients.remove(known.client_id)
                 return HttpResponse(204, (("Cache-Control", "no-store"), ("Pragma", "no-cache")))
             if request.method == "PUT":
                 return await self._replace(known, _bearer(request), request.body)
@@ -96,7 +102,7 @@ class Registration:
         made = Registered(client, method, int(now.timestamp()), digest(token), terms)
         await self.tokens.use(initial, now)
         await self.clients.save(made)
-        return json_response(201, self._told(made, token, secret))
+        return replace(json_response(201, self._told(made, token, secret)), client=client_id)
 
     async def _replace(self, known: Registered, token: str, body: bytes) -> HttpResponse:
         metadata = _document(body)

@@ -140,7 +140,7 @@ def render(
 
     Args:
         form: What its forms send back; None for a page without a form.
-        values: What the template says; ``title`` always.
+        values: What the template says; ``title`` always, ``problem`` where something was refused.
         more: Headers besides.
         ceremony: What it asks the browser for a passkey with, by our script.
     """
@@ -155,7 +155,9 @@ def render(
         ("X-Content-Type-Options", "nosniff"),
         ("X-Frame-Options", "DENY"),
     )
-    return HttpResponse(status, (*headers, *_policy(form, ceremony), *more), text.encode())
+    refusal = str(values.get("problem") or "")
+    all_headers = (*headers, *_policy(form, ceremony), *more)
+    return HttpResponse(status, all_headers, text.encode(), refusal)
 
 
 def passkey_script() -> HttpResponse:

@@ -207,13 +207,15 @@ class SigningIn:
         self, step: _Step, amr: tuple[str, ...], codes: tuple[str, ...]
     ) -> HttpResponse:
         """Show the recovery codes, once, before the sign-in is finished."""
+        if not codes:
+            return await self._shown(step, amr)
         renewed = await self._renewed(step, amr)
-        return (
-            recovery_codes_page(self._on(renewed), codes) if codes else await self._go_on(renewed)
-        )
+        shown = recovery_codes_page(self._on(renewed), codes)
+        return replace(shown, person=_known(renewed).username)
 
     async def _shown(self, step: _Step, amr: tuple[str, ...]) -> HttpResponse:
-        return await self._go_on(await self._renewed(step, amr))
+        renewed = await self._renewed(step, amr)
+        return replace(await self._go_on(renewed), person=_known(renewed).username)
 
     async def _renewed(self, step: _Step, amr: tuple[str, ...]) -> _Step:
         """Note a factor that was shown, and give the browser another cookie."""

@@ -72,6 +72,29 @@ async def test_a_granular_scope_limits_every_way_to_a_record(two: Clinic) -> Non
     assert (await two.get("lab", "Observation/vital-a/_history")).status == 404
 
 
+async def test_a_granular_scope_of_all_types_reaches_none_of_a_type_without_its_parameter(
+    two: Clinic,
+) -> None:
+    two.caller("lab", f"system/*.cruds?category={CATEGORY}|laboratory")
+    assert (await two.get("lab", "Observation")).references == [
+        "Observation/lab-a",
+        "Observation/lab-b",
+    ]
+    for url in (
+        "Patient",
+        "Patient?_id=a",
+        "Organization",
+        "Patient?_has:Observation:patient:_id=lab-a",
+    ):
+        assert (await two.get("lab", url)).json["total"] == 0, url
+    for url in ("Patient/a", "Organization/lab", "Observation/vital-a"):
+        assert (await two.get("lab", url)).status == 404, url
+    included = await two.get("lab", "Observation?_include=Observation:subject")
+    assert "Patient/a" not in included.references
+    assert (await two.get("lab", "?_type=Patient,Observation")).json["total"] == 2
+    assert (await two.ask("lab", "POST", "Patient", {"resourceType": "Patient"})).status == 403
+
+
 async def test_a_granular_scope_limits_what_may_be_written(two: Clinic) -> None:
     two.caller("lab", f"system/Observation.cu?category={CATEGORY}|laboratory")
     good = observation("new", "a", category=_in("laboratory"))

@@ -6,7 +6,7 @@ import base64
 import hmac
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -28,7 +28,7 @@ from smart_auth.tokens.jwt import (
     public_jwks,
 )
 from tests.smart_auth.browsing import ISSUER, PASSWORD, REDIRECT, Browser, pairs
-from tests.smart_auth.stand_ins import Clock, MemoryRegister, MemoryStore, Patients
+from tests.smart_auth.stand_ins import Clock, KeptAttempts, MemoryRegister, MemoryStore, Patients
 
 FHIR = "https://auth.example.org/fhir"
 TOKEN_URL = f"{ISSUER}/token"
@@ -47,6 +47,7 @@ class House:
     clock: Clock
     keys: SigningKeys
     client_keys: Mapping[str, dict[str, object]]
+    log: KeptAttempts = field(default_factory=KeptAttempts)
 
     def assertion(self, client_id: str, alg: str = "ES384") -> str:
         key = self.client_keys[alg]
@@ -182,10 +183,12 @@ def registered(client_keys: Any) -> tuple[ClientRegistry, UserRegistry]:
 
 @pytest.fixture
 def house(clock: Clock, keys: SigningKeys, client_keys: Any, registered: Any) -> House:
-    store, register = MemoryStore(clock), MemoryRegister()
+    store, register, log = MemoryStore(clock), MemoryRegister(), KeptAttempts()
     settings = SmartSettings(ISSUER, FHIR, custodian="Organization/custodian")
-    server = SmartServer(settings, keys, *registered, store, register, clock, Patients())
-    return House(server, store, register, clock, keys, client_keys)
+    server = SmartServer(
+        settings, keys, *registered, store, register, clock, Patients(), attempts=log
+    )
+    return House(server, store, register, clock, keys, client_keys, log)
 
 
 APP_SCOPE = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from smart_auth.attempts import Attempt
 from smart_auth.errors import AlreadyThereError, ChangedError
 from smart_auth.people.users import User
 from smart_auth.store import Entry
@@ -92,3 +93,25 @@ class Patients:
 
     async def encounter(self, user: User, patient: str, reference: str) -> str | None:
         return dict(await self.encounters(user, patient)).get(reference)
+
+
+class KeptAttempts:
+    """An ``AttemptLog`` in memory; a broken one keeps nothing.
+
+    Attributes:
+        broken: Whether the disk behind it is full.
+    """
+
+    def __init__(self) -> None:
+        self.attempts: list[Attempt] = []
+        self.broken = False
+
+    async def note(self, attempt: Attempt) -> None:
+        if self.broken:
+            raise OSError("the disk is full")
+        self.attempts.append(attempt)
+
+    @property
+    def last(self) -> Attempt:
+        """What was noted last."""
+        return self.attempts[-1]

@@ -34,7 +34,6 @@ from smart_auth.exchange import (
     oauth_error_response,
 )
 from smart_auth.people.users import User, UserRegistry
-from smart_auth.tokens.attempts import AttemptLog, attempt_of
 from smart_auth.tokens.authlib_bridge.endpoints import Introspection, Revocation
 from smart_auth.tokens.authlib_bridge.grants import ClientCredentialsGrant, CodeGrant, RefreshGrant
 from smart_auth.tokens.authlib_bridge.request import BridgeRequest, ClientView
@@ -51,7 +50,6 @@ class TokenEndpoints:
 
     Attributes:
         support: Knows which scopes can work.
-        attempts: Where requests for tokens are put on record before they are answered.
         at_once: How many requests are worked on at the same time: checking a client secret takes
             64 MiB, and the work is the processor's, so that more threads would not be faster.
     """
@@ -65,16 +63,12 @@ class TokenEndpoints:
     granted: GrantRegister
     proofs: Proofs
     support: ScopeSupport
-    attempts: AttemptLog
     clock: Callable[[], datetime] = field(repr=False)
     at_once: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(8))
 
     async def token(self, request: HttpRequest) -> HttpResponse:
         """Answer RFC 6749, 3.2: authorization_code, refresh_token and client_credentials."""
-        endpoint = self.issuer.settings.token_endpoint
-        response, client_id = await self._answer(request, _answer_token, endpoint)
-        await self.attempts.note(attempt_of(request, response, client_id))
-        return response
+        return await self._run(request, _answer_token, self.issuer.settings.token_endpoint)
 
     async def introspect(self, request: HttpRequest) -> HttpResponse:
         """Answer RFC 7662, 2."""
@@ -98,15 +92,6 @@ class TokenEndpoints:
         answer: Callable[[_Server, BridgeRequest], HttpResponse],
         url: str,
     ) -> HttpResponse:
-        return (await self._answer(request, answer, url))[0]
-
-    async def _answer(
-        self,
-        request: HttpRequest,
-        answer: Callable[[_Server, BridgeRequest], HttpResponse],
-        url: str,
-    ) -> tuple[HttpResponse, str]:
-        """Return the answer, and which client was authenticated; empty for none."""
         prepared: BridgeRequest | None = None
         try:
             prepared = BridgeRequest(request, url)
@@ -115,11 +100,12 @@ class TokenEndpoints:
                 answer, _Server(self), prepared, limiter=self.at_once
             )
         except OAuthError as error:
-            return oauth_error_response(error), prepared.authenticated if prepared else ""
+            refused = oauth_error_response(error)
+            return replace(refused, client=prepared.authenticated if prepared else "")
         if prepared.jkt is not None:
             fresh = ("DPoP-Nonce", await self.proofs.nonce(self.clock()))
             response = replace(response, headers=(*response.headers, fresh))
-        return response, prepared.authenticated
+        return replace(response, client=prepared.authenticated)
 
 
 def _answer_token(server: _Server, request: BridgeRequest) -> HttpResponse:
@@ -185,7 +171,9 @@ class _Server(AuthorizationServer):  # type: ignore[misc]
         """Authenticate as clients/authentication.py does; Authlib's own methods are not asked."""
         scheme = request.headers.get("authorization", "").partition(" ")[0].lower()
         if endpoint == "introspection" and scheme in ("bearer", "dpop"):
-            return ClientView(anyio.from_thread.run(self._holder, request, scheme))
+            holder = anyio.from_thread.run(self._holder, request, scheme)
+            request.authenticated = holder.client_id
+            return ClientView(holder)
         parameters = self._with_client_of_refresh_token(request)
         ours = self.ours
         around = Surroundings(

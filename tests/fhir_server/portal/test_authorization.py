@@ -1,4 +1,4 @@
-"""Each request to the token endpoint is on record before it is answered, with nothing that it held but its client."""
+"""Requests to the authorization server are on record before they are answered, with nothing they held but the client."""
 
 from __future__ import annotations
 
@@ -177,10 +177,12 @@ async def test_a_token_is_on_record(served: Served) -> None:
     ]
 
 
-async def test_a_body_that_is_not_read_is_on_record(served: Served) -> None:
-    answer = await served.client.post(TOKEN, content=b"x" * (256 * 1024 + 1))
+@pytest.mark.parametrize("path", ["token", "introspect", "par", "register", "launch", "sign-in"])
+async def test_a_body_that_is_not_read_is_on_record(served: Served, path: str) -> None:
+    answer = await served.client.post(f"/auth/{path}", content=b"x" * (256 * 1024 + 1))
     assert answer.status_code == 413
     newest = (await logins(served, "&outcome=4"))[0]
+    assert newest["agent"][1]["network"]["address"] == f"http://localhost:8080/auth/{path}"
     assert newest["agent"][0]["who"] == {"display": "not authenticated"}
     assert newest["outcomeDesc"].startswith("invalid_request: ")
 
@@ -197,6 +199,21 @@ async def test_without_a_record_there_is_neither_a_token_nor_a_reason(
         answer = await ask(served, **form)
         assert answer.status_code == 503
         assert answer.json() == {"error": "temporarily_unavailable"}
+
+
+@pytest.mark.parametrize(
+    "path", ["introspect", "revoke", "par", "register", "launch", "sign-in", "account", "apps"]
+)
+async def test_what_any_endpoint_refuses_is_on_record(served: Served, path: str) -> None:
+    before = await logins(served)
+    answer = await served.client.post(f"/auth/{path}", data={"client_id": "stranger"})
+    assert 400 <= answer.status_code < 500
+    newest, *others = await logins(served)
+    assert len(others) == len(before)
+    assert newest["outcome"] == "4"
+    assert newest["outcomeDesc"]
+    assert newest["agent"][-1]["network"]["address"] == f"http://localhost:8080/auth/{path}"
+    assert newest["agent"][0]["who"]["display"] == "not authenticated"
 
 
 UNSUPPORTED = [
@@ -262,6 +279,7 @@ async def test_the_authorization_endpoint_sends_an_unsupported_scope_back(
     answer = await served.client.get("/auth/authorize", params=asked)
     assert answer.status_code == 303
     assert "error=invalid_scope" in answer.headers["location"]
+    assert (await logins(served))[0]["outcomeDesc"].startswith("invalid_scope: ")
     pushed = await served.client.post("/auth/par", data=asked)
     assert (pushed.status_code, pushed.json()["error"]) == (400, "invalid_scope")
 
