@@ -47,6 +47,7 @@ class Attempt:
         address: Where the request came from.
         status: HTTP status of the answer.
         why: Of a refusal, its code, if it has one, and words of this server; empty for all others.
+        trace: Id of the request.
     """
 
     endpoint: str
@@ -56,6 +57,7 @@ class Attempt:
     address: str
     status: int
     why: str
+    trace: str
 
 
 class AttemptLog(Protocol):
@@ -89,6 +91,7 @@ def attempt_of(
         address=request.address,
         status=response.status,
         why=response.refusal,
+        trace=request.trace,
     )
 
 

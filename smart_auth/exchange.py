@@ -39,6 +39,7 @@ class HttpRequest:
         cookies: Cookie values by name.
         body: Where it is no form.
         address: Where it came from; empty where nobody knows.
+        trace: Its id in the audit log.
     """
 
     method: str
@@ -50,6 +51,7 @@ class HttpRequest:
     cookies: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
     address: str = ""
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

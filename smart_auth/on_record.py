@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from smart_auth.attempts import Attempt, AttemptLog, Party, attempt_of, claimed_client, party
+from smart_auth.attempts import AttemptLog, Party, attempt_of, claimed_client, party
 from smart_auth.exchange import HttpRequest, HttpResponse
 from smart_auth.people.browser import read_cookie
 from smart_auth.people.users import UserRegistry
@@ -46,13 +46,9 @@ class OnRecord:
             await self.log.note(attempt_of(endpoint, request, response, client, person))
         return response
 
-    async def unread(self, endpoint: str, address: str, status: int, why: str) -> None:
-        """Put on record that a request is refused whose body was not read.
-
-        Args:
-            why: Its code (RFC 6749, 5.2) and words.
-        """
-        await self.log.note(Attempt(endpoint, None, None, "", address, status, why))
+    async def unread(self, endpoint: str, request: HttpRequest, response: HttpResponse) -> None:
+        """Put on record that a request is refused whose body was not read."""
+        await self.log.note(attempt_of(endpoint, request, response, None))
 
     async def _decided_about(self, request: HttpRequest) -> Party | None:
         """The app whose request a person is about to decide."""

@@ -187,14 +187,19 @@ def _entities(happening: Happening) -> list[Entity]:
     found += [{"what": {"reference": reference}, **_kind("2", "4")} for reference in references]
     if asked.interaction.code in _QUERIES or not named:
         found.append({**_kind("2", "24"), "query": _query(happening)})
-    trace: Entity = {
-        "what": {"identifier": {"value": asked.received.request_id}},
-        "type": {"system": f"{_BALP}/CodeSystem/BasicAuditEntityType", "code": "XrequestId"},
-    }
+    trace = trace_entity(asked.received.request_id)
     details = _details(happening)
     if details:
         trace["detail"] = details
     return [*found, trace]
+
+
+def trace_entity(request_id: str) -> Entity:
+    """The ``X-Request-Id`` under which the events of one request are found."""
+    return {
+        "what": {"identifier": {"value": request_id}},
+        "type": {"system": f"{_BALP}/CodeSystem/BasicAuditEntityType", "code": "XrequestId"},
+    }
 
 
 def _details(happening: Happening) -> list[Entity]:

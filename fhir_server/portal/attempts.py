@@ -11,6 +11,7 @@ from datetime import datetime
 
 from fhir_server.ids import timed_id
 from fhir_server.interactions.leaf import event_draft, leaf_of
+from fhir_server.pipeline.audit_event import trace_entity
 from fhir_server.resource_text import instant
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.search.values import Searchable
@@ -73,8 +74,7 @@ def attempt_event(attempt: Attempt, at: int, settings: Settings) -> dict[str, ob
         "observer": {"reference": settings.custodian, "display": "Consentry"},
         "type": [{"system": f"{_CODES}/security-source-type", "code": "6"}],  # Security Server
     }
-    if attempt.step:
-        event["entity"] = [_what(attempt)]
+    event["entity"] = [*([_what(attempt)] if attempt.step else ()), trace_entity(attempt.trace)]
     return event
 
 

@@ -1,6 +1,7 @@
 """The authorization server over HTTP: routes that translate to ``smart_auth`` and back."""
 
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
@@ -11,12 +12,11 @@ from fastapi.routing import APIRoute
 
 from fhir_server.errors import FhirError, StoreFullError, StoreLostError
 from fhir_server.rest.bodies import read_body
-from fhir_server.rest.headers import headers_of
-from smart_auth.exchange import HttpRequest, HttpResponse
+from fhir_server.rest.headers import headers_of, trace_of
+from smart_auth.exchange import HttpRequest, HttpResponse, json_response
 from smart_auth.server import SmartServer
 
 _MAX_FORM_BYTES = 256 * 1024
-_UNREADABLE = "invalid_request"
 
 
 class AuthorizationRoutes:
@@ -149,14 +149,15 @@ class AuthorizationRoutes:
         self, endpoint: Callable[[HttpRequest], Awaitable[HttpResponse]], request: Request
     ) -> Response:
         """Ask an endpoint; a body that can not be read is refused before, and that is on record, too."""
+        asked = _asked(request)
         try:
-            translated = await _translated(request)
+            body = await read_body(request, _MAX_FORM_BYTES)
         except FhirError as error:
-            name = request.url.path.split("/")[2]
-            why = f"{_UNREADABLE}: {error}"
-            await self._smart().on_record.unread(name, _address(request), error.status, why)
-            raise
-        return _answer(await endpoint(translated))
+            response = json_response(error.status, _unreadable(error))
+            await self._smart().on_record.unread(asked.path.split("/")[2], asked, response)
+        else:
+            response = await endpoint(_with_body(asked, body))
+        return _answer(response, ("X-Request-Id", asked.trace))
 
 
 class _Route(APIRoute):
@@ -169,41 +170,44 @@ class _Route(APIRoute):
             try:
                 return await plain(request)
             except FhirError as error:
-                told = {"error": _UNREADABLE, "error_description": str(error)}
-                return _json(error.status, told)
+                return _json(error.status, _unreadable(error))
             except (StoreLostError, StoreFullError):
                 return _json(503, {"error": "temporarily_unavailable"})
 
         return handler
 
 
-async def _translated(request: Request) -> HttpRequest:
-    body = await read_body(request, _MAX_FORM_BYTES)
-    form: tuple[tuple[str, str], ...] = ()
-    if request.method == "POST":
-        form = tuple(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+def _asked(request: Request) -> HttpRequest:
+    """A request without its body."""
+    headers = headers_of(request)
     return HttpRequest(
         method=request.method,
         url=str(request.url),
         path=request.url.path,
-        headers=headers_of(request),
+        headers=headers,
         query=tuple(parse_qsl(request.url.query, keep_blank_values=True)),
-        form=form,
         cookies=dict(request.cookies),
-        body=body,
-        address=_address(request),
+        address=request.client.host if request.client else "",
+        trace=trace_of(headers),
     )
 
 
-def _address(request: Request) -> str:
-    return request.client.host if request.client else ""
+def _with_body(asked: HttpRequest, body: bytes) -> HttpRequest:
+    form: tuple[tuple[str, str], ...] = ()
+    if asked.method == "POST":
+        form = tuple(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+    return replace(asked, form=form, body=body)
 
 
-def _answer(response: HttpResponse) -> Response:
+def _answer(response: HttpResponse, *more: tuple[str, str]) -> Response:
     answer = Response(response.body, response.status)
-    for name, value in response.headers:
+    for name, value in (*response.headers, *more):
         answer.headers.append(name, value)
     return answer
+
+
+def _unreadable(error: FhirError) -> dict[str, str]:
+    return {"error": "invalid_request", "error_description": str(error)}
 
 
 def _json(status: int, content: object) -> Response:

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import datetime
@@ -20,11 +19,10 @@ from fhir_server.media import FORM, JSON_TYPES, XML_TYPES, form_of, media_type
 from fhir_server.memory import GivingBack
 from fhir_server.pipeline.run import Pipeline
 from fhir_server.rest.bodies import body_parts, read_body
-from fhir_server.rest.headers import headers_of
+from fhir_server.rest.headers import headers_of, trace_of
 from fhir_server.rest.respond import respond, without_record
 from fhir_server.tracing import tell
 
-_TRACE_LENGTH = 64
 _AT_ONCE = 1024 * 1024  # bytes of a Binary that are kept inside the resource
 _SILENCE = 60.0  # seconds
 _FHIR = re.compile(r"/fhir(?:/(?!\.well-known/)|$)")
@@ -127,7 +125,7 @@ class FhirRoutes:
             body=b"",
             at=int(now.timestamp() * 1000),
             now=now,
-            request_id=_trace(headers.get("x-request-id", "")),
+            request_id=trace_of(headers),
             address=request.client.host if request.client else "",
         )
 
@@ -150,9 +148,3 @@ def _is_large(received: Received) -> bool:
     length = received.headers.get("content-length", "")
     packed = "content-encoding" in received.headers
     return packed or not length.isdigit() or int(length) > _AT_ONCE
-
-
-def _trace(given: str) -> str:
-    """The caller's request id if it is plain, or a new one."""
-    plain = given.isascii() and given.replace("-", "").replace("_", "").isalnum()
-    return given if plain and len(given) <= _TRACE_LENGTH else secrets.token_hex(16)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from smart_auth.attempts import Attempt, Party
-from smart_auth.exchange import HttpRequest
+from smart_auth.exchange import HttpRequest, json_response
 from smart_auth.people.one_time_codes import code_of
 from smart_auth.tokens.bearer import subject_of
 from tests.smart_auth.browsing import ISSUER, PASSWORD, Browser, pairs
@@ -15,6 +15,7 @@ from tests.smart_auth.conftest import FHIR, REDIRECT, House, asking, basic
 from tests.smart_auth.registering import APP, initial, joined, manage, register
 
 ANNA = subject_of(ISSUER, "anna")
+UNREAD = HttpRequest("POST", f"{ISSUER}/token", "/auth/token", {})
 CODE = {"grant_type": "authorization_code", "code": "none", "client_id": "phone"}
 
 
@@ -220,7 +221,7 @@ async def test_what_cannot_be_noted_is_not_answered(house: House) -> None:
         await browser.sign_in()
     assert "Location" not in browser.headers
     with pytest.raises(OSError, match="full"):
-        await house.server.on_record.unread("token", "192.0.2.7", 413, "invalid_request: too large")
+        await house.server.on_record.unread("token", UNREAD, json_response(413, {}))
 
 
 async def test_nothing_that_is_secret_is_told(house: House) -> None:

@@ -15,8 +15,9 @@ PHONE, ANNA = Party("phone", proved=True), Party("0123456789abcdef", proved=True
 REFUSED = Attempt(
     *("token", PHONE, None, "authorization_code", "192.0.2.7", 400),
     why="invalid_grant: the code is unknown",
+    trace="one",
 )
-SIGNED_IN = Attempt("sign-in", None, ANNA, "sign-in", "192.0.2.7", 303, "")
+SIGNED_IN = Attempt("sign-in", None, ANNA, "sign-in", "192.0.2.7", 303, "", "two")
 
 
 async def test_an_auditor_finds_them_and_neither_patient_nor_clinician_does(
@@ -73,7 +74,7 @@ def test_who_asks_is_the_person_before_the_browser_else_the_app(clinic: Clinic) 
 
 async def test_what_is_recorded_is_valid_r4(clinic: Clinic) -> None:
     settings = Settings(data=clinic.path.parent)
-    nobody = Attempt("token", None, None, "", "", 503, "server_error")
+    nobody = Attempt("token", None, None, "", "", 503, "server_error", "three")
     for attempt in (REFUSED, SIGNED_IN, replace(SIGNED_IN, client=PHONE, step=""), nobody):
         event = attempt_event(attempt, 1_777_896_000_000, settings)
         problems = clinic.pipeline.tools.validator.review(event)

@@ -12,7 +12,6 @@ import httpx2
 import pytest
 import pytest_asyncio
 
-from fhir_server.app import clock, close_house, create_app, open_house, open_tokens
 from fhir_server.errors import StoreFullError, StoreLostError
 from fhir_server.portal.scope_support import SearchedScopes
 from fhir_server.settings import Settings
@@ -20,7 +19,7 @@ from fhir_server.vault.vault import Writer
 from smart_auth.errors import UnsupportedScopeError
 from smart_auth.tokens.jwt import client_assertion, generate_client_key, public_jwks
 from tests.fhir_server.clinic import CUSTODIAN
-from tests.fhir_server.rest.served import Served, _running
+from tests.fhir_server.rest.served import Served, serving
 
 TOKEN = "/auth/token"
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -56,14 +55,8 @@ async def _open(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serve
     folder = tmp_path_factory.mktemp("attempts")
     (folder / "clients.json").write_text(json.dumps(CLIENTS))
     settings = Settings(data=folder, clients_file=str(folder / "clients.json"))
-    await close_house(await open_house(settings))
-    app = create_app(settings)
-    async with open_tokens(settings) as smart, _running(app):
-        transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]
-        async with httpx2.AsyncClient(
-            transport=transport, base_url="http://localhost:8080"
-        ) as client:
-            yield Served(client, lambda scope: smart.system_token(scope, clock()))
+    async with serving(settings) as served:
+        yield served
 
 
 @pytest.fixture
@@ -82,6 +75,10 @@ async def logins(served: Served, more: str = "") -> list[dict[str, Any]]:
     answer = await served.client.get(url, headers=bearer)
     assert answer.status_code == 200, answer.text
     return [each["resource"] for each in answer.json().get("entry", [])]
+
+
+def traced(event: dict[str, Any]) -> str:
+    return str(event["entity"][-1]["what"]["identifier"]["value"])
 
 
 def assertion(client_id: str = "backend") -> str:
@@ -154,6 +151,14 @@ async def test_nothing_else_that_was_sent_is_on_record(
     assert "Meier" not in told
 
 
+async def test_a_request_is_found_by_its_id_given_or_made(served: Served) -> None:
+    for given, taken in (("order-66", True), ("Anna Archer", False), ("x" * 65, False)):
+        answer = await served.client.post(TOKEN, data=backend(), headers={"X-Request-Id": given})
+        told = answer.headers["X-Request-Id"]
+        assert (told == given) is taken
+        assert traced((await logins(served))[0]) == told
+
+
 async def test_a_secret_is_not_on_record(served: Served) -> None:
     sent = httpx2.BasicAuth("phone", "s3cret")
     answer = await served.client.post(TOKEN, data={"grant_type": "refresh_token"}, auth=sent)
@@ -182,6 +187,7 @@ async def test_a_body_that_is_not_read_is_on_record(served: Served, path: str) -
     answer = await served.client.post(f"/auth/{path}", content=b"x" * (256 * 1024 + 1))
     assert answer.status_code == 413
     newest = (await logins(served, "&outcome=4"))[0]
+    assert traced(newest) == answer.headers["X-Request-Id"]
     assert newest["agent"][1]["network"]["address"] == f"http://localhost:8080/auth/{path}"
     assert newest["agent"][0]["who"] == {"display": "not authenticated"}
     assert newest["outcomeDesc"].startswith("invalid_request: ")

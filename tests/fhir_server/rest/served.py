@@ -51,9 +51,9 @@ class Served:
         return int(answer.json()["total"])
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def _open(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
-    settings = Settings(data=tmp_path_factory.mktemp("served"), max_bundle_bytes=20 * 1024 * 1024)
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[Served]:
+    """A server with these settings, on a new database."""
     await close_house(await open_house(settings))
     app = create_app(settings)
     async with open_tokens(settings) as smart, _running(app):
@@ -62,6 +62,13 @@ async def _open(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serve
             transport=transport, base_url="http://localhost:8080"
         ) as client:
             yield Served(client, lambda scope: smart.system_token(scope, clock()))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def _open(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
+    data = tmp_path_factory.mktemp("served")
+    async with serving(Settings(data=data, max_bundle_bytes=20 * 1024 * 1024)) as served:
+        yield served
 
 
 @pytest.fixture
