@@ -90,13 +90,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     No other command is imported: most of them need a whole server, which takes a second or two.
     """
     given = sys.argv[1:] if arguments is None else arguments
-    parsed = _parser(_named(given)).parse_args(given)
+    named = _named(given)
     try:
+        parsed = _parser(named).parse_args(given)
         return _command(parsed.command).run(parsed)
     except (ConsentryError, OSError) as error:
-        sys.stderr.write(f"consentry {parsed.command}: {error}\n")
+        sys.stderr.write(f"consentry {named}: {error}\n")
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # also while a command is imported, which takes a second or two
         return 130
 
 

@@ -363,6 +363,6 @@ def _limited(pairs: Pairs) -> Pairs:
 
 
 def _version(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or text.startswith("0"):
         raise NotFoundError("there is no such version")
     return int(text)

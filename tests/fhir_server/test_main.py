@@ -75,3 +75,14 @@ def test_who_needs_no_server_does_not_wait_for_one(command: str) -> None:
     assert set(own.split()) == {
         "fhir_server.__main__", "fhir_server.commands", f"fhir_server.commands.{command}", "fhir_server.errors",
     }  # fmt: skip
+
+
+def test_who_interrupts_a_command_that_is_not_there_yet_sees_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fhir_server.__main__.import_module", interrupted)
+    assert main(["load", "patients/"]) == 130
+    assert capsys.readouterr().err == ""

@@ -53,6 +53,12 @@ async def test_all_versions_newest_first(changed: Clinic, url: str, expected: li
     assert answer.json["total"] == len(expected)
 
 
+async def test_a_version_has_one_name(changed: Clinic) -> None:
+    assert (await changed.get(HOUSE, "Patient/a/_history/2")).status == 200
+    for other in ("02", "3", "0", "2.0", "+2", "%32%30"):
+        assert (await changed.get(HOUSE, f"Patient/a/_history/{other}")).status == 404, other
+
+
 async def test_the_system_has_all_types_in_one_order(changed: Clinic) -> None:
     changed.caller("clinical", "system/Patient.s system/Observation.s")
     answer = await changed.get("clinical", "_history")
