@@ -67,13 +67,12 @@ class OnRecord:
             return self._party(sign_in.username or "", proved=False)
         cookie = read_cookie(request.cookies, self.settings.secure)
         session = await self.vault.find_session(cookie) if cookie else None
-        return self._party(session.username, proved=True) if session else None
+        if session is None or self.users.has_ended(session.username, session.auth_time):
+            return None
+        return self._party(session.username, proved=True)
 
     def _party(self, username: str, *, proved: bool) -> Party | None:
         """What was typed for a user name is told of nobody else: it may be a password."""
-        known = self.users.find(username)
-        return (
-            Party(subject_of(self.settings.issuer, known.username), proved=proved)
-            if known
-            else None
-        )
+        if self.users.find(username) is None:
+            return None
+        return Party(subject_of(self.settings.issuer, username), proved)

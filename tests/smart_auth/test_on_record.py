@@ -201,6 +201,18 @@ async def test_pages_of_a_person_are_on_record_each_time_they_are_shown(house: H
     assert house.log.attempts == []  # it asks to sign in
 
 
+async def test_a_session_that_was_ended_names_nobody(house: House) -> None:
+    browser = await house.browser().open("/account")
+    await browser.sign_in()
+    await house.server.accounts.disable("anna")
+    await house.server.accounts.enable("anna")
+    house.log.attempts.clear()
+    await browser.open("/account")
+    assert house.log.attempts == []
+    await browser.submit("revoke")
+    assert house.log.last.person is None
+
+
 async def test_a_form_of_nobodys_page_is_on_record(house: House) -> None:
     for page in ("sign-in", "account", "apps", "open-app"):
         url, form = f"{ISSUER}/{page}", pairs({"step": "revoke", "csrf": "forged"})
