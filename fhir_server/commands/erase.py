@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from anchoring.errors import NotYetAnchoredError
+from consent_engine import literal
 from fhir_server.app import open_erasures
 from fhir_server.archive import Archive, open_archive, open_index
 from fhir_server.errors import SettingsError
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Exit 0 when the patient is erased; run again it gives the receipt, once the log is anchored."""
     settings = read_settings(data=arguments.data)
-    patient = str(arguments.patient)
+    patient = literal(str(arguments.patient), settings.fhir_base)
     if not _PATIENT.fullmatch(patient):
         raise SettingsError("name the patient by a reference such as Patient/123")
     return asyncio.run(_erase(settings, patient, arguments.receipt, sure=arguments.yes))

@@ -6,7 +6,7 @@ but not the log: it is anchored, and its AuditEvents name each version that was 
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from fhir_server.crypto.blind import BlindIndex
 from fhir_server.errors import TamperedRecordError
@@ -37,13 +37,13 @@ class Consents:
                 row = self._blind.row(_CONSENT, id_)
                 self._told[row] = max(self._told[row], version)
 
-    async def findings(self, reader: Reader) -> list[Finding]:
-        """What does not agree, once all records were met."""
-        return [*self._untold(), *await self._unregistered(reader)]
+    async def findings(self, reader: Reader, erased: Collection[bytes]) -> list[Finding]:
+        """What does not agree, once all records were met; ``erased``: row keys of Consents that went with their patients."""
+        return [*self._untold(erased), *await self._unregistered(reader)]
 
-    def _untold(self) -> Iterator[Finding]:
-        for row, version in self._told.items():
-            kept = self._kept.get(row)
+    def _untold(self, erased: Collection[bytes]) -> Iterator[Finding]:
+        for row in self._told.keys() - erased:
+            kept, version = self._kept.get(row), self._told[row]
             if kept is None:
                 yield Finding(_CONSENT, 0, "the audit log tells of a Consent that is not there")
             elif kept.versions[-1].version < version:

@@ -12,6 +12,7 @@ import orjson
 
 from fhir_server.errors import KeyDestroyedError, TamperedRecordError
 from fhir_server.inspection.consents import Consents
+from fhir_server.inspection.erasures import Erasures
 from fhir_server.inspection.finding import Finding
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.store.inspection import Inspection, Kept
@@ -69,7 +70,7 @@ class Inspector:
         self._exact = exact
         self._indexed = indexed
         self._proved = proved
-        self._consents = Consents(tokenizer.blind)
+        self._consents, self._erasures = Consents(tokenizer.blind), Erasures()
         self.seen = Seen()
         self.named: dict[bytes, int] = {}  # documents, and the records that name them
 
@@ -89,7 +90,9 @@ class Inspector:
                     yield finding
             tell(min(last, low + step), last)
         async with self._looking() as (reader, _):
-            for finding in await self._consents.findings(reader):
+            for finding in await self._consents.findings(reader, self._erasures.consents):
+                yield finding
+            for finding in await self._erasures.findings(reader):
                 yield finding
 
     async def _step(self, at: "_Step", low: int, high: int) -> list[Finding]:
@@ -121,6 +124,7 @@ class Inspector:
                 value = None
         self._consents.meet(kept, value)
         if kept.type_ == _EVENT:
+            self._erasures.meet(value or {})
             found += await _leaf(kept, at.reader)
         indexed = self._indexed or kept.type_ == _EVENT
         if value is not None and not kept.deleted and indexed and await _is_indexed(kept, at):

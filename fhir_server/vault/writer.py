@@ -208,8 +208,11 @@ class Writer(Reader):
         belongs = owners if draft.text else ()
         await self._register.change(row, draft.version, belongs, [*former, *owners], self.notes)
 
-    async def forget_consents(self, patient: bytes) -> None:
-        """A patient, by token, is being erased."""
+    async def forget_consents(self, patient: bytes, gone: Iterable[SealedVersion]) -> None:
+        """A patient, by token, is being erased, and these current Consents with her, whomever else they name."""
+        for version in gone:
+            named = patient_tokens(version)
+            await self._register.change(version.row, version.version, (), named, self.notes)
         await self._register.clear(patient, self.notes)
 
     async def begin_register(self) -> None:

@@ -114,6 +114,7 @@ def test_only_the_gate_opens_records_for_a_caller() -> None:
         "fhir_server/pipeline/actors.py",  # organizations' parents, to decide
         "fhir_server/interactions/reindex/stored.py",  # SearchParameters, to know what can be searched
         "fhir_server/interactions/erasing/erasures.py",  # its own AuditEvents, to prove an erasure
+        "fhir_server/interactions/erasing/belonging.py",  # to know what an erased patient takes with her
         "fhir_server/evidence.py",  # the operator's audit of the log
         "fhir_server/inspection/inspector.py",  # the operator's check of the store
         "fhir_server/interactions/relabelling.py",  # the operator's job; answers nobody

@@ -20,9 +20,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 
+import orjson
+
 from fhir_server.errors import IntegrityError, SettingsError, TamperedRecordError
+from fhir_server.interactions.erasing.belonging import Belonging
 from fhir_server.interactions.erasing.purging import Purge
-from fhir_server.interactions.erasing.statement import Erased, is_stated, statement, unpack
+from fhir_server.interactions.erasing.statement import (
+    DONE,
+    Erased,
+    is_stated,
+    statement,
+    unpack,
+)
+from fhir_server.interactions.erasing.tally import BEGUN
 from fhir_server.interactions.leaf import put_with_leaf
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.store.protocol import SealedVersion, WrappedKey
@@ -31,8 +41,6 @@ from fhir_server.vault.ledger import Ledger
 from fhir_server.vault.noted import owner_of
 from fhir_server.vault.vault import Reader, Vault
 
-_BEGUN = "erasing|"
-_DONE = "erased|"
 _STATE = "erasures"  # of the list of erasures, as this database knows it
 _PAGE = 500
 _AGAIN = "consentry: the list of erasures"
@@ -120,7 +128,7 @@ class Erasures:
     async def done(self) -> Sequence[Erased]:
         """All erasures that this database knows of."""
         async with self._vault.reading() as reader:
-            found = await reader.notes.load(_DONE)
+            found = await reader.notes.load(DONE)
         return [unpack(owner_of(owner), content) for owner, content in found.items()]
 
     async def _erase(self, owner: bytes, by: str, now: int) -> Erased:
@@ -131,9 +139,10 @@ class Erasures:
             return before
         if not known:
             raise UnknownPatientError
+        keys, belonging = [key.id for key in known], Belonging(self._maker.base)
+        purge = Purge(owner, keys, self._tokenizer, self._types, belonging)
         async with self._vault.writing() as writer:
-            await writer.notes.save(_BEGUN + owner.hex(), b"")
-        purge = Purge(owner, [key.id for key in known], self._tokenizer, self._types)
+            await purge.tally.begin(writer.notes)
         await purge.run(self._vault)
         async with self._vault.reading() as reader:
             known = await reader.keys.of(owner)
@@ -150,27 +159,28 @@ class Erasures:
             keys = await writer.keys.of(owner)
             done = await _done(writer, owner, keys)
             if done is not None:  # another process was faster
-                await writer.notes.drop(_BEGUN + owner.hex())
+                await purge.tally.end(writer.notes)
                 return done
             entries = tuple(self._vault.blind.erased(key.id) for key in keys)
             listed = listed if listed.issuperset(entries) else self._ledger.add(entries)
             for key in keys:
                 await writer.destroy_key(key)
             await writer.keys.advance()
-            event = self._maker.new_id()
-            erased = Erased(owner, now, by, entries, purge.buried, purge.shared, event)
+            whole, event = await purge.tally.whole(writer.notes), self._maker.new_id()
+            counts = (whole.buried, whole.shared, event, tuple(whole.consents))
+            erased = Erased(owner, now, by, entries, *counts)
             draft = statement(erased, self._maker.base, self._maker.custodian, self._tokenizer)
             _, number = await put_with_leaf(writer, draft, self._maker.new_secret)
             await writer.notes.save(ANCHOR_WANTED, number.to_bytes(8, "big"))
-            await writer.notes.save(_DONE + owner.hex(), erased.pack())
-            await writer.notes.drop(_BEGUN + owner.hex())
-            await writer.notes.save(_STATE, _state(listed))
-        _LOG.info("erased", extra={"records": purge.buried, "shared": purge.shared})
+            await writer.notes.save(DONE + owner.hex(), erased.pack())
+            await purge.tally.end(writer.notes)
+            await _advance(writer.notes, listed, frozenset(entries))
+        _LOG.info("erased", extra={"records": erased.buried, "shared": erased.shared})
         return erased
 
     async def _begun(self) -> set[bytes]:
         async with self._vault.reading() as reader:
-            return {owner_of(owner) for owner in await reader.notes.load(_BEGUN)}
+            return {owner_of(owner) for owner in await reader.notes.load(BEGUN)}
 
     async def _put_back(self) -> set[bytes]:
         """The patients of whom a key is there that the list says is destroyed."""
@@ -189,12 +199,19 @@ class Erasures:
         return await self._alive_in(listed)
 
     async def _alive_in(self, listed: frozenset[str]) -> set[bytes]:
-        return {
-            key.owner
-            async for page in self._keys()
-            for key in page
-            if key.living and self._vault.blind.erased(key.id) in listed
-        }
+        """Who lives by a listed key, or by one that has replaced a listed one since the database was put back.
+
+        Whoever was erased in this database, and came back, lives by a newer key, too: her note names the destroyed ones.
+        """
+        noted = {entry for each in await self.done() for entry in each.entries}
+        living, stale = set[bytes](), set[bytes]()
+        async for page in self._keys():
+            living.update(key.owner for key in page if key.living)
+            for key in page:
+                entry = self._vault.blind.erased(key.id)
+                if entry in listed and (key.living or entry not in noted):
+                    stale.add(key.owner)
+        return living & stale
 
     async def _keys(self) -> AsyncIterator[Sequence[WrappedKey]]:
         """All data keys, page by page."""
@@ -255,7 +272,8 @@ class Erasures:
         async with self._vault.reading() as reader:
             version = await reader.find("AuditEvent", erased.event)
             try:
-                stated = version is not None and is_stated(erased, await reader.open(version))
+                text = await reader.open(version) if version is not None else b"{}"
+                stated = is_stated(erased, orjson.loads(text))
             except IntegrityError:
                 stated = False
         if not stated:
@@ -279,8 +297,17 @@ async def _is_erased(version: SealedVersion, reader: Reader) -> bool:
 
 async def _done(reader: Reader, owner: bytes, keys: Sequence[WrappedKey]) -> Erased | None:
     """What was done to a patient who is erased and has not come back; else None."""
-    found = (await reader.notes.load(_DONE + owner.hex())).get("")
+    found = (await reader.notes.load(DONE + owner.hex())).get("")
     return unpack(owner, found) if found and all(map(reader.is_destroyed, keys)) else None
+
+
+async def _advance(notes: Notes, listed: frozenset[str], entries: frozenset[str]) -> None:
+    """Note that the database is as the list says, if it was but for these entries.
+
+    If not, it was put back from before other entries, and has to be compared with all of the list before it serves anybody.
+    """
+    if await notes.find(_STATE) == _state(listed - entries):
+        await notes.save(_STATE, _state(listed))
 
 
 def _state(listed: frozenset[str]) -> bytes:

@@ -10,14 +10,18 @@ from typing import Any
 
 import orjson
 
+from fhir_server.forms import Json
 from fhir_server.interactions.leaf import event_draft
 from fhir_server.resource_text import instant
 from fhir_server.search.tokens import Tokenizer
 from fhir_server.vault.noted import as_written
 from fhir_server.vault.vault import Draft
 
+DONE = "erased|"  # notes of what these say: the patient's token follows
 _CODES = "http://terminology.hl7.org/CodeSystem"
 _KEY_DESTROYED = "key-destroyed"
+_CONSENT_ERASED = "consent-erased"
+_PATIENT = "patient-token:"
 _STATEMENT = (
     "The data keys of this patient were destroyed, her records were taken out of the index and their seals removed;"
     " of records of several patients her part was removed."
@@ -36,6 +40,7 @@ class Erased:
         buried: Records and AuditEvents that have become tombstones.
         shared: Versions of records of several patients that were sealed anew without her.
         event: Id of the AuditEvent.
+        consents: Row keys, hexadecimal, of her Consents that named other patients, too: AuditEvents tell these of them.
     """
 
     owner: bytes
@@ -45,6 +50,7 @@ class Erased:
     buried: int
     shared: int
     event: str
+    consents: tuple[str, ...] = ()
 
     def pack(self) -> bytes:
         """As it is kept: JSON."""
@@ -56,7 +62,8 @@ def unpack(owner: bytes, content: bytes) -> Erased:
     """What ``Erased.pack`` made."""
     with as_written("the note of an erasure"):
         kept = orjson.loads(content)
-        return Erased(**{**kept, "owner": owner, "entries": tuple(kept["entries"])})
+        lists = {name: tuple(kept.get(name, ())) for name in ("entries", "consents")}
+        return Erased(**{**kept, **lists, "owner": owner})
 
 
 def statement(erased: Erased, base: str, custodian: str, tokenizer: Tokenizer) -> Draft:
@@ -66,6 +73,7 @@ def statement(erased: Erased, base: str, custodian: str, tokenizer: Tokenizer) -
         {"type": "records-erased", "valueString": str(erased.buried)},
         {"type": "shared-versions-sealed-anew", "valueString": str(erased.shared)},
         *({"type": _KEY_DESTROYED, "valueString": entry} for entry in erased.entries),
+        *({"type": _CONSENT_ERASED, "valueString": row} for row in erased.consents),
     ]
     event = {
         "resourceType": "AuditEvent",
@@ -91,13 +99,35 @@ def statement(erased: Erased, base: str, custodian: str, tokenizer: Tokenizer) -
     return event_draft(event, erased.at, (), tokenizer)
 
 
-def is_stated(erased: Erased, text: bytes) -> bool:
-    """Whether an AuditEvent states this erasure: of this patient, and of these keys."""
-    stated: dict[str, Any] = next(iter(orjson.loads(text).get("entity", ())), {})
-    details = stated.get("detail", ())
-    keys = tuple(d.get("valueString") for d in details if d.get("type") == _KEY_DESTROYED)
-    return stated.get("what") == _who(erased) and keys == erased.entries
+def is_stated(erased: Erased, event: Json) -> bool:
+    """Whether an AuditEvent states this erasure: of this patient, of these keys, and of these Consents."""
+    return (
+        whose(event) == erased.owner.hex()
+        and _stated(event, _KEY_DESTROYED) == erased.entries
+        and consents_of(event) == erased.consents
+    )
+
+
+def whose(event: Json) -> str:
+    """The token, hexadecimal, of the patient whose erasure an AuditEvent states; empty for any other AuditEvent."""
+    identifier = _entity(event).get("what", {}).get("identifier", {}).get("value", "")
+    return str(identifier).removeprefix(_PATIENT) if str(identifier).startswith(_PATIENT) else ""
+
+
+def consents_of(event: Json) -> tuple[str, ...]:
+    """Row keys of the Consents of which it is stated that they were erased, see ``Erased``."""
+    return _stated(event, _CONSENT_ERASED)
+
+
+def _stated(event: Json, type_: str) -> tuple[str, ...]:
+    details = _entity(event).get("detail", ())
+    return tuple(str(d.get("valueString")) for d in details if d.get("type") == type_)
+
+
+def _entity(event: Json) -> dict[str, Any]:
+    entities = event.get("entity")
+    return entities[0] if isinstance(entities, list) and entities else {}
 
 
 def _who(erased: Erased) -> dict[str, object]:
-    return {"identifier": {"value": f"patient-token:{erased.owner.hex()}"}}
+    return {"identifier": {"value": f"{_PATIENT}{erased.owner.hex()}"}}

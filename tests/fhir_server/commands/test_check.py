@@ -288,3 +288,35 @@ def test_a_register_that_says_something_else_is_found(
     code, said = check(statement)
     assert code == 1
     assert "register" in said
+
+
+async def _erase_somebody(data: Path, material: bytes) -> None:
+    clinic = await open_clinic(data, keys=LocalKeyProvider(material))
+    await clinic.put(patient("leaving"))
+    assert (await clinic.ask(HOUSE, "POST", "Patient/leaving/$erase")).status == 200
+    await clinic.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("DELETE FROM meta WHERE name LIKE 'erased|%'", "states one of which there is no note"),
+        (
+            "UPDATE meta SET value = zeroblob(20) WHERE name LIKE 'erased|%'",
+            "the note of an erasure is not what was written",
+        ),
+        (
+            "UPDATE meta SET name = 'erased|' || hex(zeroblob(16)) WHERE name LIKE 'erased|%'",
+            "not what its AuditEvent says",
+        ),
+    ],
+)
+def test_a_note_of_an_erasure_that_is_not_what_the_log_states_is_found(
+    check: Check, copied: Settings, material: bytes, statement: str, words: str
+) -> None:
+    asyncio.run(_erase_somebody(copied.data, material))
+    code, said = check()
+    assert code == 0, said
+    code, said = check(statement)
+    assert code == 1
+    assert words in said

@@ -36,3 +36,13 @@ def test_nobody_is_asked_about_a_folder_that_is_not_there(
     monkeypatch.setattr("builtins.input", pytest.fail)
     assert main(["erase", "Patient/p", "--data", str(tmp_path / "nowhere")]) == 2
     assert "consentry erase: " in capsys.readouterr().err
+
+
+def test_a_patient_may_be_named_by_this_servers_own_url(
+    original: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CONSENTRY_KEY", original.key)
+    monkeypatch.setattr("builtins.input", lambda _: "no")
+    url = f"{original.fhir_base}/Patient/p"
+    assert main(["erase", url, "--data", str(original.data)]) == 2
+    assert "nothing was erased" in capsys.readouterr().err

@@ -85,7 +85,7 @@ class Crashing:
 async def test_stopped_at_any_unit_of_work_it_is_finished_at_the_next_start(
     folder: Path, late: bool
 ) -> None:
-    number = 0
+    number, told = 0, set[tuple[int, int]]()
     while True:
         here = folder / str(number)
         here.mkdir()
@@ -94,7 +94,7 @@ async def test_stopped_at_any_unit_of_work_it_is_finished_at_the_next_start(
         crashing = Crashing(clinic, number, late=late)
         clinic.vault._store = _with(clinic, crashing)
         try:
-            await clinic.pipeline.tools.erasures.erase("Patient/a", "test", 1)
+            done = await clinic.pipeline.tools.erasures.erase("Patient/a", "test", 1)
             break
         except CrashError:
             pass
@@ -104,10 +104,13 @@ async def test_stopped_at_any_unit_of_work_it_is_finished_at_the_next_start(
         if number == 0:  # not even the demand was durable
             assert (await again.get(HOUSE, "Patient/a")).status == 200
         else:
+            (noted,) = await again.pipeline.tools.erasures.done()
+            told.add((noted.buried, noted.shared))
             await is_erased(again, 34)
         await again.close()
         number += 1
     assert number > 8
+    assert told == {(done.buried, done.shared)}  # whatever was done before it was stopped
 
 
 def _with(clinic: Clinic, crashing: Crashing) -> object:
