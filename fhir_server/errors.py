@@ -35,8 +35,11 @@ ConsentryError
 Messages name elements, parameters and ids that the caller sent; they never quote a stored or received value.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+_UNSAID = re.compile("[\x00-\x1f\ufffe\uffff]")  # in no string of R4
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +118,9 @@ class FhirError(ConsentryError):
     def __init__(
         self, diagnostics: str, expression: str = "", issues: Sequence[Issue] = ()
     ) -> None:
-        super().__init__(diagnostics)
-        self.issues = tuple(issues) or (Issue(self.code, diagnostics, expression),)
+        said = _UNSAID.sub("\ufffd", diagnostics)  # an id that the caller sent may hold anything
+        super().__init__(said)
+        self.issues = tuple(issues) or (Issue(self.code, said, expression),)
 
 
 class BadRequestError(FhirError):

@@ -12,6 +12,9 @@ from profiles.definitions import Definitions, Element
 Schema = dict[str, object]
 
 _MOST = 1024 * 1024  # characters of a string (R4 datatypes.html#string)
+# Characters that no string holds (R4 datatypes.html#string), nor any XML (XML 1.0, 2.2)
+_NEVER = r"\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff"
+_TEXT = rf"^[^{_NEVER}]*[^ \r\n\t{_NEVER}][^{_NEVER}]*$"
 _DIGIT = r"[0-9A-Za-z+/]\s*"  # of base64, where white space may be anywhere (RFC 4648; R4 datatypes.html)
 _BASE64 = rf"^\s*(?:(?:{_DIGIT}){{4}})*(?:(?:{_DIGIT}){{2}}=\s*=\s*|(?:{_DIGIT}){{3}}=\s*)?$"
 # In draft 4 of JSON Schema 1.0 is no integer, as in R4 (datatypes.html#integer); later drafts take it for one.
@@ -23,13 +26,15 @@ _INTEGERS: Mapping[str, Schema] = {
 _OTHERS: Mapping[str, Schema] = {
     "boolean": {"type": "boolean"},
     "decimal": {"type": "number"},
-    "string": {"type": "string", "minLength": 1, "maxLength": _MOST, "pattern": "[^ \\r\\n\\t]"},
-    "markdown": {"type": "string", "minLength": 1, "maxLength": _MOST, "pattern": "[^ \\r\\n\\t]"},
+    "string": {"type": "string", "minLength": 1, "maxLength": _MOST, "pattern": _TEXT},
+    "markdown": {"type": "string", "minLength": 1, "maxLength": _MOST, "pattern": _TEXT},
     "base64Binary": {"type": "string", "minLength": 1, "pattern": _BASE64},
-    "xhtml": {"type": "string", "minLength": 1, "pattern": "^\\s*<"},
+    "xhtml": {"type": "string", "minLength": 1, "pattern": rf"^\s*<[^{_NEVER}]*$"},
 }
 
 
+# classes of the published formats that let such characters pass
+_CLASSES = {r"[^\s]": r"\S", r"\s": r"[ \r\n\t]", r"\S": rf"[^\s{_NEVER}]"}
 _DATES = frozenset({"date", "dateTime", "instant"})
 _NOT_BY_FOUR = "([02468][1235679]|[13579][01345789])"
 # days that are in no calendar, which the published formats let pass
@@ -114,7 +119,10 @@ def _value(element: Element, definitions: Definitions) -> Schema:
         return _INTEGERS[element.type]
     if element.type in _OTHERS:
         return _OTHERS[element.type]
-    format_: Schema = {"type": "string", "pattern": f"^(?:{definitions.primitives[element.type]})$"}
+    published = definitions.primitives[element.type]
+    for name, class_ in _CLASSES.items():
+        published = published.replace(name, class_)
+    format_: Schema = {"type": "string", "pattern": f"^(?:{published})$"}
     return {**format_, "not": _NO_DAY} if element.type in _DATES else format_
 
 

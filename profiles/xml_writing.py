@@ -13,7 +13,11 @@ from profiles.definitions import Definitions, Element
 from profiles.xml_reading import FHIR, XHTML
 
 _PIECES = re.compile(r"<div[ >].*?</div>(?=</text>)|<[^>]*>", re.DOTALL)
+_NEVER = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]"
+)  # in no XML 1.0 (2.2), however it is written
 _KEPT = {"\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}  # a parser would make spaces of them
+_INSTEAD = "\ufffd"
 Json = Mapping[str, object]
 
 
@@ -89,7 +93,7 @@ def _div(given: str) -> str:
         roots = []
     if roots[:1] == [f"{XHTML} div"] and text.startswith("<div"):
         return text
-    return f'<div xmlns="{XHTML}">{escape(text)}</div>'
+    return f'<div xmlns="{XHTML}">{escape(_NEVER.sub(_INSTEAD, text))}</div>'
 
 
 def _list(value: object) -> list[object]:
@@ -103,8 +107,11 @@ def _text(value: object) -> str:
 
 
 def quoted(text: str) -> str:
-    """An attribute's value in quotes, as a parser gives it back: its line ends and tabs are kept."""
-    return quoteattr(text, _KEPT)
+    """An attribute's value in quotes, as a parser gives it back: its line ends and tabs are kept.
+
+    What XML can not say is U+FFFD: no write brings it any more, but older records, and what a caller asked for, may.
+    """
+    return quoteattr(_NEVER.sub(_INSTEAD, text), _KEPT)
 
 
 def pretty_xml(xml: str) -> str:

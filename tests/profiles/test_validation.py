@@ -169,3 +169,34 @@ def test_no_required_member_of_a_real_example_may_be_left_out(
         value = json.loads(line)
         del value[member]
         assert validator.check(value) != ()
+
+
+@pytest.mark.parametrize("character", ["\x00", "\x01", "\x0b", "\x0c", "\x1f", "\ufffe", "\uffff"])
+@pytest.mark.parametrize(
+    "patient",
+    [
+        {"name": [{"family": "a?b"}]},
+        {"id": "p", "implicitRules": "urn:a?b"},
+        {"language": "d?e"},
+        {"contact": [{"name": {"text": "?"}}]},
+        {"text": {"status": "empty", "div": '<div xmlns="http://www.w3.org/1999/xhtml">?</div>'}},
+        {"extension": [{"url": "urn:x?", "valueMarkdown": "a"}]},
+        {"extension": [{"url": "urn:x", "valueMarkdown": "a?"}]},
+        {"extension": [{"url": "urn:x", "valueUri": "urn:?"}]},
+        {"extension": [{"url": "urn:x", "valueCode": "a?a"}]},
+    ],
+)
+def test_a_character_that_no_string_holds_is_refused(
+    validator: Validator, patient: dict[str, object], character: str
+) -> None:
+    def with_(text: str) -> dict[str, object]:
+        given = json.dumps({"resourceType": "Patient", **patient}).replace("?", text)
+        return dict(json.loads(given))
+
+    assert validator.check(with_("a")) == ()
+    assert validator.check(with_(json.dumps(character)[1:-1])) != ()
+
+
+def test_line_ends_tabs_and_what_lies_beyond_the_basic_plane_are_text(validator: Validator) -> None:
+    text = "a\r\n\tb \u0085\u00a0\u2028\U0001f600\ufffd"
+    assert validator.check({"resourceType": "Patient", "name": [{"text": text}]}) == ()

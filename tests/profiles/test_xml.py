@@ -159,3 +159,15 @@ def test_deep_nesting_is_refused_at_once(depth: int) -> None:
 def test_a_schema_hint_is_no_attribute() -> None:
     xml = f'<Patient {NS} xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:schemaLocation="a b"/>'
     assert read_xml(xml.encode(), R4) == '{"resourceType":"Patient"}'
+
+
+def test_what_xml_can_not_say_does_not_make_it_ill_formed() -> None:
+    value = {
+        "resourceType": "Patient",
+        "name": [{"text": "a\x01b\uffff"}],
+        "text": {"status": "empty"},
+    }
+    value["text"] = {"status": "empty", "div": "<div \x02"}
+    read_back = read(read_xml(write_xml(value, R4).encode(), R4))
+    assert isinstance(read_back, dict)
+    assert read_back["name"] == [{"text": "a\ufffdb\ufffd"}]
